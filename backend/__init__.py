@@ -1,0 +1,1 @@
+"""The product behind both faces: domain model, life-cycle, engine, store, jobs and drivers."""

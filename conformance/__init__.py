@@ -1,0 +1,1 @@
+"""Tools that judge endpoints and the guests they judge them with."""

@@ -1,0 +1,1 @@
+"""Composes the product: settings, authentication, processes, health, the operator's command line."""
