@@ -1,0 +1,347 @@
+"""Everything the product can be asked to change: one frozen type per command, a closed vocabulary.
+
+A face turns a document into one of these; :meth:`backend.engine.Engine.execute` authorises it, checks it,
+claims what it needs, records it and enqueues its work in one transaction, or refuses it and changes
+nothing. Each command names the type of its answer: ``Command[R]``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import msgspec
+
+from backend.model import (
+    Flavor,
+    GuestShutdown,
+    Host,
+    Image,
+    Instance,
+    KeyPair,
+    Role,
+    Tenant,
+    User,
+    UserMixin,
+    Value,
+)
+
+R = TypeVar("R")
+
+
+class Command(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """Base of all commands; ``R`` is what the engine answers."""
+
+
+# Instances ----------------------------------------------------------------------------------------------
+
+
+class Launched(Value, frozen=True, kw_only=True):
+    """The instances of one launch, in launch-index order; ``replayed`` when the client token was known."""
+
+    launch_id: str
+    instances: tuple[Instance, ...]
+    replayed: bool = False
+
+
+class Launch(Command[Launched], frozen=True, kw_only=True):
+    """Create between ``minimum`` and ``maximum`` instances: as many as quotas and addresses allow, or none.
+
+    ``flavor`` or ``image_id`` None means the installation's default. ``vcpus`` and ``memory_mib`` override
+    the flavor (OCCI without a resource template). ``instance_id`` chooses the identity of a single instance
+    (OCCI PUT to a new path). ``token_digest`` is a digest of the normalised request beside its
+    ``client_token``. ``user_data`` is the raw text of at most 16 KiB. ``tags`` go to every instance.
+    """
+
+    image_id: str | None = None
+    flavor: str | None = None
+    minimum: int = 1
+    maximum: int = 1
+    zone: str | None = None
+    key_name: str | None = None
+    public_keys: tuple[str, ...] = ()
+    user_data: bytes = b""
+    tags: tuple[tuple[str, str], ...] = ()
+    client_token: str = ""
+    token_digest: str = ""
+    on_guest_shutdown: GuestShutdown = GuestShutdown.STOP
+    locked_terminate: bool = False
+    locked_stop: bool = False
+    hibernation: bool = False
+    held: bool = False
+    hostname: str = ""
+    summary: str = ""
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    instance_id: str | None = None
+    mixins: tuple[tuple[str, str], ...] = ()
+
+
+class Op(StrEnum):
+    """Life-cycle operations a caller may ask for; legal states are the table's (lifecycle §20.1).
+
+    ``START`` is resume or release, whichever the state needs (EC2 StartInstances, OCCI start).
+    ``POWEROFF`` asks the guest and falls back to running when it is ignored; with ``force_at_timeout`` it
+    ends in a hard power-off, as EC2 promises. ``RESTART_COLD`` destroys and starts on the same host.
+    """
+
+    HOLD = "hold"
+    RELEASE = "release"
+    START = "start"
+    RESUME = "resume"
+    POWEROFF = "poweroff"
+    POWEROFF_HARD = "poweroff_hard"
+    SHUTDOWN = "shutdown"
+    SUSPEND = "suspend"
+    PAUSE = "pause"
+    REBOOT = "reboot"
+    RESET = "reset"
+    RESTART_COLD = "restart_cold"
+    TERMINATE = "terminate"
+    CANCEL = "cancel"
+    DELETE = "delete"
+    RESUBMIT = "resubmit"
+    RESTART = "restart"
+    RECOVER_SUCCESS = "recover_success"
+    RECOVER_FAILURE = "recover_failure"
+    RECOVER_RETRY = "recover_retry"
+    RECOVER_RECREATE = "recover_recreate"
+
+
+class Change(Value, frozen=True, kw_only=True):
+    """An instance before and after a command, both read in its transaction."""
+
+    before: Instance
+    after: Instance
+
+
+class Operate(Command[tuple[Change, ...]], frozen=True, kw_only=True):
+    """Do one life-cycle operation on instances: all ids are checked first, then all start, or none does.
+
+    An instance that is already there (stopped for POWEROFF, running for START, ending for TERMINATE)
+    answers with before equal to after. ``force_at_timeout`` concerns POWEROFF and REBOOT.
+    ``wait_busy`` is for callers that may queue behind a running job; others get INSTANCE_BUSY.
+    """
+
+    op: Op
+    ids: tuple[str, ...]
+    force_at_timeout: bool = False
+
+
+class ModifyInstance(Command[Instance], frozen=True, kw_only=True):
+    """Change attributes; None leaves one as it is. Size and user data need a stopped (``poff``) instance."""
+
+    instance_id: str
+    flavor: str | None = None
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    user_data: bytes | None = None
+    locked_terminate: bool | None = None
+    locked_stop: bool | None = None
+    on_guest_shutdown: GuestShutdown | None = None
+    hostname: str | None = None
+    summary: str | None = None
+    expected_version: int | None = None
+
+
+# Tags, keys, images -------------------------------------------------------------------------------------
+
+
+class CreateTags(Command[None], frozen=True, kw_only=True):
+    """Set tags on resources of any kind, overwriting by key: all or none. Changes their versions."""
+
+    ids: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...]
+
+
+class DeleteTags(Command[None], frozen=True, kw_only=True):
+    """Remove tags: by key, by key and value, or (without any) all that users set."""
+
+    ids: tuple[str, ...]
+    tags: tuple[tuple[str, str | None], ...] = ()
+
+
+class ImportKeyPair(Command[KeyPair], frozen=True, kw_only=True):
+    """Keep a public key (OpenSSH form) under a new name of the tenant's."""
+
+    name: str
+    key_type: str
+    fingerprint: str
+    public_key: str
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class DeleteKeyPair(Command[KeyPair | None], frozen=True, kw_only=True):
+    """Forget a key pair by name or id; None when there was none (EC2 DeleteKeyPair succeeds then)."""
+
+    name: str | None = None
+    key_pair_id: str | None = None
+
+
+class RegisterImage(Command[Image], frozen=True, kw_only=True):
+    """Register a disk image that already lies, checked and complete, at ``path`` in the image store.
+
+    ``image_id`` chooses the id (people who migrate); ``format`` is raw or qcow2.
+    """
+
+    name: str
+    path: str
+    format: str
+    checksum: str
+    size_bytes: int
+    virtual_bytes: int
+    architecture: str = "x86_64"
+    description: str = ""
+    location: str = ""
+    public: bool = False
+    image_id: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class ModifyImage(Command[Image], frozen=True, kw_only=True):
+    """Change description or launch permissions of an own image; lists are added and removed in one step."""
+
+    image_id: str
+    description: str | None = None
+    public: bool | None = None
+    add_accounts: tuple[str, ...] = ()
+    remove_accounts: tuple[str, ...] = ()
+    reset_permissions: bool = False
+    enabled: bool | None = None
+
+
+class DeregisterImage(Command[Image], frozen=True, kw_only=True):
+    """Withdraw an own image; running instances keep it, and its bytes go when the last of them ended."""
+
+    image_id: str
+
+
+# OCCI mixins of users -----------------------------------------------------------------------------------
+
+
+class CreateMixin(Command[UserMixin], frozen=True, kw_only=True):
+    """Add a tag mixin of the tenant's (OCCI-HTTP-024)."""
+
+    scheme: str
+    term: str
+    title: str
+    location: str
+
+
+class DeleteMixin(Command[None], frozen=True, kw_only=True):
+    """Remove a tag mixin and every association with it (OCCI-HTTP-026)."""
+
+    scheme: str
+    term: str
+
+
+class Associate(Command[None], frozen=True, kw_only=True):
+    """Change the members of a tag mixin: add, remove, or (``replace``) make them exactly ``add``."""
+
+    scheme: str
+    term: str
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    replace: bool = False
+
+
+# Administration (role admin) ----------------------------------------------------------------------------
+
+
+class AddHost(Command[Host], frozen=True, kw_only=True):
+    """Add a libvirt host by URI; the worker probes it and turns it on."""
+
+    uri: str
+    region: str
+    zone: str
+    cpu_ratio: float = 16.0
+    memory_ratio: float = 1.0
+    disk_ratio: float = 1.0
+
+
+class SetHostState(Command[Host], frozen=True, kw_only=True):
+    """Enable (``init``), disable or take a host offline; ``off`` counts as proof of death (lifecycle §12)."""
+
+    host_id: str
+    state: str
+
+
+class DeleteHost(Command[None], frozen=True, kw_only=True):
+    """Forget a host on which nothing is placed, reserved or left behind."""
+
+    host_id: str
+
+
+class PutFlavor(Command[Flavor], frozen=True, kw_only=True):
+    """Add or change a flavor; running instances keep their size."""
+
+    flavor: Flavor
+
+
+class DeleteFlavor(Command[None], frozen=True, kw_only=True):
+    """Withdraw a flavor; instances keep its name and size."""
+
+    name: str
+
+
+class CreateTenant(Command[Tenant], frozen=True, kw_only=True):
+    """Add a tenant with its 12-digit account id (None: a random one)."""
+
+    name: str
+    account_id: str | None = None
+
+
+class SetQuota(Command[Tenant], frozen=True, kw_only=True):
+    """Set limits of a tenant; lowering one below the usage only stops new claims."""
+
+    tenant_id: str
+    quotas: dict[str, int]
+
+
+class PurgeTenant(Command[int], frozen=True, kw_only=True):
+    """End and remove all that a tenant has; answers how many instances are still ending.
+
+    Repeat until it answers 0. Keys, images, tags and mixins go at once; ``remove`` then removes the tenant.
+    """
+
+    tenant_id: str
+    remove: bool = False
+
+
+class CreateUser(Command[User], frozen=True, kw_only=True):
+    """Add a user to a tenant; the password comes as an argon2 hash."""
+
+    tenant_id: str
+    name: str
+    password_hash: str
+    role: Role = Role.MEMBER
+
+
+class SetPassword(Command[User], frozen=True, kw_only=True):
+    """Replace a user's password hash."""
+
+    name: str
+    password_hash: str
+
+
+class CreateAccessKey(Command[None], frozen=True, kw_only=True):
+    """Keep an EC2 access key: its id and the encrypted secret."""
+
+    key_id: str
+    user_name: str
+    secret: bytes
+
+
+class SetAccessKeyActive(Command[None], frozen=True, kw_only=True):
+    """Switch an access key off or on."""
+
+    key_id: str
+    active: bool
+
+
+class CreateToken(Command[None], frozen=True, kw_only=True):
+    """Keep the SHA-256 of a bearer token of a user's."""
+
+    digest: str
+    user_name: str
+    expires_at: float | None = None

@@ -1,0 +1,163 @@
+"""Refusals of the backend: one exception, a stable code each.
+
+Three rules for codes: never change a value, never reuse one, and give every new one an answer in both
+faces (a test asserts that their tables are complete).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+
+class ErrorClass(Enum):
+    """What kind of refusal it is: who is wrong, and whether waiting may help."""
+
+    INVALID = "invalid"
+    NOT_FOUND = "not-found"
+    EXISTS = "exists"
+    WRONG_STATE = "wrong-state"
+    CONFLICT = "conflict"
+    NO_CAPACITY = "no-capacity"
+    LIMIT = "limit"
+    BUSY = "busy"
+    DENIED = "denied"
+    HOST_UNAVAILABLE = "host-unavailable"
+    INTERNAL = "internal"
+
+
+class Code(Enum):
+    """Every reason for which the backend refuses a command."""
+
+    PARAMETER_INVALID = "parameter.invalid"
+    PARAMETER_MISSING = "parameter.missing"
+    USER_DATA_TOO_LARGE = "user_data.too_large"
+    TAG_INVALID = "tag.invalid"
+    TAG_RESERVED = "tag.reserved"
+    INSTANCE_NOT_FOUND = "instance.not_found"
+    IMAGE_NOT_FOUND = "image.not_found"
+    KEY_PAIR_NOT_FOUND = "key_pair.not_found"
+    FLAVOR_NOT_FOUND = "flavor.not_found"
+    ZONE_NOT_FOUND = "zone.not_found"
+    RESOURCE_NOT_FOUND = "resource.not_found"
+    MIXIN_NOT_FOUND = "mixin.not_found"
+    HOST_NOT_FOUND = "host.not_found"
+    TENANT_NOT_FOUND = "tenant.not_found"
+    USER_NOT_FOUND = "user.not_found"
+    KEY_PAIR_EXISTS = "key_pair.exists"
+    IMAGE_EXISTS = "image.exists"
+    IMAGE_NAME_EXISTS = "image.name_exists"
+    FLAVOR_EXISTS = "flavor.exists"
+    HOST_EXISTS = "host.exists"
+    TENANT_EXISTS = "tenant.exists"
+    USER_EXISTS = "user.exists"
+    MIXIN_EXISTS = "mixin.exists"
+    INSTANCE_EXISTS = "instance.exists"
+    IMAGE_UNAVAILABLE = "image.unavailable"
+    IMAGE_UNREADABLE = "image.unreadable"
+    INSTANCE_WRONG_STATE = "instance.wrong_state"
+    INSTANCE_BUSY = "instance.busy"
+    INSTANCE_UNREACHABLE = "instance.unreachable"
+    INSTANCE_LOCKED = "instance.locked"
+    HIBERNATION_NOT_CONFIGURED = "instance.hibernation_not_configured"
+    HOST_IN_USE = "host.in_use"
+    FLAVOR_IN_USE = "flavor.in_use"
+    TOKEN_MISMATCH = "token.mismatch"  # noqa: S105
+    TOKEN_TERMINATED = "token.terminated"  # noqa: S105
+    STALE = "version.stale"
+    NO_CAPACITY = "capacity.none"
+    ADDRESSES_EXHAUSTED = "capacity.addresses"
+    QUOTA_INSTANCES = "quota.instances"
+    QUOTA_CORES = "quota.cores"
+    QUOTA_MEMORY = "quota.memory"
+    QUOTA_KEY_PAIRS = "quota.key_pairs"
+    QUOTA_IMAGES = "quota.images"
+    TAG_LIMIT = "quota.tags"
+    DENIED = "denied"
+    NOT_OWNER = "denied.not_owner"
+    HOST_UNAVAILABLE = "host.unavailable"
+    UNSUPPORTED = "unsupported"
+    INTERNAL = "internal"
+
+
+CLASSES: Mapping[Code, ErrorClass] = {
+    Code.PARAMETER_INVALID: ErrorClass.INVALID,
+    Code.PARAMETER_MISSING: ErrorClass.INVALID,
+    Code.USER_DATA_TOO_LARGE: ErrorClass.INVALID,
+    Code.TAG_INVALID: ErrorClass.INVALID,
+    Code.TAG_RESERVED: ErrorClass.INVALID,
+    Code.INSTANCE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.IMAGE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.KEY_PAIR_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.FLAVOR_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.ZONE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.RESOURCE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.MIXIN_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.HOST_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.TENANT_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.USER_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.KEY_PAIR_EXISTS: ErrorClass.EXISTS,
+    Code.IMAGE_EXISTS: ErrorClass.EXISTS,
+    Code.IMAGE_NAME_EXISTS: ErrorClass.EXISTS,
+    Code.FLAVOR_EXISTS: ErrorClass.EXISTS,
+    Code.HOST_EXISTS: ErrorClass.EXISTS,
+    Code.TENANT_EXISTS: ErrorClass.EXISTS,
+    Code.USER_EXISTS: ErrorClass.EXISTS,
+    Code.MIXIN_EXISTS: ErrorClass.EXISTS,
+    Code.INSTANCE_EXISTS: ErrorClass.EXISTS,
+    Code.IMAGE_UNAVAILABLE: ErrorClass.WRONG_STATE,
+    Code.IMAGE_UNREADABLE: ErrorClass.INVALID,
+    Code.INSTANCE_WRONG_STATE: ErrorClass.WRONG_STATE,
+    Code.INSTANCE_BUSY: ErrorClass.BUSY,
+    Code.INSTANCE_UNREACHABLE: ErrorClass.WRONG_STATE,
+    Code.INSTANCE_LOCKED: ErrorClass.DENIED,
+    Code.HIBERNATION_NOT_CONFIGURED: ErrorClass.WRONG_STATE,
+    Code.HOST_IN_USE: ErrorClass.WRONG_STATE,
+    Code.FLAVOR_IN_USE: ErrorClass.WRONG_STATE,
+    Code.TOKEN_MISMATCH: ErrorClass.CONFLICT,
+    Code.TOKEN_TERMINATED: ErrorClass.CONFLICT,
+    Code.STALE: ErrorClass.CONFLICT,
+    Code.NO_CAPACITY: ErrorClass.NO_CAPACITY,
+    Code.ADDRESSES_EXHAUSTED: ErrorClass.NO_CAPACITY,
+    Code.QUOTA_INSTANCES: ErrorClass.LIMIT,
+    Code.QUOTA_CORES: ErrorClass.LIMIT,
+    Code.QUOTA_MEMORY: ErrorClass.LIMIT,
+    Code.QUOTA_KEY_PAIRS: ErrorClass.LIMIT,
+    Code.QUOTA_IMAGES: ErrorClass.LIMIT,
+    Code.TAG_LIMIT: ErrorClass.LIMIT,
+    Code.DENIED: ErrorClass.DENIED,
+    Code.NOT_OWNER: ErrorClass.DENIED,
+    Code.HOST_UNAVAILABLE: ErrorClass.HOST_UNAVAILABLE,
+    Code.UNSUPPORTED: ErrorClass.INVALID,
+    Code.INTERNAL: ErrorClass.INTERNAL,
+}
+
+
+class BackendError(Exception):
+    """A command was refused; nothing has changed.
+
+    Attributes:
+        code: the stable reason.
+        message: one sentence for a person; never holds a secret.
+        context: facts for the faces, such as ``ids`` (those not found), ``state``, ``parameter``, ``value``.
+    """
+
+    def __init__(self, code: Code, message: str, **context: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.context: Mapping[str, object] = context
+
+    @property
+    def error_class(self) -> ErrorClass:
+        """The class of the refusal."""
+        return CLASSES[self.code]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same command may succeed later without a change by the caller."""
+        return self.error_class in {ErrorClass.BUSY, ErrorClass.NO_CAPACITY, ErrorClass.HOST_UNAVAILABLE}
+
+
+class DryRunPassed(Exception):  # noqa: N818 - it reports a success
+    """The command would have been accepted; it was rolled back because the caller asked for a dry run."""

@@ -1,0 +1,530 @@
+"""The nouns of the product: frozen value types that the store keeps and both faces show.
+
+Times are Unix seconds (float, UTC). Sizes carry their unit in the name. Identifiers are EC2's
+(``i-`` and 17 hex digits); :func:`uuid_of` and :func:`id_of` give OCCI's view of the same identity (D3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from enum import Enum, StrEnum
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all value types: immutable, keyword-only."""
+
+
+# Identity -----------------------------------------------------------------------------------------------
+
+
+def new_id(prefix: str) -> str:
+    """A fresh identifier, for example ``i-0123456789abcdef0`` for prefix ``i``."""
+    return f"{prefix}-{secrets.token_hex(9)[:17]}"
+
+
+def uuid_of(resource_id: str) -> str:
+    """The OCCI id of an EC2 id: a version 8 UUID that carries the same 68 bits, so no look-up is needed.
+
+    Layout: 48 bits, version nibble 8, 12 bits, variant ``10``, 6 zero bits, 8 bits, 48 bits of a short
+    digest of the prefix, which keeps kinds apart.
+    """
+    prefix, _, digits = resource_id.partition("-")
+    digits = digits.rjust(17, "0")
+    mark = hashlib.sha256(prefix.encode()).hexdigest()[:12]
+    return f"{digits[:8]}-{digits[8:12]}-8{digits[12:15]}-80{digits[15:17]}-{mark}"
+
+
+def id_of(prefix: str, occi_id: str) -> str | None:
+    """The EC2 id of an OCCI id, or None when it is not one of this prefix. EC2 ids pass unchanged."""
+    if occi_id.startswith(f"{prefix}-"):
+        return occi_id
+    try:
+        plain = str(uuid.UUID(occi_id))
+    except ValueError:
+        return None
+    candidate = f"{prefix}-{plain[:8]}{plain[9:13]}{plain[15:18]}{plain[21:23]}"
+    return candidate if uuid_of(candidate) == plain else None
+
+
+# Life-cycle ---------------------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """The 16 short states of an instance (lifecycle §2.1)."""
+
+    PEND = "pend"
+    HOLD = "hold"
+    PROL = "prol"
+    BOOT = "boot"
+    RUNN = "runn"
+    MIGR = "migr"
+    HOTP = "hotp"
+    SAVE = "save"
+    EPIL = "epil"
+    SHUT = "shut"
+    STOP = "stop"
+    SUSP = "susp"
+    POFF = "poff"
+    FAIL = "fail"
+    UNKN = "unkn"
+    DONE = "done"
+
+
+class Desired(StrEnum):
+    """What the owner last asked for; ``gone`` is never taken back by a user (lifecycle §3.8)."""
+
+    RUN = "run"
+    OFF = "off"
+    SUSP = "susp"
+    STOP = "stop"
+    GONE = "gone"
+
+
+class GuestShutdown(StrEnum):
+    """What happens when the guest powers itself off (EC2 InstanceInitiatedShutdownBehavior)."""
+
+    STOP = "stop"
+    TERMINATE = "terminate"
+
+
+class Reason(StrEnum):
+    """Why an instance is in its state; both faces derive their own texts from it."""
+
+    NONE = ""
+    USER_SHUTDOWN = "user_shutdown"
+    USER_HIBERNATE = "user_hibernate"
+    GUEST_SHUTDOWN = "guest_shutdown"
+    CRASHED = "crashed"
+    DESTROYED_OUTSIDE = "destroyed_outside"
+    PAUSED_OUTSIDE = "paused_outside"
+    VANISHED = "vanished"
+    HOST_REBOOT = "host_reboot"
+    HOST_SILENT = "host_silent"
+    LAUNCH_FAILED = "launch_failed"
+    NO_CAPACITY = "no_capacity"
+    JOB_FAILED = "job_failed"
+
+
+class Api(StrEnum):
+    """Where a command came from."""
+
+    EC2 = "ec2"
+    OCCI = "occi"
+    CLI = "cli"
+    ENGINE = "engine"
+
+
+class Role(StrEnum):
+    """What a user may do: a member owns a tenant's resources, an administrator the installation."""
+
+    MEMBER = "member"
+    ADMIN = "admin"
+
+
+class Caller(Value, frozen=True, kw_only=True):
+    """Who sends a command, after authentication. ``region`` is the signature's or the default one."""
+
+    tenant_id: str
+    account_id: str
+    user_id: str
+    user_name: str
+    role: Role = Role.MEMBER
+    api: Api = Api.CLI
+    request_id: str = ""
+    region: str = ""
+
+    @property
+    def actor(self) -> str:
+        """The name written to events."""
+        return f"{self.api.value}:{self.user_name}"
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether administrator operations are allowed."""
+        return self.role is Role.ADMIN
+
+
+class Tag(Value, frozen=True, kw_only=True):
+    """One key and value on a resource; ``Name`` is also OCCI's title of the resource."""
+
+    resource_id: str
+    resource_type: str
+    tenant_id: str
+    key: str
+    value: str
+
+
+class Instance(Value, frozen=True, kw_only=True):
+    """One virtual machine, whichever face made it. ``detail`` is the life-cycle's automaton state (§2.2)."""
+
+    id: str
+    tenant_id: str
+    account_id: str
+    owner: str
+    launch_id: str
+    launch_index: int
+    region: str
+    zone: str
+    flavor: str
+    vcpus: int
+    memory_mib: int
+    root_gib: int
+    ephemeral_gib: int
+    architecture: str
+    image_id: str
+    address: str
+    mac: str
+    detail: str
+    created_at: float
+    state_since: float
+    api: Api = Api.CLI
+    client_token: str = ""
+    key_name: str = ""
+    public_keys: tuple[str, ...] = ()
+    hostname: str = ""
+    summary: str = ""
+    job_id: str | None = None
+    host_id: str | None = None
+    epoch: int = 0
+    attempts: int = 0
+    excluded: tuple[str, ...] = ()
+    desired: Desired = Desired.RUN
+    saved: str = "none"
+    checkpoint: str = "none"
+    resched: bool = False
+    locked_terminate: bool = False
+    locked_stop: bool = False
+    hibernation: bool = False
+    on_guest_shutdown: GuestShutdown = GuestShutdown.STOP
+    keep_failed: bool = True
+    health: str = "ok"
+    crash_count: int = 0
+    reason: Reason = Reason.NONE
+    reason_text: str = ""
+    by_user: bool = False
+    launched_at: float | None = None
+    last_seen: float | None = None
+    ended_at: float | None = None
+    user_data_size: int = 0
+    version: int = 1
+
+    @property
+    def state(self) -> State:
+        """The short state."""
+        return State(self.detail[:4])
+
+    @property
+    def need(self) -> Capacity:
+        """What it takes on a host."""
+        return Capacity(
+            cpu=self.vcpus * 100, memory_mib=self.memory_mib, disk_gib=self.root_gib + self.ephemeral_gib
+        )
+
+
+class Capacity(Value, frozen=True, kw_only=True):
+    """An amount of a host: hundredths of a core, MiB of memory, GiB of system disk."""
+
+    cpu: int = 0
+    memory_mib: int = 0
+    disk_gib: int = 0
+
+    def plus(self, other: Capacity) -> Capacity:
+        """The sum."""
+        return Capacity(
+            cpu=self.cpu + other.cpu,
+            memory_mib=self.memory_mib + other.memory_mib,
+            disk_gib=self.disk_gib + other.disk_gib,
+        )
+
+    def fits(self, limit: Capacity) -> bool:
+        """Whether it is within a limit in every dimension."""
+        return (
+            self.cpu <= limit.cpu and self.memory_mib <= limit.memory_mib and self.disk_gib <= limit.disk_gib
+        )
+
+
+class Flavor(Value, frozen=True, kw_only=True):
+    """A size an operator offers: EC2's instance type, OCCI's resource template."""
+
+    name: str
+    vcpus: int
+    memory_mib: int
+    root_gib: int
+    ephemeral_gib: int = 0
+    crtp: str = ""
+    created_at: float = 0.0
+    version: int = 1
+
+
+class ImageState(StrEnum):
+    """Storage state of an image (lifecycle §9.1); ``gone`` is deregistered, its bytes kept while in use."""
+
+    LOCKED = "lock"
+    READY = "rdy"
+    DISABLED = "disa"
+    ERROR = "err"
+    GONE = "gone"
+
+
+class Image(Value, frozen=True, kw_only=True):
+    """A disk image that instances clone; its bytes never change after ``ready``."""
+
+    id: str
+    tenant_id: str
+    account_id: str
+    name: str
+    state: ImageState
+    format: str
+    path: str
+    checksum: str
+    size_bytes: int
+    virtual_bytes: int
+    created_at: float
+    architecture: str = "x86_64"
+    description: str = ""
+    location: str = ""
+    public: bool = False
+    launch_accounts: tuple[str, ...] = ()
+    deregistered_at: float | None = None
+    version: int = 1
+
+
+class KeyPair(Value, frozen=True, kw_only=True):
+    """A public key under a name of the tenant's; a private key is never stored."""
+
+    id: str
+    tenant_id: str
+    name: str
+    key_type: str
+    fingerprint: str
+    public_key: str
+    created_at: float
+    version: int = 1
+
+
+class HostState(StrEnum):
+    """Host states (lifecycle §12)."""
+
+    INIT = "init"
+    ON = "on"
+    ERR = "err"
+    DISABLED = "dsbl"
+    OFFLINE = "off"
+    MAINTENANCE = "maint"
+
+
+class Host(Value, frozen=True, kw_only=True):
+    """A libvirt host, known by its URI. Totals come from the probe, ratios from the operator."""
+
+    id: str
+    uri: str
+    region: str
+    zone: str
+    created_at: float
+    state: HostState = HostState.INIT
+    architecture: str = ""
+    total: Capacity = Capacity()
+    reserved: Capacity = Capacity()
+    foreign: Capacity = Capacity()
+    cpu_ratio: float = 16.0
+    memory_ratio: float = 1.0
+    disk_ratio: float = 1.0
+    capabilities: dict[str, str] = {}
+    message: str = ""
+    failures: int = 0
+    overcommitted: bool = False
+    last_seen: float | None = None
+    version: int = 1
+
+    @property
+    def limit(self) -> Capacity:
+        """What may be reserved in all (lifecycle §14)."""
+        return Capacity(
+            cpu=int((self.total.cpu - self.reserved.cpu) * self.cpu_ratio),
+            memory_mib=int((self.total.memory_mib - self.reserved.memory_mib) * self.memory_ratio),
+            disk_gib=int((self.total.disk_gib - self.reserved.disk_gib) * self.disk_ratio),
+        )
+
+
+class Placement(Value, frozen=True, kw_only=True):
+    """VM v may have a process on host h: the permit that a domain's metadata must match (§1)."""
+
+    instance_id: str
+    epoch: int
+    host_id: str
+    opened_at: float
+    booted_at: float | None = None
+    closed_at: float | None = None
+    closed_by: str = ""
+
+
+class Reservation(Value, frozen=True, kw_only=True):
+    """Capacity of an instance on a host."""
+
+    instance_id: str
+    host_id: str
+    cpu: int
+    memory_mib: int
+    disk_gib: int
+    opened_at: float
+
+
+class JobState(StrEnum):
+    """Where a job is; ``superseded`` jobs were replaced by a more urgent one."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    LOST = "lost"
+    SUPERSEDED = "superseded"
+
+
+class Job(Value, frozen=True, kw_only=True):
+    """Work in progress on one instance: an operation's stages, and how far they are.
+
+    ``busy`` names the worker inside a step right now, so that a superseding job waits for it.
+    """
+
+    id: str
+    instance_id: str
+    op: str
+    stages: tuple[str, ...]
+    on_failed: tuple[str, ...]
+    on_lost: tuple[str, ...]
+    on_ok: str
+    origin: str
+    actor: str
+    created_at: float
+    api: Api = Api.ENGINE
+    request_id: str = ""
+    state: JobState = JobState.QUEUED
+    stage: int = 0
+    step: int = 0
+    attempt: int = 1
+    deadline: float = 0.0
+    stage_started: float = 0.0
+    busy: str = ""
+    force: bool = False
+    message: str = ""
+    finished_at: float | None = None
+    version: int = 1
+
+
+class Event(Value, frozen=True, kw_only=True):
+    """One state change, or one noteworthy happening, with who and why."""
+
+    id: str
+    at: float
+    instance_id: str
+    tenant_id: str
+    op: str
+    old: str
+    new: str
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+    job_id: str = ""
+
+
+class Stay(Value, frozen=True, kw_only=True):
+    """One stay of an instance on a host: the accounting record (§17)."""
+
+    instance_id: str
+    seq: int
+    host_id: str
+    tenant_id: str
+    owner: str
+    vcpus: int
+    memory_mib: int
+    started_at: float
+    running_at: float | None = None
+    running_until: float | None = None
+    ended_at: float | None = None
+    reason: str = "none"
+
+
+class Debris(Value, frozen=True, kw_only=True):
+    """Files left on a host that the reaper must still remove."""
+
+    instance_id: str
+    host_id: str
+    at: float
+    message: str = ""
+
+
+class Tenant(Value, frozen=True, kw_only=True):
+    """An account: owns instances, images, keys and tags, and has the quotas."""
+
+    id: str
+    name: str
+    account_id: str
+    created_at: float
+    quotas: dict[str, int] = {}
+    version: int = 1
+
+
+class User(Value, frozen=True, kw_only=True):
+    """A person or program of a tenant; the password is an argon2 hash."""
+
+    id: str
+    tenant_id: str
+    name: str
+    role: Role
+    password_hash: str
+    created_at: float
+    version: int = 1
+
+
+class AccessKey(Value, frozen=True, kw_only=True):
+    """An EC2 access key; the secret is encrypted at rest because signatures need it in clear."""
+
+    id: str
+    user_id: str
+    secret: bytes
+    active: bool
+    created_at: float
+
+
+class BearerToken(Value, frozen=True, kw_only=True):
+    """A bearer token for OCCI: only its SHA-256 is kept."""
+
+    digest: str
+    user_id: str
+    created_at: float
+    expires_at: float | None
+
+
+class UserMixin(Value, frozen=True, kw_only=True):
+    """A tag of OCCI's kind: a mixin that a client made, with the resources associated."""
+
+    tenant_id: str
+    scheme: str
+    term: str
+    title: str
+    location: str
+    created_at: float
+
+
+class QuotaName(Enum):
+    """Limits of a tenant, with OpenStack's defaults (lifecycle §15). -2 is unlimited."""
+
+    INSTANCES = "instances"
+    CORES = "cores"
+    MEMORY_MIB = "memory_mib"
+    KEY_PAIRS = "key_pairs"
+    IMAGES = "images"
+
+
+QUOTA_DEFAULTS: dict[str, int] = {
+    QuotaName.INSTANCES.value: 1000,
+    QuotaName.CORES.value: 2000,
+    QuotaName.MEMORY_MIB.value: 4_000_000,
+    QuotaName.KEY_PAIRS.value: 5000,
+    QuotaName.IMAGES.value: 1000,
+}
+UNLIMITED = -2
