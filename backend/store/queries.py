@@ -1,0 +1,645 @@
+"""Questions to the tables, by noun: each class adds its own to the common row operations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
+
+from backend.model import (
+    AccessKey,
+    BearerToken,
+    Capacity,
+    Debris,
+    Event,
+    Flavor,
+    Host,
+    Image,
+    ImageState,
+    Instance,
+    Job,
+    KeyPair,
+    Placement,
+    Reservation,
+    Stay,
+    Tag,
+    Tenant,
+    User,
+    UserMixin,
+    Value,
+)
+from backend.store import tables
+from backend.store.rows import Rows
+
+DONE = "done"
+_CHUNK = 500  # ids in one IN list; both databases allow more, plans stay good with this
+
+
+class InstanceKey(Value, frozen=True, kw_only=True):
+    """What identifies one listing entry: a rendering of it may be cached under ``(id, version)``."""
+
+    id: str
+    version: int
+    launch_id: str
+    launch_index: int
+    created_at: float
+
+
+class InstanceQuery(Value, frozen=True, kw_only=True):
+    """Which instances: every condition must hold. ``after`` is the key of the last one of the page before.
+
+    ``done_since``: ended instances are listed only when they ended after this time; None lists none.
+    ``equal`` compares columns with any of several values; ``tags`` are (key, values) of which one must match,
+    with no values the key must be there.
+    """
+
+    tenant_id: str | None = None
+    region: str | None = None
+    ids: tuple[str, ...] | None = None
+    equal: Mapping[str, tuple[Any, ...]] = {}
+    tags: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    done_since: float | None = None
+    after: tuple[float, str, int] | None = None
+    limit: int | None = None
+
+
+class InstanceRows(Rows[Instance]):
+    """Instances."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.instance, Instance)
+
+    def keys(self, query: InstanceQuery) -> list[InstanceKey]:
+        """The keys of a listing, in its order: oldest first, launches together."""
+        c = self.table.c
+        statement = (
+            select(c.id, c.version, c.launch_id, c.launch_index, c.created_at)
+            .where(*_conditions(query))
+            .order_by(c.created_at, c.launch_id, c.launch_index)
+        )
+        if query.limit is not None:
+            statement = statement.limit(query.limit)
+        return [
+            InstanceKey(id=row[0], version=row[1], launch_id=row[2], launch_index=row[3], created_at=row[4])
+            for row in self.connection.execute(statement)
+        ]
+
+    def find(self, query: InstanceQuery) -> list[Instance]:
+        """The instances of a listing, in its order."""
+        c = self.table.c
+        return self.where(
+            *_conditions(query), order=(c.created_at, c.launch_id, c.launch_index), limit=query.limit
+        )
+
+    def some(self, ids: Sequence[str]) -> dict[str, Instance]:
+        """Instances by id; unknown ids are left out."""
+        found: dict[str, Instance] = {}
+        for start in range(0, len(ids), _CHUNK):
+            part = ids[start : start + _CHUNK]
+            found.update((item.id, item) for item in self.where(self.table.c.id.in_(part)))
+        return found
+
+    def of_launch(self, launch_id: str) -> list[Instance]:
+        """The instances of one launch."""
+        return self.where(self.table.c.launch_id == launch_id, order=(self.table.c.launch_index,))
+
+    def in_details(self, details: Collection[str], *, limit: int | None = None) -> list[Instance]:
+        """Instances in some details, oldest first: the scheduler's queue."""
+        c = self.table.c
+        return self.where(c.detail.in_(list(details)), order=(c.created_at, c.launch_index), limit=limit)
+
+    def on_host(self, host_id: str) -> list[Instance]:
+        """Instances placed on a host."""
+        c = self.table.c
+        return self.where(c.host_id == host_id, c.detail != DONE)
+
+    def wished_gone(self) -> list[Instance]:
+        """Instances whose end was asked for and that have no job."""
+        c = self.table.c
+        return self.where(c.desired == "gone", c.detail != DONE, c.job_id.is_(None))
+
+    def count_with_image(self, image_id: str) -> int:
+        """How many instances that are not done refer to an image."""
+        c = self.table.c
+        query = select(func.count()).where(c.image_id == image_id, c.detail != DONE)
+        return int(self.connection.execute(query).scalar_one())
+
+    def count_of_flavor(self, name: str) -> int:
+        """How many instances that are not done have a flavor."""
+        c = self.table.c
+        query = select(func.count()).where(c.flavor == name, c.detail != DONE)
+        return int(self.connection.execute(query).scalar_one())
+
+    def usage(self, tenant_id: str) -> tuple[int, int, int]:
+        """Instances, cores and MiB of memory that a tenant uses, summed over its rows (§15)."""
+        c = self.table.c
+        query = select(
+            func.count(), func.coalesce(func.sum(c.vcpus), 0), func.coalesce(func.sum(c.memory_mib), 0)
+        ).where(c.tenant_id == tenant_id, c.detail != DONE)
+        row = self.connection.execute(query).one()
+        return int(row[0]), int(row[1]), int(row[2])
+
+    def taken_addresses(self, region: str, candidates: Collection[str]) -> set[str]:
+        """Which of some addresses are held in a region."""
+        c = self.table.c
+        query = select(c.address).where(c.region == region, c.detail != DONE, c.address.in_(list(candidates)))
+        return {row[0] for row in self.connection.execute(query)}
+
+    def touch(self, ids: Collection[str]) -> None:
+        """Raise the versions of instances, because something shown with them (a tag) changed."""
+        c = self.table.c
+        self.connection.execute(
+            update(self.table).where(c.id.in_(list(ids)), c.detail != DONE).values(version=c.version + 1)
+        )
+
+    def count_by_detail(self) -> dict[str, int]:
+        """How many instances are in each detail, ended ones left out."""
+        c = self.table.c
+        query = select(c.detail, func.count()).where(c.detail != DONE).group_by(c.detail)
+        return {row[0]: int(row[1]) for row in self.connection.execute(query)}
+
+    def ended_before(self, time: float, limit: int) -> list[Instance]:
+        """Ended instances older than a time."""
+        c = self.table.c
+        return self.where(c.detail == DONE, c.ended_at < time, limit=limit)
+
+
+def _conditions(query: InstanceQuery) -> list[ColumnElement[bool]]:
+    c = tables.instance.c
+    found: list[ColumnElement[bool]] = []
+    if query.tenant_id is not None:
+        found.append(c.tenant_id == query.tenant_id)
+    if query.region is not None:
+        found.append(c.region == query.region)
+    if query.ids is not None:
+        found.append(c.id.in_(query.ids))
+    ended = c.ended_at > query.done_since if query.done_since is not None else None
+    found.append(c.detail != DONE if ended is None else or_(c.detail != DONE, ended))
+    found.extend(c[name].in_(values) for name, values in query.equal.items())
+    found.extend(_has_tag(key, values) for key, values in query.tags)
+    if query.after is not None:
+        found.append(tuple_(c.created_at, c.launch_id, c.launch_index) > tuple_(*query.after))
+    return found
+
+
+def _has_tag(key: str, values: Sequence[str]) -> ColumnElement[bool]:
+    t = tables.tag.c
+    same = and_(t.tenant_id == tables.instance.c.tenant_id, t.key == key)
+    value = t.value.in_(values) if values else true()
+    return tables.instance.c.id.in_(select(t.resource_id).where(same, value))
+
+
+class JobRows(Rows[Job]):
+    """Jobs."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.job, Job)
+
+    def open(self) -> list[Job]:
+        """Jobs that have not ended."""
+        c = self.table.c
+        return self.where(c.finished_at.is_(None), order=(c.created_at,))
+
+    def of_instance(self, instance_id: str) -> list[Job]:
+        """All jobs of an instance, oldest first."""
+        c = self.table.c
+        return self.where(c.instance_id == instance_id, order=(c.created_at, c.id))
+
+    def recent(self, tenant_id: str | None, limit: int) -> list[Job]:
+        """The newest jobs, newest first."""
+        c, i = self.table.c, tables.instance.c
+        mine = (
+            true() if tenant_id is None else c.instance_id.in_(select(i.id).where(i.tenant_id == tenant_id))
+        )
+        return self.where(mine, order=(c.created_at.desc(),), limit=limit)
+
+    def busy_elsewhere(self, instance_id: str, job_id: str) -> list[Job]:
+        """Other jobs of an instance that are inside a step right now."""
+        c = self.table.c
+        return self.where(c.instance_id == instance_id, c.id != job_id, c.busy != "")
+
+    def release(self, executor: str) -> int:
+        """Forget the steps a dead executor was in."""
+        c = self.table.c
+        return self.connection.execute(update(self.table).where(c.busy == executor).values(busy="")).rowcount
+
+
+class PlacementRows(Rows[Placement]):
+    """Placements."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.placement, Placement)
+
+    def open_of(self, instance_id: str) -> list[Placement]:
+        """Open placements of an instance, oldest epoch first."""
+        c = self.table.c
+        return self.where(c.instance_id == instance_id, c.closed_at.is_(None), order=(c.epoch,))
+
+    def of(self, instance_id: str) -> list[Placement]:
+        """All placements of an instance."""
+        c = self.table.c
+        return self.where(c.instance_id == instance_id, order=(c.epoch,))
+
+    def open_on(self, host_id: str) -> list[Placement]:
+        """Open placements on a host."""
+        c = self.table.c
+        return self.where(c.host_id == host_id, c.closed_at.is_(None))
+
+    def close(self, placement: Placement, at: float, proof: str) -> None:
+        """Close a placement with its proof (lifecycle §5.4)."""
+        self.update(placement, closed_at=at, closed_by=proof)
+
+    def last_epoch(self, instance_id: str) -> int:
+        """The highest epoch of an instance, 0 when it never had one."""
+        c = self.table.c
+        query = select(func.coalesce(func.max(c.epoch), 0)).where(c.instance_id == instance_id)
+        return int(self.connection.execute(query).scalar_one())
+
+
+class ReservationRows(Rows[Reservation]):
+    """Capacity claims."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.reservation, Reservation)
+
+    def used(self) -> dict[str, Capacity]:
+        """What is reserved on each host."""
+        c = self.table.c
+        query = select(c.host_id, func.sum(c.cpu), func.sum(c.memory_mib), func.sum(c.disk_gib)).group_by(
+            c.host_id
+        )
+        return {
+            row[0]: Capacity(cpu=int(row[1]), memory_mib=int(row[2]), disk_gib=int(row[3]))
+            for row in self.connection.execute(query)
+        }
+
+    def of(self, instance_id: str) -> list[Reservation]:
+        """Claims of an instance."""
+        return self.where(self.table.c.instance_id == instance_id)
+
+    def on(self, host_id: str) -> list[Reservation]:
+        """Claims on a host."""
+        return self.where(self.table.c.host_id == host_id)
+
+    def release(self, instance_id: str) -> None:
+        """Give all claims of an instance back."""
+        self.delete_where(self.table.c.instance_id == instance_id)
+
+
+class HostRows(Rows[Host]):
+    """Hosts."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.host, Host)
+
+    def by_uri(self, uri: str) -> Host | None:
+        """The host of a URI."""
+        found = self.where(self.table.c.uri == uri)
+        return found[0] if found else None
+
+    def lock(self, host_id: str) -> Host | None:
+        """A host's row, locked until the transaction ends (claims on one host are given one at a time)."""
+        query = select(self.table.c.id).where(self.table.c.id == host_id).with_for_update()
+        self.connection.execute(query)
+        return self.get(host_id)
+
+
+class ImageRows(Rows[Image]):
+    """Images."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.image, Image)
+
+    def visible(self, tenant_id: str, account_id: str) -> list[Image]:
+        """Images that a tenant owns, that are public, or that are shared with its account."""
+        c = self.table.c
+        shared = c.launch_accounts.contains(f'"{account_id}"', autoescape=True)
+        return self.where(
+            c.state != ImageState.GONE.value,
+            or_(c.tenant_id == tenant_id, c.public.is_(True), shared),
+            order=(c.created_at, c.id),
+        )
+
+    def gone(self) -> list[Image]:
+        """Deregistered images whose row is still there."""
+        return self.where(self.table.c.state == ImageState.GONE.value)
+
+    def with_checksum(self, checksum: str) -> list[Image]:
+        """Images with the same bytes."""
+        return self.where(self.table.c.checksum == checksum)
+
+
+class KeyPairRows(Rows[KeyPair]):
+    """Key pairs."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.key_pair, KeyPair)
+
+    def of(self, tenant_id: str) -> list[KeyPair]:
+        """A tenant's key pairs by name."""
+        return self.where(self.table.c.tenant_id == tenant_id, order=(self.table.c.name,))
+
+    def named(self, tenant_id: str, name: str) -> KeyPair | None:
+        """One key pair by name."""
+        c = self.table.c
+        found = self.where(c.tenant_id == tenant_id, c.name == name)
+        return found[0] if found else None
+
+    def count(self, tenant_id: str) -> int:
+        """How many a tenant has."""
+        query = select(func.count()).where(self.table.c.tenant_id == tenant_id)
+        return int(self.connection.execute(query).scalar_one())
+
+
+class TagRows(Rows[Tag]):
+    """Tags."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.tag, Tag)
+
+    def of(self, resource_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Tags of resources: id → key → value, keys in order; untagged resources are left out."""
+        c = self.table.c
+        found: dict[str, dict[str, str]] = {}
+        for start in range(0, len(resource_ids), _CHUNK):
+            part = resource_ids[start : start + _CHUNK]
+            query = select(c.resource_id, c.key, c.value).where(c.resource_id.in_(part)).order_by(c.key)
+            for resource_id, key, value in self.connection.execute(query):
+                found.setdefault(resource_id, {})[key] = value
+        return found
+
+    def of_tenant(self, tenant_id: str) -> list[Tag]:
+        """All tags of a tenant, by resource and key."""
+        c = self.table.c
+        return self.where(c.tenant_id == tenant_id, order=(c.resource_id, c.key))
+
+    def put(self, tags: Iterable[Tag]) -> None:
+        """Set tags, overwriting by key."""
+        for item in tags:
+            self.delete(item.resource_id, item.key)
+            self.insert(item)
+
+    def drop(self, resource_ids: Collection[str]) -> None:
+        """Remove all tags of resources."""
+        self.delete_where(self.table.c.resource_id.in_(list(resource_ids)))
+
+
+class EventRows(Rows[Event]):
+    """Events."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.event, Event)
+
+    def of(self, instance_id: str) -> list[Event]:
+        """Events of an instance, oldest first."""
+        c = self.table.c
+        return self.where(c.instance_id == instance_id, order=(c.id,))
+
+    def recent(self, tenant_id: str | None, limit: int) -> list[Event]:
+        """The newest events, newest first."""
+        c = self.table.c
+        mine = true() if tenant_id is None else c.tenant_id == tenant_id
+        return self.where(mine, order=(c.id.desc(),), limit=limit)
+
+
+class StayRows(Rows[Stay]):
+    """Accounting records."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.stay, Stay)
+
+    def of(self, instance_id: str) -> list[Stay]:
+        """Records of an instance in order."""
+        return self.where(self.table.c.instance_id == instance_id, order=(self.table.c.seq,))
+
+    def open_of(self, instance_id: str) -> Stay | None:
+        """The open record of an instance."""
+        c = self.table.c
+        found = self.where(c.instance_id == instance_id, c.ended_at.is_(None), order=(c.seq.desc(),))
+        return found[0] if found else None
+
+
+class DebrisRows(Rows[Debris]):
+    """Files left behind."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.debris, Debris)
+
+    def on(self, host_id: str) -> list[Debris]:
+        """What is left on a host."""
+        return self.where(self.table.c.host_id == host_id)
+
+    def put(self, item: Debris) -> None:
+        """Note something left behind; once is enough."""
+        self.delete(item.instance_id, item.host_id)
+        self.insert(item)
+
+
+class TenantRows(Rows[Tenant]):
+    """Tenants."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.tenant, Tenant)
+
+    def named(self, name: str) -> Tenant | None:
+        """A tenant by name."""
+        found = self.where(self.table.c.name == name)
+        return found[0] if found else None
+
+    def lock(self, tenant_id: str) -> Tenant | None:
+        """A tenant's row, locked until the transaction ends: quota claims are checked one at a time."""
+        query = select(self.table.c.id).where(self.table.c.id == tenant_id).with_for_update()
+        self.connection.execute(query)
+        return self.get(tenant_id)
+
+
+class UserRows(Rows[User]):
+    """Users."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.user, User)
+
+    def named(self, name: str) -> User | None:
+        """A user by name (unique over all tenants)."""
+        found = self.where(self.table.c.name == name)
+        return found[0] if found else None
+
+
+class MixinRows(Rows[UserMixin]):
+    """Tag mixins and their members."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.user_mixin, UserMixin)
+
+    def of(self, tenant_id: str) -> list[UserMixin]:
+        """A tenant's mixins."""
+        c = self.table.c
+        return self.where(c.tenant_id == tenant_id, order=(c.created_at, c.scheme, c.term))
+
+    def members(self, tenant_id: str, scheme: str, term: str) -> list[str]:
+        """Ids of the resources associated with a mixin."""
+        m = tables.mixin_member.c
+        query = (
+            select(m.resource_id)
+            .where(m.tenant_id == tenant_id, m.scheme == scheme, m.term == term)
+            .order_by(m.resource_id)
+        )
+        return [row[0] for row in self.connection.execute(query)]
+
+    def of_resources(self, tenant_id: str, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """Mixins (scheme, term) of resources."""
+        m = tables.mixin_member.c
+        found: dict[str, list[tuple[str, str]]] = {}
+        for start in range(0, len(ids), _CHUNK):
+            query = (
+                select(m.resource_id, m.scheme, m.term)
+                .where(m.tenant_id == tenant_id, m.resource_id.in_(ids[start : start + _CHUNK]))
+                .order_by(m.scheme, m.term)
+            )
+            for resource_id, scheme, term in self.connection.execute(query):
+                found.setdefault(resource_id, []).append((scheme, term))
+        return found
+
+    def associate(self, tenant_id: str, scheme: str, term: str, resource_id: str) -> None:
+        """Add a member; twice is once."""
+        key = {"tenant_id": tenant_id, "scheme": scheme, "term": term, "resource_id": resource_id}
+        m = tables.mixin_member.c
+        same = and_(*(m[name] == value for name, value in key.items()))
+        if not self.connection.execute(select(exists().where(same))).scalar_one():
+            self.connection.execute(insert(tables.mixin_member).values(**key))
+
+    def dissociate(self, tenant_id: str, scheme: str, term: str, ids: Collection[str] | None = None) -> None:
+        """Remove members; None removes all."""
+        m = tables.mixin_member.c
+        mine = and_(m.tenant_id == tenant_id, m.scheme == scheme, m.term == term)
+        some = true() if ids is None else m.resource_id.in_(list(ids))
+        self.connection.execute(delete(tables.mixin_member).where(mine, some))
+
+    def forget(self, resource_ids: Collection[str]) -> None:
+        """Remove resources from all mixins."""
+        m = tables.mixin_member.c
+        self.connection.execute(delete(tables.mixin_member).where(m.resource_id.in_(list(resource_ids))))
+
+
+class LaunchToken(Value, frozen=True, kw_only=True):
+    """A client token already used, with a digest of what was asked."""
+
+    tenant_id: str
+    region: str
+    token: str
+    digest: str
+    launch_id: str
+    created_at: float
+
+
+class WorkerBeat(Value, frozen=True, kw_only=True):
+    """A worker process and when it was last alive."""
+
+    executor: str
+    started_at: float
+    seen_at: float
+
+
+class Blobs:
+    """Bytes that listings must not carry: user data and console logs, by instance."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def user_data(self, instance_id: str) -> bytes:
+        """The user data, empty when there is none."""
+        c = tables.context.c
+        row = self.connection.execute(select(c.user_data).where(c.instance_id == instance_id)).one_or_none()
+        return bytes(row[0]) if row else b""
+
+    def put_user_data(self, ids: Sequence[str], data: bytes) -> None:
+        """Set the user data of instances."""
+        c = tables.context.c
+        self.connection.execute(delete(tables.context).where(c.instance_id.in_(list(ids))))
+        if data and ids:
+            rows = [{"instance_id": instance_id, "user_data": data} for instance_id in ids]
+            self.connection.execute(insert(tables.context), rows)
+
+    def console(self, instance_id: str) -> tuple[bytes, float] | None:
+        """The console log as last read, and when; None before the first reading."""
+        c = tables.console.c
+        row = self.connection.execute(select(c.data, c.at).where(c.instance_id == instance_id)).one_or_none()
+        return (bytes(row[0]), row[1]) if row else None
+
+    def put_console(self, instance_id: str, data: bytes, at: float) -> None:
+        """Replace the console log."""
+        c = tables.console.c
+        changed = self.connection.execute(
+            update(tables.console).where(c.instance_id == instance_id).values(data=data, at=at)
+        )
+        if not changed.rowcount:
+            row = {"instance_id": instance_id, "data": data, "at": at}
+            self.connection.execute(insert(tables.console).values(**row))
+
+
+class FlavorRows(Rows[Flavor]):
+    """Flavors."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.flavor, Flavor)
+
+
+class AccessKeyRows(Rows[AccessKey]):
+    """EC2 access keys."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.access_key, AccessKey)
+
+    def of_user(self, user_id: str) -> list[AccessKey]:
+        """A user's keys."""
+        return self.where(self.table.c.user_id == user_id, order=(self.table.c.created_at,))
+
+
+class BearerTokenRows(Rows[BearerToken]):
+    """OCCI bearer tokens."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.bearer_token, BearerToken)
+
+    def expired(self, now: float) -> int:
+        """Remove tokens past their time; how many."""
+        return self.delete_where(self.table.c.expires_at < now)
+
+
+class LaunchTokenRows(Rows[LaunchToken]):
+    """Used client tokens."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.launch_token, LaunchToken)
+
+    def forget_before(self, time: float) -> int:
+        """Remove tokens older than a time; how many."""
+        return self.delete_where(self.table.c.created_at < time)
+
+
+class WorkerRows(Rows[WorkerBeat]):
+    """Worker heartbeats."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.worker, WorkerBeat)
+
+    def beat(self, executor: str, now: float) -> None:
+        """Say that a worker lives."""
+        c = self.table.c
+        alive = update(self.table).where(c.executor == executor).values(seen_at=now)
+        if not self.connection.execute(alive).rowcount:
+            self.insert(WorkerBeat(executor=executor, started_at=now, seen_at=now))

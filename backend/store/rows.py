@@ -1,0 +1,128 @@
+"""Rows to value types and back: columns and fields have the same names, so one mapping serves all tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, Table, Text, and_, delete, insert, select, update
+
+from backend.errors import BackendError, Code
+from backend.model import Value
+
+T = TypeVar("T", bound=Value)
+
+
+class Rows(Generic[T]):
+    """The rows of one table as values of one type, inside one transaction.
+
+    Rows with a ``version`` are updated by compare-and-set: a stale value changes nothing and raises
+    :data:`~backend.errors.Code.STALE`.
+    """
+
+    def __init__(self, connection: Connection, table: Table, kind: type[T]) -> None:
+        self.connection = connection
+        self.table = table
+        self.kind = kind
+        self._json = tuple(
+            field.name for field in msgspec.structs.fields(kind) if _is_json(table, field.name)
+        )
+        self._names = kind.__struct_fields__
+        self._columns = [table.c[name] for name in self._names]
+        self._keys = tuple(table.primary_key.columns.keys())
+        self._versioned = "version" in table.c
+
+    def insert(self, value: T) -> None:
+        """Add one row."""
+        self.connection.execute(insert(self.table), self.encode(value))
+
+    def insert_all(self, values: Iterable[T]) -> None:
+        """Add many rows in one statement."""
+        rows = [self.encode(value) for value in values]
+        if rows:
+            self.connection.execute(insert(self.table), rows)
+
+    def get(self, *key: str | int) -> T | None:
+        """The row of a primary key, or None."""
+        found = self.where(self._at(key))
+        return found[0] if found else None
+
+    def update(self, old: T, **changes: Any) -> T:
+        """Write changes of a value read before; answers the new value.
+
+        Raises:
+            BackendError: STALE when the row is not as it was read.
+        """
+        if self._versioned:
+            changes["version"] = getattr(old, "version") + 1  # noqa: B009 - only versioned types get here
+        new = msgspec.structs.replace(old, **changes)
+        at = self._at([getattr(old, name) for name in self._keys])
+        if self._versioned:
+            at = and_(at, self.table.c.version == getattr(old, "version"))  # noqa: B009
+        result = self.connection.execute(update(self.table).where(at).values(**self._encode(changes)))
+        if result.rowcount != 1:
+            raise BackendError(Code.STALE, f"The {self.table.name} was changed by somebody else.")
+        return new
+
+    def delete(self, *key: str | int) -> bool:
+        """Remove a row; whether there was one."""
+        return bool(self.connection.execute(delete(self.table).where(self._at(key))).rowcount)
+
+    def delete_where(self, condition: ColumnElement[bool]) -> int:
+        """Remove rows; how many."""
+        return self.connection.execute(delete(self.table).where(condition)).rowcount
+
+    def where(
+        self, *conditions: ColumnElement[bool], order: Sequence[Any] = (), limit: int | None = None
+    ) -> list[T]:
+        """All rows that meet the conditions."""
+        query = select(*self._columns).where(*conditions).order_by(*order)
+        if limit is not None:
+            query = query.limit(limit)
+        return [self.decode(row) for row in self.connection.execute(query)]
+
+    def all(self) -> list[T]:
+        """Every row, by primary key."""
+        return self.where(order=list(self.table.primary_key.columns))
+
+    def encode(self, value: T) -> dict[str, Any]:
+        """A value as column values."""
+        return self._encode({name: getattr(value, name) for name in self._names})
+
+    def decode(self, row: Row[Any]) -> T:
+        """A row (its columns in field order) as a value."""
+        fields: dict[str, Any] = dict(zip(self._names, row, strict=True))
+        for name in self._json:
+            fields[name] = msgspec.json.decode(fields[name])
+        return msgspec.convert(fields, self.kind, strict=False)
+
+    def _encode(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: _plain(value, as_json=name in self._json) for name, value in fields.items()}
+
+    def _at(self, key: Sequence[str | int]) -> ColumnElement[bool]:
+        return and_(*(self.table.c[name] == part for name, part in zip(self._keys, key, strict=True)))
+
+
+def _plain(value: Any, *, as_json: bool) -> Any:
+    if as_json:
+        return msgspec.json.encode(value).decode()
+    return value.value if isinstance(value, Enum) else value
+
+
+_JSON_TYPES = (tuple, dict)
+
+
+def _is_json(table: Table, name: str) -> bool:
+    """JSON columns are those declared as text whose field is a tuple, a mapping or a struct."""
+    return isinstance(table.c[name].type, Text) and name in _JSON_FIELDS.get(table.name, ())
+
+
+_JSON_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "tenant": ("quotas",),
+    "host": ("total", "reserved", "foreign", "capabilities"),
+    "image": ("launch_accounts",),
+    "instance": ("public_keys", "excluded"),
+    "job": ("stages", "on_failed", "on_lost"),
+}

@@ -1,0 +1,417 @@
+"""The tables, explicitly: what is stored, what is unique, what is looked up.
+
+Times are Unix seconds, JSON columns are text. Column names equal the field names of the value type that a
+row holds (:mod:`backend.store.rows` maps them). Unique indexes are the claims that must never be given
+twice: addresses, names, client tokens, epochs.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
+    return Column(name, String, primary_key=key, nullable=null)
+
+
+def _number(name: str, *, key: bool = False) -> Column[int]:
+    return Column(name, Integer, primary_key=key, nullable=False, autoincrement=False)
+
+
+def _time(name: str, *, null: bool = True) -> Column[float]:
+    return Column(name, Float(53), nullable=null)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean(create_constraint=False), nullable=False)
+
+
+def _json(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+tenant = Table(
+    "tenant",
+    metadata,
+    _text("id", key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("account_id", String, nullable=False, unique=True),
+    _json("quotas"),
+    _time("created_at", null=False),
+    _number("version"),
+)
+
+user = Table(
+    "user_account",
+    metadata,
+    _text("id", key=True),
+    Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False),
+    Column("name", String, nullable=False, unique=True),
+    _text("role"),
+    _text("password_hash"),
+    _time("created_at", null=False),
+    _number("version"),
+)
+
+access_key = Table(
+    "access_key",
+    metadata,
+    _text("id", key=True),
+    Column("user_id", String, ForeignKey("user_account.id"), nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    _flag("active"),
+    _time("created_at", null=False),
+)
+
+bearer_token = Table(
+    "bearer_token",
+    metadata,
+    _text("digest", key=True),
+    Column("user_id", String, ForeignKey("user_account.id"), nullable=False),
+    _time("created_at", null=False),
+    _time("expires_at"),
+)
+
+host = Table(
+    "host",
+    metadata,
+    _text("id", key=True),
+    Column("uri", String, nullable=False, unique=True),
+    _text("region"),
+    _text("zone"),
+    _text("state"),
+    _text("architecture"),
+    _json("total"),
+    _json("reserved"),
+    _json("foreign"),
+    Column("cpu_ratio", Float(53), nullable=False),
+    Column("memory_ratio", Float(53), nullable=False),
+    Column("disk_ratio", Float(53), nullable=False),
+    _json("capabilities"),
+    Column("message", Text, nullable=False),
+    _number("failures"),
+    _flag("overcommitted"),
+    _time("last_seen"),
+    _time("created_at", null=False),
+    _number("version"),
+)
+
+flavor = Table(
+    "flavor",
+    metadata,
+    _text("name", key=True),
+    _number("vcpus"),
+    _number("memory_mib"),
+    _number("root_gib"),
+    _number("ephemeral_gib"),
+    _text("crtp"),
+    _time("created_at", null=False),
+    _number("version"),
+)
+
+image = Table(
+    "image",
+    metadata,
+    _text("id", key=True),
+    Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False),
+    _text("account_id"),
+    _text("name"),
+    _text("state"),
+    _text("format"),
+    _text("path"),
+    _text("checksum"),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("virtual_bytes", BigInteger, nullable=False),
+    _text("architecture"),
+    Column("description", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    _flag("public"),
+    _json("launch_accounts"),
+    _time("created_at", null=False),
+    _time("deregistered_at"),
+    _number("version"),
+    Index(
+        "uq_image_tenant_id_name",
+        "tenant_id",
+        "name",
+        unique=True,
+        sqlite_where=text("state <> 'gone'"),
+        postgresql_where=text("state <> 'gone'"),
+    ),
+)
+
+key_pair = Table(
+    "key_pair",
+    metadata,
+    _text("id", key=True),
+    Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False),
+    _text("name"),
+    _text("key_type"),
+    _text("fingerprint"),
+    Column("public_key", Text, nullable=False),
+    _time("created_at", null=False),
+    _number("version"),
+    Index("uq_key_pair_tenant_id_name", "tenant_id", "name", unique=True),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    _text("id", key=True),
+    Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False),
+    _text("account_id"),
+    _text("owner"),
+    _text("launch_id"),
+    _number("launch_index"),
+    _text("region"),
+    _text("zone"),
+    _text("flavor"),
+    _number("vcpus"),
+    _number("memory_mib"),
+    _number("root_gib"),
+    _number("ephemeral_gib"),
+    _text("architecture"),
+    Column("image_id", String, ForeignKey("image.id"), nullable=False, index=True),
+    _text("address"),
+    _text("mac"),
+    _text("detail"),
+    _time("created_at", null=False),
+    _time("state_since", null=False),
+    _text("api"),
+    _text("client_token"),
+    _text("key_name"),
+    _json("public_keys"),
+    _text("hostname"),
+    Column("summary", Text, nullable=False),
+    _text("job_id", null=True),
+    _text("host_id", null=True),
+    _number("epoch"),
+    _number("attempts"),
+    _json("excluded"),
+    _text("desired"),
+    _text("saved"),
+    _text("checkpoint"),
+    _flag("resched"),
+    _flag("locked_terminate"),
+    _flag("locked_stop"),
+    _flag("hibernation"),
+    _text("on_guest_shutdown"),
+    _flag("keep_failed"),
+    _text("health"),
+    _number("crash_count"),
+    _text("reason"),
+    Column("reason_text", Text, nullable=False),
+    _flag("by_user"),
+    _time("launched_at"),
+    _time("last_seen"),
+    _time("ended_at"),
+    _number("user_data_size"),
+    _number("version"),
+    Index("ix_instance_listing", "tenant_id", "region", "created_at", "launch_id", "launch_index"),
+    Index("ix_instance_detail", "detail"),
+    Index("ix_instance_host_id", "host_id"),
+    Index(
+        "uq_instance_region_address",
+        "region",
+        "address",
+        unique=True,
+        sqlite_where=text("detail <> 'done'"),
+        postgresql_where=text("detail <> 'done'"),
+    ),
+)
+
+context = Table(
+    "context",
+    metadata,
+    Column("instance_id", String, ForeignKey("instance.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_data", LargeBinary, nullable=False),
+)
+
+console = Table(
+    "console",
+    metadata,
+    Column("instance_id", String, ForeignKey("instance.id", ondelete="CASCADE"), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    _time("at", null=False),
+)
+
+tag = Table(
+    "tag",
+    metadata,
+    _text("resource_id", key=True),
+    _text("key", key=True),
+    _text("tenant_id"),
+    _text("resource_type"),
+    Column("value", Text, nullable=False),
+    Index("ix_tag_lookup", "tenant_id", "key", "value", "resource_id"),
+)
+
+launch_token = Table(
+    "launch_token",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("region", key=True),
+    _text("token", key=True),
+    _text("digest"),
+    _text("launch_id"),
+    _time("created_at", null=False),
+)
+
+placement = Table(
+    "placement",
+    metadata,
+    _text("instance_id", key=True),
+    _number("epoch", key=True),
+    Column("host_id", String, ForeignKey("host.id"), nullable=False),
+    _time("opened_at", null=False),
+    _time("booted_at"),
+    _time("closed_at"),
+    _text("closed_by"),
+    Index(
+        "ix_placement_open",
+        "host_id",
+        sqlite_where=text("closed_at IS NULL"),
+        postgresql_where=text("closed_at IS NULL"),
+    ),
+)
+
+reservation = Table(
+    "reservation",
+    metadata,
+    _text("instance_id", key=True),
+    Column("host_id", String, ForeignKey("host.id"), primary_key=True, index=True),
+    _number("cpu"),
+    _number("memory_mib"),
+    _number("disk_gib"),
+    _time("opened_at", null=False),
+)
+
+job = Table(
+    "job",
+    metadata,
+    _text("id", key=True),
+    Column("instance_id", String, ForeignKey("instance.id"), nullable=False, index=True),
+    _text("op"),
+    _json("stages"),
+    _json("on_failed"),
+    _json("on_lost"),
+    _text("on_ok"),
+    _text("origin"),
+    _text("actor"),
+    _text("api"),
+    _text("request_id"),
+    _text("state"),
+    _number("stage"),
+    _number("step"),
+    _number("attempt"),
+    _time("deadline", null=False),
+    _time("stage_started", null=False),
+    _text("busy"),
+    _flag("force"),
+    Column("message", Text, nullable=False),
+    _time("created_at", null=False),
+    _time("finished_at"),
+    _number("version"),
+    Index(
+        "ix_job_open",
+        "state",
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+)
+
+event = Table(
+    "event",
+    metadata,
+    _text("id", key=True),
+    _time("at", null=False),
+    _text("instance_id"),
+    _text("tenant_id"),
+    _text("op"),
+    _text("old"),
+    _text("new"),
+    _text("actor"),
+    Column("reason", Text, nullable=False),
+    _text("request_id"),
+    _text("job_id"),
+    Index("ix_event_instance_id", "instance_id", "id"),
+)
+
+stay = Table(
+    "stay",
+    metadata,
+    _text("instance_id", key=True),
+    _number("seq", key=True),
+    _text("host_id"),
+    _text("tenant_id"),
+    _text("owner"),
+    _number("vcpus"),
+    _number("memory_mib"),
+    _time("started_at", null=False),
+    _time("running_at"),
+    _time("running_until"),
+    _time("ended_at"),
+    _text("reason"),
+)
+
+debris = Table(
+    "debris",
+    metadata,
+    _text("instance_id", key=True),
+    Column("host_id", String, ForeignKey("host.id"), primary_key=True),
+    _time("at", null=False),
+    Column("message", Text, nullable=False),
+)
+
+user_mixin = Table(
+    "user_mixin",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("scheme", key=True),
+    _text("term", key=True),
+    _text("title"),
+    _text("location"),
+    _time("created_at", null=False),
+    Index("uq_user_mixin_tenant_id_location", "tenant_id", "location", unique=True),
+)
+
+mixin_member = Table(
+    "mixin_member",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("scheme", key=True),
+    _text("term", key=True),
+    _text("resource_id", key=True),
+    Index("ix_mixin_member_resource_id", "resource_id"),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    _text("executor", key=True),
+    _time("started_at", null=False),
+    _time("seen_at", null=False),
+)
