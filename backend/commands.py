@@ -102,8 +102,6 @@ class Op(StrEnum):
     DELETE = "delete"
     RESUBMIT = "resubmit"
     RESTART = "restart"
-    RECOVER_SUCCESS = "recover_success"
-    RECOVER_FAILURE = "recover_failure"
     RECOVER_RETRY = "recover_retry"
     RECOVER_RECREATE = "recover_recreate"
 
@@ -120,12 +118,13 @@ class Operate(Command[tuple[Change, ...]], frozen=True, kw_only=True):
 
     An instance that is already there (stopped for POWEROFF, running for START, ending for TERMINATE)
     answers with before equal to after. ``force_at_timeout`` concerns POWEROFF and REBOOT.
-    ``wait_busy`` is for callers that may queue behind a running job; others get INSTANCE_BUSY.
+    With ``strict`` that is refused as the wrong state instead (OCCI's "not applicable").
     """
 
     op: Op
     ids: tuple[str, ...]
     force_at_timeout: bool = False
+    strict: bool = False
 
 
 class ModifyInstance(Command[Instance], frozen=True, kw_only=True):
@@ -299,7 +298,7 @@ class SetQuota(Command[Tenant], frozen=True, kw_only=True):
 
 
 class PurgeTenant(Command[int], frozen=True, kw_only=True):
-    """End and remove all that a tenant has; answers how many instances are still ending.
+    """End and remove all that a tenant has; answers how many instances and image files are still going.
 
     Repeat until it answers 0. Keys, images, tags and mixins go at once; ``remove`` then removes the tenant.
     """

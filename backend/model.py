@@ -374,10 +374,11 @@ class Reservation(Value, frozen=True, kw_only=True):
 
 
 class JobState(StrEnum):
-    """Where a job is; ``superseded`` jobs were replaced by a more urgent one."""
+    """Where a job is. ``waiting``: its host is silent; ``superseded``: a more urgent one replaced it."""
 
     QUEUED = "queued"
     RUNNING = "running"
+    WAITING = "waiting"
     DONE = "done"
     FAILED = "failed"
     LOST = "lost"

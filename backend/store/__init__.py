@@ -54,6 +54,10 @@ class Tx:
         self.workers = queries.WorkerRows(connection)
         self.blobs = queries.Blobs(connection)
 
+    def forget_tenant(self, tenant_id: str) -> None:
+        """Remove a tenant whose instances have all ended, with every row that refers to it."""
+        queries.forget_tenant(self.connection, tenant_id)
+
 
 class Store:
     """A database. Made before a fork it opens nothing; every process opens its own connections."""

@@ -263,6 +263,10 @@ class PlacementRows(Rows[Placement]):
         """Close a placement with its proof (lifecycle §5.4)."""
         self.update(placement, closed_at=at, closed_by=proof)
 
+    def forget_host(self, host_id: str) -> int:
+        """Remove the closed placements of a host that is to be deleted."""
+        return self.delete_where(and_(self.table.c.host_id == host_id, self.table.c.closed_at.is_not(None)))
+
     def last_epoch(self, instance_id: str) -> int:
         """The highest epoch of an instance, 0 when it never had one."""
         c = self.table.c
@@ -643,3 +647,17 @@ class WorkerRows(Rows[WorkerBeat]):
         alive = update(self.table).where(c.executor == executor).values(seen_at=now)
         if not self.connection.execute(alive).rowcount:
             self.insert(WorkerBeat(executor=executor, started_at=now, seen_at=now))
+
+
+def forget_tenant(connection: Connection, tenant_id: str) -> None:
+    """Remove every row of a tenant, those that are referred to last."""
+    i, u = tables.instance.c, tables.user.c
+    instances = select(i.id).where(i.tenant_id == tenant_id)
+    users = select(u.id).where(u.tenant_id == tenant_id)
+    for table in (tables.job, tables.context, tables.console, tables.placement):
+        connection.execute(delete(table).where(table.c.instance_id.in_(instances)))
+    for table in (tables.access_key, tables.bearer_token):
+        connection.execute(delete(table).where(table.c.user_id.in_(users)))
+    for table in (tables.tag, tables.launch_token, tables.instance, tables.image, tables.user):
+        connection.execute(delete(table).where(table.c.tenant_id == tenant_id))
+    connection.execute(delete(tables.tenant).where(tables.tenant.c.id == tenant_id))

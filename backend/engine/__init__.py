@@ -1,0 +1,312 @@
+"""The engine: accepts commands in one transaction each, and answers reads from the database alone.
+
+Nothing here touches a host. What a command needs done there is enqueued with it, in the same transaction,
+and carried out by :mod:`backend.engine.runner` in the worker process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from backend import commands
+from backend.engine import admin, launch, modify, operate, registry, tagging
+from backend.engine.access import authorise, instances_not_found, scope, usable_image, visible
+from backend.engine.settings import Deadlines, EngineSettings
+from backend.engine.work import Work
+from backend.errors import BackendError, Code, DryRunPassed
+from backend.model import (
+    AccessKey,
+    Caller,
+    Event,
+    Flavor,
+    Host,
+    Image,
+    Instance,
+    Job,
+    KeyPair,
+    Stay,
+    Tag,
+    Tenant,
+    User,
+    UserMixin,
+)
+from backend.ports import JobQueue
+from backend.store import Conflict, InstanceKey, InstanceQuery, Store, Tx
+
+__all__ = ["Deadlines", "Engine", "EngineSettings", "InstanceKey", "InstanceQuery"]
+
+R = TypeVar("R")
+_TRIES = 4
+
+HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
+    commands.Launch: launch.launch,
+    commands.Operate: operate.operate,
+    commands.ModifyInstance: modify.modify_instance,
+    commands.CreateTags: tagging.create_tags,
+    commands.DeleteTags: tagging.delete_tags,
+    commands.ImportKeyPair: registry.import_key_pair,
+    commands.DeleteKeyPair: registry.delete_key_pair,
+    commands.RegisterImage: registry.register_image,
+    commands.ModifyImage: registry.modify_image,
+    commands.DeregisterImage: registry.deregister_image,
+    commands.CreateMixin: registry.create_mixin,
+    commands.DeleteMixin: registry.delete_mixin,
+    commands.Associate: registry.associate,
+    commands.AddHost: admin.add_host,
+    commands.SetHostState: admin.set_host_state,
+    commands.DeleteHost: admin.delete_host,
+    commands.PutFlavor: admin.put_flavor,
+    commands.DeleteFlavor: admin.delete_flavor,
+    commands.CreateTenant: admin.create_tenant,
+    commands.SetQuota: admin.set_quota,
+    commands.PurgeTenant: admin.purge_tenant,
+    commands.CreateUser: admin.create_user,
+    commands.SetPassword: admin.set_password,
+    commands.CreateAccessKey: admin.create_access_key,
+    commands.SetAccessKeyActive: admin.set_access_key_active,
+    commands.CreateToken: admin.create_token,
+}
+"""One handler for each command of the vocabulary (a test asserts that it is complete)."""
+
+
+class Engine:
+    """Commands and reads. Safe to use from several threads and processes at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: JobQueue,
+        settings: EngineSettings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.queue = queue
+        self.settings = settings or EngineSettings()
+        self.clock = clock
+
+    def execute(self, caller: Caller, command: commands.Command[R], *, dry_run: bool = False) -> R:
+        """Authorise, check, claim, record and enqueue in one transaction, and answer.
+
+        Raises:
+            BackendError: the command was refused; nothing has changed.
+            DryRunPassed: it would have been accepted, and ``dry_run`` was asked for.
+        """
+        authorise(caller, command)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return self._once(caller, command, dry_run=dry_run)
+            except Conflict:  # a unique index gave the claim to somebody else: look again
+                if attempt == _TRIES:
+                    raise BackendError(Code.STALE, "Too many changes at once; try again.") from None
+            except BackendError as error:
+                if error.code is not Code.STALE or error.context.get("final") or attempt == _TRIES:
+                    raise
+        raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    def _once(self, caller: Caller, command: commands.Command[R], *, dry_run: bool) -> R:
+        with self.store.begin() as tx:
+            answer: R = HANDLERS[type(command)](self.work(tx, caller), command)
+            if dry_run:
+                raise DryRunPassed
+            return answer
+
+    def work(self, tx: Tx, caller: Caller) -> Work:
+        """A unit of work in a transaction."""
+        return Work(tx=tx, caller=caller, settings=self.settings, now=self.clock(), queue=self.queue)
+
+    # Instances ------------------------------------------------------------------------------------------
+
+    def instance_keys(self, caller: Caller, query: InstanceQuery) -> list[InstanceKey]:
+        """Ids and versions of a listing: enough to serve it from renderings cached by version."""
+        with self.store.read() as tx:
+            return tx.instances.keys(self._scoped(caller, query))
+
+    def instances(self, caller: Caller, query: InstanceQuery | None = None) -> list[Instance]:
+        """A listing of instances, oldest first; ended ones for as long as they are shown."""
+        with self.store.read() as tx:
+            return tx.instances.find(self._scoped(caller, query or InstanceQuery()))
+
+    def instances_by_id(self, caller: Caller, ids: Sequence[str]) -> list[Instance]:
+        """Instances in the order asked.
+
+        Raises:
+            BackendError: INSTANCE_NOT_FOUND with all missing ``ids``.
+        """
+        now = self.clock()
+        with self.store.read() as tx:
+            found = tx.instances.some(list(dict.fromkeys(ids)))
+        missing = [
+            item
+            for item in dict.fromkeys(ids)
+            if not visible(caller, found.get(item), now, self.settings.done_visible)
+        ]
+        if missing:
+            raise instances_not_found(missing)
+        return [found[item] for item in dict.fromkeys(ids)]
+
+    def instance(self, caller: Caller, instance_id: str) -> Instance:
+        """One instance; raises INSTANCE_NOT_FOUND."""
+        return self.instances_by_id(caller, [instance_id])[0]
+
+    def user_data(self, caller: Caller, instance_id: str) -> bytes:
+        """The user data of an instance, raw; empty when there is none."""
+        self.instance(caller, instance_id)
+        with self.store.read() as tx:
+            return tx.blobs.user_data(instance_id)
+
+    def console(self, caller: Caller, instance_id: str) -> tuple[bytes, float] | None:
+        """The last 64 KiB of the serial console as the worker last read them, and when."""
+        self.instance(caller, instance_id)
+        with self.store.read() as tx:
+            return tx.blobs.console(instance_id)
+
+    def _scoped(self, caller: Caller, query: InstanceQuery) -> InstanceQuery:
+        """A query confined to what the caller may see."""
+        tenant_id = scope(caller)
+        changes: dict[str, Any] = {"done_since": self.clock() - self.settings.done_visible}
+        if tenant_id is not None:
+            changes["tenant_id"] = tenant_id
+            changes["region"] = caller.region or self.settings.default_region
+        return msgspec.structs.replace(query, **changes)
+
+    # Tags and mixins ------------------------------------------------------------------------------------
+
+    def tags_of(self, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Tags of resources the caller was already shown: id → key → value."""
+        with self.store.read() as tx:
+            return tx.tags.of(ids)
+
+    def tags(self, caller: Caller) -> list[Tag]:
+        """All tags of the caller's tenant."""
+        with self.store.read() as tx:
+            return tx.tags.of_tenant(caller.tenant_id)
+
+    def mixins(self, caller: Caller) -> list[UserMixin]:
+        """The tenant's tag mixins."""
+        with self.store.read() as tx:
+            return tx.mixins.of(caller.tenant_id)
+
+    def mixin_members(self, caller: Caller, scheme: str, term: str) -> list[str]:
+        """Ids associated with a tag mixin."""
+        with self.store.read() as tx:
+            return tx.mixins.members(caller.tenant_id, scheme, term)
+
+    def mixins_of(self, caller: Caller, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """Tag mixins (scheme, term) of resources."""
+        with self.store.read() as tx:
+            return tx.mixins.of_resources(caller.tenant_id, ids)
+
+    # Images, key pairs, flavors -------------------------------------------------------------------------
+
+    def images(self, caller: Caller) -> list[Image]:
+        """Every image the caller may see, oldest first."""
+        with self.store.read() as tx:
+            if scope(caller) is None:
+                return tx.images.all()
+            return tx.images.visible(caller.tenant_id, caller.account_id)
+
+    def image(self, caller: Caller, image_id: str) -> Image:
+        """One image; raises IMAGE_NOT_FOUND."""
+        with self.store.read() as tx:
+            image = tx.images.get(image_id)
+        if image is None or not usable_image(caller, image):
+            raise BackendError(Code.IMAGE_NOT_FOUND, f"No such image: {image_id}", ids=(image_id,))
+        return image
+
+    def key_pairs(self, caller: Caller) -> list[KeyPair]:
+        """The tenant's key pairs by name."""
+        with self.store.read() as tx:
+            return tx.key_pairs.of(caller.tenant_id)
+
+    def flavors(self) -> list[Flavor]:
+        """All flavors by name."""
+        with self.store.read() as tx:
+            return tx.flavors.all()
+
+    def usage(self, tenant_id: str) -> tuple[int, int, int]:
+        """Instances, cores and MiB that a tenant uses."""
+        with self.store.read() as tx:
+            return tx.instances.usage(tenant_id)
+
+    # Administration -------------------------------------------------------------------------------------
+
+    def hosts(self) -> list[Host]:
+        """All hosts."""
+        with self.store.read() as tx:
+            return tx.hosts.all()
+
+    def tenants(self) -> list[Tenant]:
+        """All tenants."""
+        with self.store.read() as tx:
+            return tx.tenants.all()
+
+    def tenant(self, tenant_id: str) -> Tenant | None:
+        """One tenant by id or name."""
+        with self.store.read() as tx:
+            return tx.tenants.get(tenant_id) or tx.tenants.named(tenant_id)
+
+    def users(self) -> list[User]:
+        """All users."""
+        with self.store.read() as tx:
+            return tx.users.all()
+
+    def access_keys(self, user_id: str) -> list[AccessKey]:
+        """A user's access keys."""
+        with self.store.read() as tx:
+            return tx.access_keys.of_user(user_id)
+
+    def jobs(self, caller: Caller, *, instance_id: str | None = None, limit: int = 100) -> list[Job]:
+        """Jobs of one instance in order, or the newest of all the caller may see."""
+        if instance_id is not None:
+            self.instance(caller, instance_id)
+        with self.store.read() as tx:
+            if instance_id is not None:
+                return tx.jobs.of_instance(instance_id)
+            return tx.jobs.recent(scope(caller), limit)
+
+    def events(self, caller: Caller, *, instance_id: str | None = None, limit: int = 100) -> list[Event]:
+        """Events of one instance in order, or the newest of all the caller may see."""
+        if instance_id is not None:
+            self.instance(caller, instance_id)
+        with self.store.read() as tx:
+            if instance_id is not None:
+                return tx.events.of(instance_id)
+            return tx.events.recent(scope(caller), limit)
+
+    def stays(self, caller: Caller, instance_id: str) -> list[Stay]:
+        """Accounting records of an instance."""
+        self.instance(caller, instance_id)
+        with self.store.read() as tx:
+            return tx.stays.of(instance_id)
+
+    # Authentication look-ups ----------------------------------------------------------------------------
+
+    def by_access_key(self, key_id: str) -> tuple[AccessKey, User, Tenant] | None:
+        """The owner of an active access key."""
+        with self.store.read() as tx:
+            key = tx.access_keys.get(key_id)
+            if key is None or not key.active:
+                return None
+            return (key, *owner) if (owner := _owner(tx, tx.users.get(key.user_id))) else None
+
+    def by_name(self, name: str) -> tuple[User, Tenant] | None:
+        """A user by name, with the tenant."""
+        with self.store.read() as tx:
+            return _owner(tx, tx.users.named(name))
+
+    def by_token(self, digest: str) -> tuple[User, Tenant] | None:
+        """The owner of a bearer token that has not expired, by the token's SHA-256."""
+        with self.store.read() as tx:
+            token = tx.tokens.get(digest)
+            if token is None or (token.expires_at is not None and token.expires_at <= self.clock()):
+                return None
+            return _owner(tx, tx.users.get(token.user_id))
+
+
+def _owner(tx: Tx, user: User | None) -> tuple[User, Tenant] | None:
+    tenant = tx.tenants.get(user.tenant_id) if user else None
+    return (user, tenant) if user and tenant else None

@@ -1,0 +1,105 @@
+"""Who may see and do what: tenants see their own, administrators at the command line see all.
+
+What a caller may not see does not exist (lifecycle §16): it gets the same answer as an unknown id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from backend import commands
+from backend.engine.work import Work
+from backend.errors import BackendError, Code
+from backend.model import Api, Caller, Image, ImageState, Instance, Role
+
+POLICY: Mapping[type, Role] = {
+    commands.Launch: Role.MEMBER,
+    commands.Operate: Role.MEMBER,
+    commands.ModifyInstance: Role.MEMBER,
+    commands.CreateTags: Role.MEMBER,
+    commands.DeleteTags: Role.MEMBER,
+    commands.ImportKeyPair: Role.MEMBER,
+    commands.DeleteKeyPair: Role.MEMBER,
+    commands.RegisterImage: Role.MEMBER,
+    commands.ModifyImage: Role.MEMBER,
+    commands.DeregisterImage: Role.MEMBER,
+    commands.CreateMixin: Role.MEMBER,
+    commands.DeleteMixin: Role.MEMBER,
+    commands.Associate: Role.MEMBER,
+    commands.AddHost: Role.ADMIN,
+    commands.SetHostState: Role.ADMIN,
+    commands.DeleteHost: Role.ADMIN,
+    commands.PutFlavor: Role.ADMIN,
+    commands.DeleteFlavor: Role.ADMIN,
+    commands.CreateTenant: Role.ADMIN,
+    commands.SetQuota: Role.ADMIN,
+    commands.PurgeTenant: Role.ADMIN,
+    commands.CreateUser: Role.ADMIN,
+    commands.SetPassword: Role.ADMIN,
+    commands.CreateAccessKey: Role.ADMIN,
+    commands.SetAccessKeyActive: Role.ADMIN,
+    commands.CreateToken: Role.ADMIN,
+}
+"""The least role for each command: the vocabulary is complete here (a test asserts it)."""
+
+
+def authorise(caller: Caller, command: object) -> None:
+    """Refuse a command whose role the caller lacks."""
+    if POLICY[type(command)] is Role.ADMIN and not caller.is_admin:
+        raise BackendError(Code.DENIED, "You are not allowed to do this.")
+
+
+def scope(caller: Caller) -> str | None:
+    """The tenant a caller is confined to; None for an administrator at the command line."""
+    return None if caller.is_admin and caller.api in {Api.CLI, Api.ENGINE} else caller.tenant_id
+
+
+def visible(caller: Caller, instance: Instance | None, now: float, done_visible: float) -> bool:
+    """Whether a caller may know of an instance."""
+    if instance is None or scope(caller) not in {None, instance.tenant_id}:
+        return False
+    if scope(caller) is not None and caller.region and caller.region != instance.region:
+        return False
+    return instance.ended_at is None or now - instance.ended_at < done_visible
+
+
+def own_instances(work: Work, ids: Sequence[str], *, ended: bool = False) -> list[Instance]:
+    """Instances by id, each once, in the order asked; all must exist for the caller."""
+    wanted = list(dict.fromkeys(ids))
+    found = work.tx.instances.some(wanted)
+    missing = tuple(
+        item
+        for item in wanted
+        if not visible(work.caller, found.get(item), work.now, work.settings.done_visible)
+        or (not ended and found[item].detail == "done")
+    )
+    if missing:
+        raise instances_not_found(missing)
+    return [found[item] for item in wanted]
+
+
+def instances_not_found(missing: Sequence[str]) -> BackendError:
+    """The refusal for unknown (or foreign) instances."""
+    names = ", ".join(missing)
+    return BackendError(Code.INSTANCE_NOT_FOUND, f"No such instance: {names}", ids=tuple(missing))
+
+
+def usable_image(caller: Caller, image: Image | None) -> bool:
+    """Whether a caller may see and launch an image: its own, a public or a shared one."""
+    if image is None or image.state is ImageState.GONE:
+        return False
+    return (
+        scope(caller) in {None, image.tenant_id} or image.public or caller.account_id in image.launch_accounts
+    )
+
+
+def own_image(work: Work, image_id: str) -> Image:
+    """An image the caller may change; a visible foreign one is refused, an invisible one is unknown."""
+    image = work.tx.images.get(image_id)
+    if image is not None and image.state is ImageState.GONE and scope(work.caller) in {None, image.tenant_id}:
+        raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {image_id} is deregistered.", ids=(image_id,))
+    if image is None or not usable_image(work.caller, image):
+        raise BackendError(Code.IMAGE_NOT_FOUND, f"No such image: {image_id}", ids=(image_id,))
+    if scope(work.caller) not in {None, image.tenant_id}:
+        raise BackendError(Code.NOT_OWNER, f"The image {image_id} is not yours.", ids=(image_id,))
+    return image

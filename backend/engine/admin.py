@@ -1,0 +1,220 @@
+"""Administration: hosts, flavors, tenants, users and their credentials."""
+
+from __future__ import annotations
+
+import secrets
+from typing import NoReturn
+
+from backend import commands
+from backend.commands import Op, Operate
+from backend.engine.operate import operate
+from backend.engine.work import Work
+from backend.errors import BackendError, Code
+from backend.lifecycle import transition
+from backend.model import (
+    AccessKey,
+    BearerToken,
+    Desired,
+    Flavor,
+    Host,
+    HostState,
+    ImageState,
+    Tenant,
+    User,
+    new_id,
+)
+from backend.store import InstanceQuery
+
+
+def _missing(code: Code, what: str, name: str) -> NoReturn:
+    raise BackendError(code, f"No such {what}: {name}", name=name)
+
+
+# Hosts --------------------------------------------------------------------------------------------------
+
+
+def add_host(work: Work, command: commands.AddHost) -> Host:
+    """Add a host; the worker's monitor makes first contact."""
+    if command.zone not in work.settings.zones.get(command.region, ()):
+        _missing(Code.ZONE_NOT_FOUND, "zone", command.zone)
+    if work.tx.hosts.by_uri(command.uri) is not None:
+        raise BackendError(Code.HOST_EXISTS, f"The host {command.uri} is known already.", name=command.uri)
+    host = Host(
+        id=new_id("h"),
+        uri=command.uri,
+        region=command.region,
+        zone=command.zone,
+        created_at=work.now,
+        cpu_ratio=command.cpu_ratio,
+        memory_ratio=command.memory_ratio,
+        disk_ratio=command.disk_ratio,
+    )
+    work.tx.hosts.insert(host)
+    work.wake_scheduler()
+    return host
+
+
+def set_host_state(work: Work, command: commands.SetHostState) -> Host:
+    """Enable, disable or take offline; ``off`` is the administrator's proof that the host is dead."""
+    host = work.tx.hosts.get(command.host_id) or _missing(Code.HOST_NOT_FOUND, "host", command.host_id)
+    try:
+        state = HostState(command.state)
+    except ValueError:
+        raise BackendError(Code.PARAMETER_INVALID, "No such host state.", parameter="state") from None
+    if state not in {HostState.INIT, HostState.DISABLED, HostState.OFFLINE, HostState.MAINTENANCE}:
+        raise BackendError(Code.PARAMETER_INVALID, f"A host becomes {state} by itself.", parameter="state")
+    work.wake_scheduler()
+    return work.tx.hosts.update(host, state=state, failures=0)
+
+
+def delete_host(work: Work, command: commands.DeleteHost) -> None:
+    """Forget a host that nothing refers to (invariant 10)."""
+    host = work.tx.hosts.get(command.host_id) or _missing(Code.HOST_NOT_FOUND, "host", command.host_id)
+    placed = work.tx.placements.open_on(host.id)
+    if placed or work.tx.reservations.on(host.id) or work.tx.debris.on(host.id):
+        raise BackendError(Code.HOST_IN_USE, f"The host {host.uri} still has instances or files of ours.")
+    work.tx.placements.forget_host(host.id)
+    work.tx.hosts.delete(host.id)
+
+
+# Flavors ------------------------------------------------------------------------------------------------
+
+
+def put_flavor(work: Work, command: commands.PutFlavor) -> Flavor:
+    """Add or change a flavor."""
+    flavor = command.flavor
+    if flavor.vcpus < 1 or flavor.memory_mib < 1 or flavor.root_gib < 0 or flavor.ephemeral_gib < 0:
+        raise BackendError(Code.PARAMETER_INVALID, "A flavor's sizes are positive.", parameter="flavor")
+    known = work.tx.flavors.get(flavor.name)
+    if known is None:
+        work.tx.flavors.insert(flavor)
+        return flavor
+    return work.tx.flavors.update(
+        known,
+        vcpus=flavor.vcpus,
+        memory_mib=flavor.memory_mib,
+        root_gib=flavor.root_gib,
+        ephemeral_gib=flavor.ephemeral_gib,
+        crtp=flavor.crtp,
+    )
+
+
+def delete_flavor(work: Work, command: commands.DeleteFlavor) -> None:
+    """Withdraw a flavor; instances keep its name and size."""
+    if not work.tx.flavors.delete(command.name):
+        _missing(Code.FLAVOR_NOT_FOUND, "flavor", command.name)
+
+
+# Tenants, users, credentials ----------------------------------------------------------------------------
+
+
+def create_tenant(work: Work, command: commands.CreateTenant) -> Tenant:
+    """Add a tenant."""
+    account = command.account_id or str(secrets.randbelow(9 * 10**11) + 10**11)
+    if len(account) != 12 or not account.isascii() or not account.isdigit():
+        raise BackendError(Code.PARAMETER_INVALID, "An account id has 12 digits.", parameter="account_id")
+    same = [tenant for tenant in work.tx.tenants.all() if command.name == tenant.name]
+    taken = [tenant for tenant in work.tx.tenants.all() if account == tenant.account_id]
+    if same or taken:
+        raise BackendError(Code.TENANT_EXISTS, f"The tenant {command.name} or its account id is taken.")
+    tenant = Tenant(id=new_id("t"), name=command.name, account_id=account, created_at=work.now)
+    work.tx.tenants.insert(tenant)
+    return tenant
+
+
+def set_quota(work: Work, command: commands.SetQuota) -> Tenant:
+    """Set limits of a tenant."""
+    tenant = work.tx.tenants.get(command.tenant_id)
+    if tenant is None:
+        _missing(Code.TENANT_NOT_FOUND, "tenant", command.tenant_id)
+    return work.tx.tenants.update(tenant, quotas={**tenant.quotas, **command.quotas})
+
+
+def purge_tenant(work: Work, command: commands.PurgeTenant) -> int:
+    """End all that a tenant has; answers how many instances and image files are still going."""
+    tenant = work.tx.tenants.get(command.tenant_id)
+    if tenant is None:
+        _missing(Code.TENANT_NOT_FOUND, "tenant", command.tenant_id)
+    living = work.tx.instances.find(InstanceQuery(tenant_id=tenant.id))
+    for instance in living:
+        if instance.locked_terminate:
+            work.tx.instances.update(instance, locked_terminate=False)
+    ending = [
+        instance.id
+        for instance in living
+        if instance.desired is not Desired.GONE and transition("terminate", instance.detail) is not None
+    ]
+    if ending:
+        operate(work, Operate(op=Op.TERMINATE, ids=tuple(ending)))
+    _purge_records(work, tenant)
+    stored = [image for image in work.tx.images.gone() if image.tenant_id == tenant.id and image.path]
+    left = len(work.tx.instances.find(InstanceQuery(tenant_id=tenant.id))) + len(stored)
+    if command.remove and not left:
+        work.tx.forget_tenant(tenant.id)
+    return left
+
+
+def _purge_records(work: Work, tenant: Tenant) -> None:
+    for pair in work.tx.key_pairs.of(tenant.id):
+        work.tx.tags.drop([pair.id])
+        work.tx.key_pairs.delete(pair.id)
+    for mixin in work.tx.mixins.of(tenant.id):
+        work.tx.mixins.dissociate(tenant.id, mixin.scheme, mixin.term)
+        work.tx.mixins.delete(tenant.id, mixin.scheme, mixin.term)
+    for image in work.tx.images.visible(tenant.id, tenant.account_id):
+        if image.tenant_id == tenant.id:
+            work.tx.tags.drop([image.id])
+            work.tx.images.update(image, state=ImageState.GONE, deregistered_at=work.now)
+
+
+def create_user(work: Work, command: commands.CreateUser) -> User:
+    """Add a user; names are unique over all tenants, as OCCI clients log in with the name alone."""
+    if work.tx.tenants.get(command.tenant_id) is None:
+        _missing(Code.TENANT_NOT_FOUND, "tenant", command.tenant_id)
+    if work.tx.users.named(command.name) is not None:
+        raise BackendError(Code.USER_EXISTS, f"The user {command.name} exists already.", name=command.name)
+    user = User(
+        id=new_id("u"),
+        tenant_id=command.tenant_id,
+        name=command.name,
+        role=command.role,
+        password_hash=command.password_hash,
+        created_at=work.now,
+    )
+    work.tx.users.insert(user)
+    return user
+
+
+def _user(work: Work, name: str) -> User:
+    return work.tx.users.named(name) or _missing(Code.USER_NOT_FOUND, "user", name)
+
+
+def set_password(work: Work, command: commands.SetPassword) -> User:
+    """Replace a password hash."""
+    return work.tx.users.update(_user(work, command.name), password_hash=command.password_hash)
+
+
+def create_access_key(work: Work, command: commands.CreateAccessKey) -> None:
+    """Keep an access key of a user's."""
+    user = _user(work, command.user_name)
+    work.tx.access_keys.insert(
+        AccessKey(id=command.key_id, user_id=user.id, secret=command.secret, active=True, created_at=work.now)
+    )
+
+
+def set_access_key_active(work: Work, command: commands.SetAccessKeyActive) -> None:
+    """Switch an access key off or on."""
+    key = work.tx.access_keys.get(command.key_id)
+    if key is None:
+        _missing(Code.USER_NOT_FOUND, "access key", command.key_id)
+    work.tx.access_keys.update(key, active=command.active)
+
+
+def create_token(work: Work, command: commands.CreateToken) -> None:
+    """Keep the digest of a bearer token."""
+    user = _user(work, command.user_name)
+    work.tx.tokens.insert(
+        BearerToken(
+            digest=command.digest, user_id=user.id, created_at=work.now, expires_at=command.expires_at
+        )
+    )

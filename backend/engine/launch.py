@@ -1,0 +1,298 @@
+"""Launching: everything that creating instances claims, in one transaction."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Iterator
+
+import msgspec
+
+from backend.commands import Launch, Launched
+from backend.engine.access import usable_image
+from backend.engine.tagging import check_tags
+from backend.engine.work import Work
+from backend.errors import BackendError, Code
+from backend.model import (
+    QUOTA_DEFAULTS,
+    UNLIMITED,
+    Api,
+    Flavor,
+    Image,
+    ImageState,
+    Instance,
+    QuotaName,
+    Tag,
+    Tenant,
+    new_id,
+)
+from backend.store import LaunchToken
+
+USER_DATA_LIMIT = 16 * 1024
+_GIB = 1 << 30
+_RESERVED_ADDRESSES = 16  # the network's own, gateway, DNS and some to spare
+
+
+def launch(work: Work, command: Launch) -> Launched:
+    """Create instances (Launch): between minimum and maximum, as many as quota and addresses allow."""
+    _check_shape(command)
+    replay = _replay(work, command)
+    if replay is not None:
+        return replay
+    tenant = work.tx.tenants.lock(work.caller.tenant_id)
+    if tenant is None:
+        raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    prototype = _prototype(work, command)
+    count = _within_quota(work, tenant, prototype, command)
+    instances = _instances(work, command, prototype, count)
+    _record(work, command, instances)
+    return Launched(launch_id=prototype.launch_id, instances=tuple(instances))
+
+
+def _check_shape(command: Launch) -> None:
+    if not 1 <= command.minimum <= command.maximum:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            "The minimum must be at least 1 and at most the maximum.",
+            parameter="minimum",
+            value=command.minimum,
+        )
+    if command.instance_id is not None and command.maximum != 1:
+        raise BackendError(Code.PARAMETER_INVALID, "A chosen id names one instance.", parameter="maximum")
+    if len(command.user_data) > USER_DATA_LIMIT:
+        raise BackendError(Code.USER_DATA_TOO_LARGE, "User data is limited to 16384 bytes.")
+    check_tags(command.tags)
+
+
+def _replay(work: Work, command: Launch) -> Launched | None:
+    """The first answer again when the client token is known (spec ec2 §11)."""
+    if not command.client_token:
+        return None
+    key = (work.caller.tenant_id, work.caller.region, command.client_token)
+    known = work.tx.launch_tokens.get(*key)
+    if known is None:
+        return None
+    if known.digest != command.token_digest:
+        raise BackendError(
+            Code.TOKEN_MISMATCH,
+            "The client token was used with other parameters.",
+            token=command.client_token,
+        )
+    instances = tuple(work.tx.instances.of_launch(known.launch_id))
+    if instances and all(instance.detail == "done" for instance in instances):
+        raise BackendError(
+            Code.TOKEN_TERMINATED, "The instances of the client token have ended.", token=command.client_token
+        )
+    return Launched(launch_id=known.launch_id, instances=instances, replayed=True)
+
+
+def _prototype(work: Work, command: Launch) -> Instance:
+    """The first instance, with everything but its own identity and address."""
+    caller = work.caller
+    image = _image(work, command)
+    flavor = _flavor(work, command)
+    keys = command.public_keys
+    if command.key_name:
+        pair = work.tx.key_pairs.named(caller.tenant_id, command.key_name)
+        if pair is None:
+            raise BackendError(
+                Code.KEY_PAIR_NOT_FOUND,
+                f"The key pair '{command.key_name}' does not exist",
+                name=command.key_name,
+            )
+        keys = (pair.public_key, *keys)
+    return Instance(
+        id=command.instance_id or new_id("i"),
+        tenant_id=caller.tenant_id,
+        account_id=caller.account_id,
+        owner=caller.user_id,
+        launch_id=new_id("r"),
+        launch_index=0,
+        region=caller.region or work.settings.default_region,
+        zone=_zone(work, command.zone),
+        flavor=flavor.name,
+        vcpus=_size(command.vcpus, flavor.vcpus, "vcpus", 128),
+        memory_mib=_size(command.memory_mib, flavor.memory_mib, "memory_mib", 1 << 21),
+        root_gib=max(flavor.root_gib, -(-image.virtual_bytes // _GIB)),
+        ephemeral_gib=flavor.ephemeral_gib,
+        architecture=image.architecture,
+        image_id=image.id,
+        address="",
+        mac="",
+        detail="hold" if command.held else "pend",
+        created_at=work.now,
+        state_since=work.now,
+        api=caller.api,
+        client_token=command.client_token,
+        key_name=command.key_name or "",
+        public_keys=keys,
+        hostname=command.hostname,
+        summary=command.summary,
+        locked_terminate=command.locked_terminate,
+        locked_stop=command.locked_stop,
+        hibernation=command.hibernation,
+        on_guest_shutdown=command.on_guest_shutdown,
+        keep_failed=caller.api is not Api.EC2 or work.settings.keep_failed_launches,
+        user_data_size=len(command.user_data),
+    )
+
+
+def _size(wanted: int | None, default: int, name: str, most: int) -> int:
+    if wanted is None:
+        return default
+    if not 1 <= wanted <= most:
+        raise BackendError(
+            Code.PARAMETER_INVALID, f"{name} must be between 1 and {most}.", parameter=name, value=wanted
+        )
+    return wanted
+
+
+def _image(work: Work, command: Launch) -> Image:
+    if command.image_id is None:
+        return _default_image(work)
+    image = work.tx.images.get(command.image_id)
+    if image is not None and image.state is ImageState.GONE and image.tenant_id == work.caller.tenant_id:
+        raise BackendError(
+            Code.IMAGE_UNAVAILABLE, f"The image {image.id} is no longer available", ids=(image.id,)
+        )
+    if image is None or not usable_image(work.caller, image):
+        raise BackendError(
+            Code.IMAGE_NOT_FOUND, f"No such image: {command.image_id}", ids=(command.image_id,)
+        )
+    if image.state is not ImageState.READY:
+        raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {image.id} is not ready.", ids=(image.id,))
+    return image
+
+
+def _default_image(work: Work) -> Image:
+    """OCCI lets a client name no template (OCCI-INFRA-071): the oldest public image that is ready."""
+    usable = work.tx.images.visible(work.caller.tenant_id, work.caller.account_id)
+    ready = [image for image in usable if image.state is ImageState.READY]
+    if not ready:
+        raise BackendError(Code.PARAMETER_MISSING, "No image was named and none is there.", parameter="image")
+    return min(ready, key=lambda image: (not image.public, image.created_at, image.id))
+
+
+def _flavor(work: Work, command: Launch) -> Flavor:
+    name = command.flavor or work.settings.default_flavor
+    flavor = work.tx.flavors.get(name)
+    if flavor is None:
+        raise BackendError(Code.FLAVOR_NOT_FOUND, f"No such flavor: {name}", name=name)
+    return flavor
+
+
+def _zone(work: Work, name: str | None) -> str:
+    region = work.caller.region or work.settings.default_region
+    zones = work.settings.zones.get(region, ())
+    if name is None and zones:
+        return zones[0]
+    if name not in zones:
+        raise BackendError(Code.ZONE_NOT_FOUND, f"Invalid availability zone: [{name}]", name=name)
+    return name
+
+
+def _within_quota(work: Work, tenant: Tenant, prototype: Instance, command: Launch) -> int:
+    """How many of the maximum the tenant's quotas leave room for; refused when below the minimum."""
+    used = work.tx.instances.usage(tenant.id)
+    each = (1, prototype.vcpus, prototype.memory_mib)
+    names = (QuotaName.INSTANCES, QuotaName.CORES, QuotaName.MEMORY_MIB)
+    codes = (Code.QUOTA_INSTANCES, Code.QUOTA_CORES, Code.QUOTA_MEMORY)
+    count = command.maximum
+    for name, code, have, need in zip(names, codes, used, each, strict=True):
+        limit = tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
+        if limit == UNLIMITED:
+            continue
+        count = min(count, (limit - have) // need)
+        if count < command.minimum:
+            raise BackendError(
+                code,
+                f"You have requested more {name.value} than your limit of {limit} allows.",
+                limit=limit,
+                quota=name.value,
+                used=have,
+            )
+    return count
+
+
+def _instances(work: Work, command: Launch, prototype: Instance, count: int) -> list[Instance]:
+    if command.instance_id is not None and work.tx.instances.get(command.instance_id) is not None:
+        raise BackendError(Code.INSTANCE_EXISTS, "This id is taken.", ids=(command.instance_id,))
+    addresses = _addresses(work, prototype.region, count)
+    if len(addresses) < command.minimum:
+        raise BackendError(Code.ADDRESSES_EXHAUSTED, "The network has not enough free addresses.")
+    made = []
+    for index, address in enumerate(addresses):
+        made.append(
+            msgspec.structs.replace(
+                prototype,
+                id=prototype.id if index == 0 else new_id("i"),
+                launch_index=index,
+                address=address,
+                mac=mac_of(address),
+            )
+        )
+    return made
+
+
+def mac_of(address: str) -> str:
+    """The MAC of an instance's interface: derived from its address, so unique within the network."""
+    octets = ipaddress.IPv4Address(address).packed
+    return "52:54:" + ":".join(f"{octet:02x}" for octet in octets)
+
+
+def _addresses(work: Work, region: str, count: int) -> list[str]:
+    """Free addresses of the region's network; the unique index has the last word."""
+    network = ipaddress.IPv4Network(work.settings.network)
+    room = network.num_addresses - 2 * _RESERVED_ADDRESSES
+    chosen: list[str] = []
+    for candidates in _candidates(network, room, count):
+        taken = work.tx.instances.taken_addresses(region, candidates) | set(chosen)
+        chosen.extend(address for address in candidates if address not in taken)
+        if len(chosen) >= count:
+            return chosen[:count]
+    return chosen
+
+
+def _candidates(network: ipaddress.IPv4Network, room: int, count: int) -> Iterator[list[str]]:
+    """Random addresses first, as most are free; then all of them in order, when the network fills up."""
+    base = int(network.network_address) + _RESERVED_ADDRESSES
+    generator = secrets.SystemRandom()
+    for _ in range(4):
+        offsets = generator.sample(range(room), min(room, count + 8))
+        yield [str(ipaddress.IPv4Address(base + offset)) for offset in offsets]
+    for start in range(0, room, 500):
+        yield [str(ipaddress.IPv4Address(base + i)) for i in range(start, min(room, start + 500))]
+
+
+def _record(work: Work, command: Launch, instances: list[Instance]) -> None:
+    tx, caller, first = work.tx, work.caller, instances[0]
+    if command.client_token:
+        tx.launch_tokens.insert(
+            LaunchToken(
+                tenant_id=caller.tenant_id,
+                region=caller.region,
+                token=command.client_token,
+                digest=command.token_digest,
+                launch_id=first.launch_id,
+                created_at=work.now,
+            )
+        )
+    tx.instances.insert_all(instances)
+    tx.blobs.put_user_data([instance.id for instance in instances], command.user_data)
+    tx.tags.insert_all(
+        Tag(
+            resource_id=instance.id,
+            resource_type="instance",
+            tenant_id=caller.tenant_id,
+            key=key,
+            value=value,
+        )
+        for instance in instances
+        for key, value in dict(command.tags).items()
+    )
+    for scheme, term in command.mixins:
+        for instance in instances:
+            tx.mixins.associate(caller.tenant_id, scheme, term, instance.id)
+    work.note_all(instances, op="create")
+    if not command.held:
+        work.wake_scheduler()

@@ -1,0 +1,64 @@
+"""What an operator may tune in the engine; a value handed down, never global."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backend.model import Value
+
+
+class Deadlines(Value, frozen=True, kw_only=True):
+    """How long each kind of stage may take, in seconds (lifecycle §3)."""
+
+    prolog: float = 3600.0
+    boot: float = 120.0
+    restore: float = 300.0
+    save: float = 600.0
+    shutdown: float = 120.0
+    destroy: float = 60.0
+    reboot: float = 240.0
+    epilog: float = 3600.0
+
+    def of(self, stage: str) -> float:
+        """The deadline of a stage."""
+        return {
+            "boot.susp": self.restore,
+            "boot.resume": self.restore,
+            "shut.cancel": self.destroy,
+            "runn.reboot": self.reboot,
+        }.get(stage) or {
+            "prol": self.prolog,
+            "boot": self.boot,
+            "save": self.save,
+            "shut": self.shutdown,
+            "epil": self.epilog,
+        }.get(stage[:4], self.destroy)
+
+
+class EngineSettings(Value, frozen=True, kw_only=True):
+    """The engine's settings.
+
+    ``zones`` maps each region to its zones; the first of all is the default. ``network`` is the CIDR out of
+    which instances get their addresses. ``done_visible`` is how long an ended instance stays listed (§7.1).
+    ``pending_timeout`` ends a wait for capacity as a failure; None waits for ever.
+    """
+
+    zones: Mapping[str, tuple[str, ...]] = {"us-east-1": ("us-east-1a",)}
+    network: str = "172.31.0.0/16"
+    default_flavor: str = "t2.nano"
+    max_attempts: int = 3
+    max_pending: int = 5000
+    max_dispatch: int = 64
+    done_visible: float = 3600.0
+    token_memory: float = 86400.0
+    pending_timeout: float | None = None
+    host_failures: int = 3
+    keep_failed_launches: bool = False
+    resume_on_host_boot: bool = False
+    deadlines: Deadlines = Deadlines()
+    retry_delays: tuple[float, ...] = (1.0, 4.0, 15.0)
+
+    @property
+    def default_region(self) -> str:
+        """The first region."""
+        return next(iter(self.zones))

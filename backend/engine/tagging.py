@@ -1,0 +1,104 @@
+"""Tags: what is a good one, and setting them on resources of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backend.commands import CreateTags, DeleteTags
+from backend.engine.access import own_image, own_instances, scope
+from backend.engine.work import Work
+from backend.errors import BackendError, Code
+from backend.model import Tag
+
+TAG_LIMIT = 50
+_KEY_LENGTH = 128
+_VALUE_LENGTH = 256
+_MOST_RESOURCES = 1000
+
+
+def check_tags(tags: Sequence[tuple[str, str]]) -> None:
+    """Refuse tags that break EC2's limits (spec ec2 §10), which hold for both faces."""
+    for key, value in tags:
+        if not 1 <= len(key) <= _KEY_LENGTH or len(value) > _VALUE_LENGTH:
+            raise BackendError(
+                Code.TAG_INVALID,
+                "Tag keys have 1 to 128 characters, tag values at most 256.",
+                parameter="Tag",
+                value=key[:_KEY_LENGTH],
+            )
+        if key.lower().startswith("aws:"):
+            raise BackendError(
+                Code.TAG_RESERVED, "Tag keys starting with 'aws:' are reserved for internal use", value=key
+            )
+    if len(dict(tags)) > TAG_LIMIT:
+        raise _limit()
+
+
+def _limit() -> BackendError:
+    return BackendError(Code.TAG_LIMIT, "The maximum number of Tags for a resource has been reached.")
+
+
+def create_tags(work: Work, command: CreateTags) -> None:
+    """Set tags on all resources named, or on none (CreateTags)."""
+    check_tags(command.tags)
+    kinds = _resources(work, command.ids)
+    have = work.tx.tags.of(list(kinds))
+    for resource_id in kinds:
+        if len(have.get(resource_id, {}) | dict(command.tags)) > TAG_LIMIT:
+            raise _limit()
+    work.tx.tags.put(
+        Tag(resource_id=resource_id, resource_type=kind, tenant_id=tenant_id, key=key, value=value)
+        for resource_id, (kind, tenant_id) in kinds.items()
+        for key, value in dict(command.tags).items()
+    )
+    _touch(work, kinds)
+
+
+def delete_tags(work: Work, command: DeleteTags) -> None:
+    """Remove tags by key, by key and value, or all (DeleteTags)."""
+    kinds = _resources(work, command.ids)
+    if not command.tags:
+        work.tx.tags.drop(list(kinds))
+    for resource_id, have in work.tx.tags.of(list(kinds)).items():
+        for key, value in command.tags:
+            if key in have and value in {None, have[key]}:
+                work.tx.tags.delete(resource_id, key)
+    _touch(work, kinds)
+
+
+def _touch(work: Work, kinds: dict[str, tuple[str, str]]) -> None:
+    instances = [resource_id for resource_id, (kind, _) in kinds.items() if kind == "instance"]
+    if instances:
+        work.tx.instances.touch(instances)
+
+
+def _resources(work: Work, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Kind and tenant of each resource; one unknown id refuses all."""
+    wanted = list(dict.fromkeys(ids))
+    if not 1 <= len(wanted) <= _MOST_RESOURCES:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            "Between 1 and 1000 resources can be tagged at once.",
+            parameter="resource",
+        )
+    instances = [item for item in wanted if item.startswith("i-")]
+    kinds = {item.id: ("instance", item.tenant_id) for item in own_instances(work, instances, ended=True)}
+    for item in wanted:
+        if item.startswith("ami-"):
+            kinds[item] = ("image", own_image(work, item).tenant_id)
+        elif item.startswith("key-"):
+            kinds[item] = ("key-pair", _key_pair_tenant(work, item))
+        elif item not in kinds:
+            raise _unknown(item)
+    return kinds
+
+
+def _key_pair_tenant(work: Work, key_pair_id: str) -> str:
+    pair = work.tx.key_pairs.get(key_pair_id)
+    if pair is None or scope(work.caller) not in {None, pair.tenant_id}:
+        raise _unknown(key_pair_id)
+    return pair.tenant_id
+
+
+def _unknown(resource_id: str) -> BackendError:
+    return BackendError(Code.RESOURCE_NOT_FOUND, f"The ID '{resource_id}' is not valid", ids=(resource_id,))

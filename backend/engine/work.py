@@ -1,0 +1,196 @@
+"""One unit of engine work: a transaction with the caller, the time and the queue beside it.
+
+Every state change of an instance goes through :meth:`Work.move` or :meth:`Work.begin`, so that each has its
+event row with actor and reason (invariant 24).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from backend.engine.settings import EngineSettings
+from backend.errors import BackendError, Code
+from backend.lifecycle import SAME, Transition
+from backend.model import Api, Caller, Desired, Event, Instance, Job, JobState, Reason
+from backend.ports import JobQueue
+from backend.store import Tx
+
+IN_PLACE = {
+    "reboot": "runn.reboot",
+    "reset": "runn.reset",
+    "restart_cold": "runn.cold",
+    "pause": "runn.pause",
+}
+"""Operations that work while the instance stays ``runn``: their single stage (lifecycle §2.2)."""
+
+DESIRES = {
+    "resume": Desired.RUN,
+    "restart": Desired.RUN,
+    "release": Desired.RUN,
+    "reboot": Desired.RUN,
+    "reset": Desired.RUN,
+    "resubmit": Desired.RUN,
+    "recover_retry": Desired.RUN,
+    "recover_recreate": Desired.RUN,
+    "poweroff": Desired.OFF,
+    "poweroff_hard": Desired.OFF,
+    "suspend": Desired.SUSP,
+    "pause": Desired.SUSP,
+    "terminate": Desired.GONE,
+    "cancel": Desired.GONE,
+    "delete": Desired.GONE,
+}
+"""What an accepted operation says about the owner's wish."""
+
+ENGINE = Caller(tenant_id="", account_id="", user_id="", user_name="engine", api=Api.ENGINE)
+"""The caller of what nobody asked for: monitoring, recovery, clean-up."""
+
+
+class Work:
+    """A transaction, who asked, when, and how to write what follows."""
+
+    def __init__(
+        self, *, tx: Tx, caller: Caller, settings: EngineSettings, now: float, queue: JobQueue
+    ) -> None:
+        self.tx = tx
+        self.caller = caller
+        self.settings = settings
+        self.now = now
+        self.queue = queue
+
+    def move(
+        self,
+        instance: Instance,
+        detail: str,
+        *,
+        op: str,
+        why: str = "",
+        job: Job | None = None,
+        **changes: Any,
+    ) -> Instance:
+        """Change an instance's detail (and whatever else), with its event."""
+        if detail != instance.detail:
+            changes["state_since"] = self.now
+        moved = self.tx.instances.update(instance, detail=detail, **changes)
+        self.note(moved, op=op, old=instance.detail, why=why, job=job)
+        return moved
+
+    def note(self, instance: Instance, *, op: str, old: str, why: str = "", job: Job | None = None) -> None:
+        """Write an event."""
+        self.tx.events.insert(self._event(instance, op=op, old=old, why=why, job=job))
+
+    def note_all(self, instances: Sequence[Instance], *, op: str) -> None:
+        """Write the first event of new instances."""
+        self.tx.events.insert_all(self._event(item, op=op, old="", why="", job=None) for item in instances)
+
+    def _event(self, instance: Instance, *, op: str, old: str, why: str, job: Job | None) -> Event:
+        """What a job does is its requester's doing, whoever runs it."""
+        by_job = job is not None and self.caller is ENGINE
+        return Event(
+            id=f"{int(self.now * 1e6):014x}{secrets.token_hex(5)}",
+            at=self.now,
+            instance_id=instance.id,
+            tenant_id=instance.tenant_id,
+            op=op,
+            old=old,
+            new=instance.detail,
+            actor=job.actor if job is not None and by_job else self.caller.actor,
+            reason=why,
+            request_id=job.request_id if job is not None and by_job else self.caller.request_id,
+            job_id=job.id if job else "",
+        )
+
+    def begin(
+        self,
+        instance: Instance,
+        edge: Transition,
+        *,
+        op: str,
+        force: bool = False,
+        why: str = "",
+        **changes: Any,
+    ) -> Instance:
+        """Accept an operation on an instance: claim it with a job, or finish at once when nothing is to do.
+
+        The compare-and-set of the instance's version makes this the one operation at a time.
+        """
+        wish = DESIRES.get(op)
+        if wish is not None and instance.desired is not Desired.GONE:
+            changes.setdefault("desired", wish)
+        changes.setdefault("resched", False)
+        stages = edge.via or ((IN_PLACE[op],) if op in IN_PLACE else ())
+        if not stages:
+            detail = instance.detail if edge.ok == SAME else edge.ok
+            return self.move(instance, detail, op=op, why=why, **changes)
+        if instance.job_id is not None:
+            self._supersede(instance)
+        job = self._job(instance, edge, stages, op=op, force=force)
+        self.tx.jobs.insert(job)
+        detail = instance.detail if stages[0].startswith("runn.") else stages[0]
+        moved = self.move(instance, detail, op=op, why=why, job=job, job_id=job.id, **changes)
+        self.queue.enqueue(self.tx.connection, "job", job.id, job.id)
+        return moved
+
+    def _supersede(self, instance: Instance) -> None:
+        old = self.tx.jobs.get(str(instance.job_id))
+        if old is not None and old.finished_at is None:
+            self.tx.jobs.update(old, state=JobState.SUPERSEDED, finished_at=self.now)
+
+    def _job(
+        self, instance: Instance, edge: Transition, stages: tuple[str, ...], *, op: str, force: bool
+    ) -> Job:
+        in_place = not edge.via
+        return Job(
+            id=f"job-{secrets.token_hex(10)}",
+            instance_id=instance.id,
+            op=op,
+            stages=stages,
+            on_failed=(instance.detail,) if in_place else edge.failed,
+            on_lost=("unkn",) if in_place else edge.lost,
+            on_ok=instance.detail if edge.ok == SAME else edge.ok,
+            origin=instance.detail,
+            actor=self.caller.actor,
+            api=self.caller.api,
+            request_id=self.caller.request_id,
+            created_at=self.now,
+            deadline=self.now + self.settings.deadlines.of(stages[0]),
+            stage_started=self.now,
+            force=force,
+        )
+
+    def wake_scheduler(self) -> None:
+        """Ask for a scheduler pass after this transaction."""
+        self.queue.enqueue(self.tx.connection, "schedule", f"schedule-{secrets.token_hex(8)}", "")
+
+    def clear_reason(self) -> dict[str, Any]:
+        """Changes that take the state reason off."""
+        return {"reason": Reason.NONE, "reason_text": "", "by_user": False}
+
+
+def wrong_state(instance: Instance, op: str) -> BackendError:
+    """The refusal of an operation that the life-cycle does not allow now."""
+    if instance.detail == "unkn" and instance.desired is not Desired.GONE:
+        return BackendError(
+            Code.INSTANCE_UNREACHABLE,
+            f"The instance '{instance.id}' is unreachable: its host does not answer.",
+            ids=(instance.id,),
+            state=instance.detail,
+            op=op,
+        )
+    if instance.job_id is not None and instance.desired is not Desired.GONE:
+        return BackendError(
+            Code.INSTANCE_BUSY,
+            f"The instance '{instance.id}' is busy ({instance.detail}).",
+            ids=(instance.id,),
+            state=instance.detail,
+            op=op,
+        )
+    return BackendError(
+        Code.INSTANCE_WRONG_STATE,
+        f"The instance '{instance.id}' is not in a state from which it can be asked to {op}.",
+        ids=(instance.id,),
+        state=instance.detail,
+        op=op,
+    )
