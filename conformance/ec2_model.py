@@ -1,0 +1,148 @@
+"""Cut the served operations out of botocore's service models and write them to ``ec2/model``.
+
+Run ``python -m conformance.ec2_model`` after adding an operation or upgrading botocore; ``--check`` only
+tells whether the files are up to date (exit status 1 when they are not). Documentation is dropped, and every
+shape that no served operation reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import botocore
+import botocore.session
+
+TARGET = Path(__file__).parent.parent / "ec2" / "model"
+
+#: The operations served, by service: file name and botocore's service name are the same word.
+SERVED: dict[str, tuple[str, ...]] = {
+    "ec2": (
+        "CreateKeyPair",
+        "CreateTags",
+        "DeleteKeyPair",
+        "DeleteTags",
+        "DeregisterImage",
+        "DescribeAccountAttributes",
+        "DescribeAvailabilityZones",
+        "DescribeImageAttribute",
+        "DescribeImages",
+        "DescribeInstanceAttribute",
+        "DescribeInstanceStatus",
+        "DescribeInstanceTypeOfferings",
+        "DescribeInstanceTypes",
+        "DescribeInstances",
+        "DescribeKeyPairs",
+        "DescribeRegions",
+        "DescribeTags",
+        "GetConsoleOutput",
+        "ImportKeyPair",
+        "ModifyImageAttribute",
+        "ModifyInstanceAttribute",
+        "RebootInstances",
+        "RegisterImage",
+        "ResetInstanceAttribute",
+        "RunInstances",
+        "StartInstances",
+        "StopInstances",
+        "TerminateInstances",
+    ),
+    "sts": ("GetCallerIdentity",),
+}
+
+#: What the server reads of a shape and of a reference to a shape; the rest is documentation and client hints.
+SHAPE_KEYS = ("type", "required", "enum", "min", "max", "sensitive")
+REFERENCE_KEYS = ("shape", "locationName", "queryName", "idempotencyToken")
+
+
+def references(shape: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The references to other shapes that a shape holds."""
+    yield from shape.get("members", {}).values()
+    if "member" in shape:
+        yield shape["member"]
+
+
+def reachable(model: Mapping[str, Any], operations: tuple[str, ...]) -> set[str]:
+    """Names of all shapes that inputs and outputs of the operations lead to."""
+    found: set[str] = set()
+    waiting = [
+        model["operations"][name][side]["shape"]
+        for name in operations
+        for side in ("input", "output")
+        if side in model["operations"][name]
+    ]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(reference["shape"] for reference in references(model["shapes"][name]))
+    return found
+
+
+def pruned_reference(reference: Mapping[str, Any]) -> dict[str, Any]:
+    """A reference without documentation."""
+    return {key: reference[key] for key in REFERENCE_KEYS if key in reference}
+
+
+def pruned_shape(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """A shape without documentation, its members in the model's order."""
+    kept: dict[str, Any] = {key: shape[key] for key in SHAPE_KEYS if key in shape}
+    if "members" in shape:
+        kept["members"] = {name: pruned_reference(member) for name, member in shape["members"].items()}
+    if "member" in shape:
+        kept["member"] = pruned_reference(shape["member"])
+    return kept
+
+
+def pruned(model: Mapping[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:
+    """The part of a service model that is served, and the names of all its operations."""
+    metadata = {key: model["metadata"][key] for key in ("apiVersion", "protocol", "xmlNamespace")}
+    return {
+        "metadata": metadata | {"source": f"botocore {botocore.__version__}"},
+        "operations": {
+            name: {
+                side: pruned_reference(model["operations"][name][side])
+                for side in ("input", "output")
+                if side in model["operations"][name]
+            }
+            for name in operations
+        },
+        "shapes": {
+            name: pruned_shape(model["shapes"][name]) for name in sorted(reachable(model, operations))
+        },
+        "known": sorted(model["operations"]),
+    }
+
+
+def files() -> dict[Path, str]:
+    """Every generated file with its text."""
+    loader = botocore.session.get_session().get_component("data_loader")
+    texts = {}
+    for service, operations in SERVED.items():
+        model = pruned(loader.load_service_model(service, "service-2"), operations)
+        texts[TARGET / f"{service}.json"] = json.dumps(model, indent=1, ensure_ascii=False) + "\n"
+    return texts
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the files, or with ``--check`` compare them; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only tell whether the files are up to date")
+    check = parser.parse_args(arguments).check
+    status = 0
+    for path, text in files().items():
+        if check and (not path.exists() or path.read_text() != text):
+            print(f"{path.name} is out of date: run python -m conformance.ec2_model")
+            status = 1
+        elif not check:
+            path.write_text(text)
+            print(f"wrote {path.name} ({len(text) // 1024} KiB)")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
