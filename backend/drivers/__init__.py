@@ -1,0 +1,1 @@
+"""Adapters to hypervisors: each driver implements the host ports of :mod:`backend.ports`."""

@@ -1,0 +1,94 @@
+"""What a host truly can do: sizes from libvirt, acceleration by experiment (see :mod:`.boot_probe`)."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Final
+
+import libvirt
+
+from backend.drivers.libvirt.connection import Caller, Wait
+from backend.drivers.libvirt.domain_xml import PROBE_PREFIX, probe_document
+from backend.drivers.libvirt.storage import Storage
+from backend.model import Capacity
+from backend.ports import HostFacts, StepFailed
+
+PROBE_SECONDS: Final = 8.0
+PROBE_PAUSE: Final = 0.05
+KVM: Final = "kvm"
+TCG: Final = "tcg"
+
+
+def probe_acceleration(call: Caller, storage: Storage) -> tuple[str, str]:
+    """``kvm`` if a guest's CPU ran with it to the end, else ``tcg``; and what was found, for people."""
+    try:
+        call(Wait.NORMAL, call.connection.getDomainCapabilities, None, "x86_64", "q35", KVM)
+    except StepFailed as error:
+        return TCG, f"not offered: {error}"
+    try:
+        passed = _boots(call, storage.probe_disk(), KVM)
+    except StepFailed as error:
+        return TCG, f"does not start: {error}"
+    return (KVM, "works") if passed else (TCG, "offered, but a guest did not get through the boot probe")
+
+
+def host_facts(
+    call: Caller, storage: Storage, *, simulated: bool, acceleration: str, capabilities: dict[str, str]
+) -> HostFacts:
+    """Architecture, totals and versions."""
+    architecture, memory_mib, cpus = call(Wait.FAST, call.connection.getInfo)[:3]
+    return HostFacts(
+        architecture="x86_64" if simulated else str(architecture),
+        total=Capacity(cpu=int(cpus) * 100, memory_mib=int(memory_mib), disk_gib=storage.disk_gib()),
+        acceleration=acceleration,
+        simulated=simulated,
+        hypervisor=call(Wait.FAST, call.connection.getType),
+        capabilities=capabilities | _versions(call),
+    )
+
+
+def _versions(call: Caller) -> dict[str, str]:
+    versions = {"libvirt": _dotted(call(Wait.FAST, call.connection.getLibVersion))}
+    with contextlib.suppress(StepFailed):
+        versions["hypervisor"] = _dotted(call(Wait.NORMAL, call.connection.getVersion))
+    return versions
+
+
+def _dotted(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _boots(call: Caller, disk: str, acceleration: str) -> bool:
+    """Whether the probe guest powered itself off in time."""
+    name = f"{PROBE_PREFIX}-{acceleration}"
+    _remove(call, name)
+    domain = call(
+        Wait.NORMAL, call.connection.defineXML, probe_document(name, disk, acceleration=acceleration)
+    )
+    try:
+        call(Wait.NORMAL, domain.create)
+        return _powers_off(call, domain)
+    finally:
+        _remove(call, name)
+
+
+def _powers_off(call: Caller, domain: libvirt.virDomain) -> bool:
+    until = time.monotonic() + PROBE_SECONDS
+    while time.monotonic() < until:
+        state, reason = call(Wait.FAST, domain.state)[:2]
+        if state == libvirt.VIR_DOMAIN_SHUTOFF:
+            return bool(reason == libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN)
+        if state not in {libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_SHUTDOWN}:
+            return False
+        time.sleep(PROBE_PAUSE)
+    return False
+
+
+def _remove(call: Caller, name: str) -> None:
+    """Remove a probe guest, also one that an earlier process left behind."""
+    with contextlib.suppress(StepFailed):
+        domain = call(Wait.FAST, call.connection.lookupByName, name)
+        with contextlib.suppress(StepFailed):
+            call(Wait.NORMAL, domain.destroy)
+        call(Wait.NORMAL, domain.undefine)

@@ -1,0 +1,192 @@
+"""The domain document: one function per device, put together by :func:`domain_document`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+from backend.drivers.libvirt.xml import QEMU, E, Element, ownership, text_of
+from backend.model import Value
+from backend.ports import DiskSpec, DomainSpec, NicSpec, StepFailed
+
+MACHINES: Final = {"x86_64": "q35"}
+ROOT_PORTS: Final = 16
+"""Slots for devices that are plugged in later: one root port for each."""
+SEED_TARGET: Final = "vdz"
+FIRST_NIC_SLOT: Final = 0x10
+SERIAL_BYTES: Final = 20
+PROBE_PREFIX: Final = "isthmus-probe"
+"""Names of guests that only try the acceleration; they are nobody's."""
+
+
+class Layout(Value, frozen=True, kw_only=True):
+    """Where an instance's files are on its host; ``seed`` and ``console`` empty when there is none."""
+
+    disks: dict[str, str]
+    seed: str = ""
+    console: str = ""
+
+
+def domain_document(spec: DomainSpec, layout: Layout, *, acceleration: str) -> str:
+    """A QEMU guest: Q35, virtio devices, serial console with a log, isolated user network."""
+    machine = MACHINES.get(spec.architecture)
+    if machine is None:
+        raise StepFailed(f"no machine type for architecture {spec.architecture}")
+    kvm = acceleration == "kvm"
+    return text_of(
+        E.domain(
+            *_identity(spec),
+            E.os(E.type("hvm", arch=spec.architecture, machine=machine)),
+            E.features(E.acpi(), E.apic()),
+            E.cpu(mode="host-passthrough" if kvm else "maximum"),
+            E.clock(offset="utc"),
+            E.on_poweroff("destroy"),
+            E.on_reboot("restart"),
+            E.on_crash("preserve"),
+            E.devices(
+                *_controllers(),
+                *(_disk(disk, layout.disks[disk.target], first=n == 0) for n, disk in enumerate(spec.disks)),
+                *_seed(layout.seed),
+                *_console(layout.console),
+                *_paravirtual(),
+            ),
+            *_user_network(spec.nics),
+            type="kvm" if kvm else "qemu",
+        )
+    )
+
+
+def simulated_document(spec: DomainSpec) -> str:
+    """A domain of libvirt's test driver: it has an identity and a size, and nothing boots."""
+    return text_of(E.domain(*_identity(spec), E.os(E.type("hvm")), type="test"))
+
+
+def probe_document(name: str, disk: str, *, acceleration: str) -> str:
+    """A small guest whose only disk is the boot probe (see :mod:`.boot_probe`)."""
+    kvm = acceleration == "kvm"
+    return text_of(
+        E.domain(
+            E.name(name),
+            E.memory("64", unit="MiB"),
+            E.vcpu("1"),
+            E.os(E.type("hvm", arch="x86_64", machine="q35")),
+            E.features(E.acpi(), E.apic()),
+            E.cpu(mode="host-passthrough" if kvm else "maximum"),
+            E.on_poweroff("destroy"),
+            E.on_crash("destroy"),
+            E.devices(
+                E.disk(
+                    E.driver(name="qemu", type="raw"),
+                    E.source(file=disk),
+                    E.target(dev="vda", bus="virtio"),
+                    E.readonly(),
+                    E.boot(order="1"),
+                    type="file",
+                    device="disk",
+                ),
+                E.controller(type="usb", model="none"),
+                E.memballoon(model="none"),
+            ),
+            type="kvm" if kvm else "qemu",
+        )
+    )
+
+
+def _identity(spec: DomainSpec) -> list[Element]:
+    title = [E.title(" ".join(spec.title.split()))] if spec.title.strip() else []
+    return [
+        E.name(spec.instance_id),
+        E.uuid(spec.uuid),
+        *title,
+        E.metadata(ownership(spec.instance_id, spec.epoch)),
+        E.memory(str(spec.memory_mib), unit="MiB"),
+        E.vcpu(str(spec.vcpus)),
+    ]
+
+
+def _controllers() -> list[Element]:
+    ports = [E.controller(type="pci", model="pcie-root-port") for _ in range(ROOT_PORTS)]
+    return [E.controller(type="pci", model="pcie-root"), *ports, E.controller(type="usb", model="none")]
+
+
+def _disk(disk: DiskSpec, path: str, *, first: bool) -> Element:
+    if len(disk.serial.encode()) > SERIAL_BYTES:
+        raise StepFailed(f"disk serial {disk.serial!r} is longer than {SERIAL_BYTES} bytes")
+    return E.disk(
+        E.driver(name="qemu", type="qcow2", discard="unmap", detect_zeroes="unmap"),
+        E.source(file=path),
+        E.target(dev=disk.target, bus="virtio"),
+        *([E.serial(disk.serial)] if disk.serial else []),
+        *([E.boot(order="1")] if first else []),
+        type="file",
+        device="disk",
+    )
+
+
+def _seed(path: str) -> list[Element]:
+    """The contextualisation disk: virtio, because cloud kernels come without AHCI."""
+    if not path:
+        return []
+    return [
+        E.disk(
+            E.driver(name="qemu", type="raw"),
+            E.source(file=path),
+            E.target(dev=SEED_TARGET, bus="virtio"),
+            E.readonly(),
+            type="file",
+            device="disk",
+        )
+    ]
+
+
+def _console(path: str) -> list[Element]:
+    log = [E.log(file=path, append="on")] if path else []
+    return [E.serial(*log, type="pty")]
+
+
+def _paravirtual() -> list[Element]:
+    return [
+        E.channel(E.target(type="virtio", name="org.qemu.guest_agent.0"), type="unix"),
+        E.memballoon(model="virtio"),
+        E.rng(E.backend("/dev/urandom", model="random"), model="virtio"),
+        E.panic(model="isa"),
+    ]
+
+
+def _user_network(nics: Sequence[NicSpec]) -> list[Element]:
+    """QEMU's user network by its own arguments: libvirt's element knows neither address nor ``restrict``."""
+    arguments: list[str] = []
+    for number, nic in enumerate(nics):
+        slot = f"bus=pcie.0,addr={FIRST_NIC_SLOT + number:#x}"
+        device = f"virtio-net-pci,netdev=n{number},mac={_mac(nic.mac)},{slot}"
+        arguments += ["-netdev", user_netdev(nic, number), "-device", device]
+    return [QEMU.commandline(*(QEMU.arg(value=one) for one in arguments))] if arguments else []
+
+
+def user_netdev(nic: NicSpec, number: int) -> str:
+    """QEMU's ``-netdev`` value: DHCP gives the fixed address, and nothing else answers.
+
+    ``restrict=on`` keeps the guest from the host's services, from outside and from 169.254.0.0/16, which the
+    host itself might reach with the operator's own cloud credentials.
+    """
+    network = ipaddress.IPv4Network(nic.cidr)
+    address = ipaddress.IPv4Address(nic.address)
+    if address not in network:
+        raise StepFailed(f"address {address} is outside {network}")
+    free = (one for one in network.hosts() if one != address)
+    gateway, resolver = next(free, None), next(free, None)
+    if gateway is None or resolver is None:
+        raise StepFailed(f"network {network} has no room for gateway and resolver")
+    return (
+        f"user,id=n{number},ipv4=on,ipv6=off,net={network},host={gateway},dns={resolver},"
+        f"dhcpstart={address},restrict=on"
+    )
+
+
+def _mac(text: str) -> str:
+    """A MAC in plain form: it goes into QEMU's comma-separated arguments."""
+    digits = text.replace(":", "").replace("-", "").lower()
+    if len(digits) != 12 or not set(digits) <= set("0123456789abcdef"):
+        raise StepFailed(f"{text!r} is not a MAC address")
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))

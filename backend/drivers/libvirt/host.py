@@ -1,0 +1,379 @@
+"""One libvirt host as the engine sees it: :class:`LibvirtHost` implements ``HostDriver``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import libvirt
+
+from backend.drivers.libvirt.capabilities import TCG, host_facts, probe_acceleration
+from backend.drivers.libvirt.connection import Caller, Links, Wait
+from backend.drivers.libvirt.domain_xml import PROBE_PREFIX, domain_document, simulated_document
+from backend.drivers.libvirt.errors import Absent, WrongState
+from backend.drivers.libvirt.events import Happenings
+from backend.drivers.libvirt.seed import seed_image
+from backend.drivers.libvirt.states import status_of
+from backend.drivers.libvirt.storage import Storage
+from backend.drivers.libvirt.xml import NAMESPACE, Ownership, ownership_of, parse, text_of, usage_of
+from backend.drivers.libvirt.xml import ownership as ownership_element
+from backend.model import Capacity
+from backend.ports import (
+    DiskSpec,
+    DomainFacts,
+    DomainSpec,
+    DomainStatus,
+    HostFacts,
+    Inventory,
+    Seed,
+    StepFailed,
+)
+
+SETTLE_SECONDS: Final = 10.0
+CHECKPOINT: Final = "checkpoint"
+_UNDEFINE_SIMULATED: Final = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+)
+_UNDEFINE: Final = (
+    _UNDEFINE_SIMULATED | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
+
+
+class LibvirtHost:
+    """Composes connections, storage and events of one host.
+
+    ``acceleration`` is ``auto`` (probe), ``kvm`` or ``tcg`` by the operator's word.
+    """
+
+    def __init__(
+        self,
+        *,
+        links: Links,
+        storage: Storage,
+        happenings: Happenings,
+        simulated: bool,
+        acceleration: str = "auto",
+        capabilities: dict[str, str] | None = None,
+    ) -> None:
+        self._links = links
+        self._storage = storage
+        self._happenings = happenings
+        self._simulated = simulated
+        self._wanted_acceleration = acceleration
+        self._capabilities = capabilities or {}
+        self._probed: tuple[int, str, str] | None = None
+
+    # Host -----------------------------------------------------------------------------------------------
+
+    def ensure(self) -> None:
+        """Have a connection, or raise HostSilent. Once connected, reconnection is by itself."""
+        if self._links.generation == 0:
+            with self._links.reading():
+                pass
+
+    def facts(self) -> HostFacts:
+        """Probe the host; the first time on a daemon a guest may be run for some seconds."""
+        with self._links.working() as call:
+            acceleration, found = self._acceleration(call)
+            return host_facts(
+                call,
+                self._storage,
+                simulated=self._simulated,
+                acceleration=acceleration,
+                capabilities=self._capabilities | {"kvm": found},
+            )
+
+    def inventory(self) -> Inventory:
+        """All domains with our metadata, in one listing; what others use is summed."""
+        with self._links.reading() as call:
+            generation = self._links.generation
+            domains, foreign = call(Wait.NORMAL, _read_inventory, call.connection)
+            settled = generation == self._links.generation and (
+                self._links.in_process or self._links.age >= SETTLE_SECONDS
+            )
+        return Inventory(domains={one.instance_id: one for one in domains}, foreign=foreign, settled=settled)
+
+    def domain(self, instance_id: str) -> DomainFacts | None:
+        """State and reason now, or None when the host says it has no such domain of ours."""
+        with self._links.reading() as call:
+            try:
+                domain = call(Wait.FAST, call.connection.lookupByName, instance_id)
+                return call(Wait.FAST, _read_domain, domain)
+            except Absent:
+                return None
+
+    def close(self) -> None:
+        """Let go of connections; guests live on."""
+        self._links.close()
+
+    # Files ----------------------------------------------------------------------------------------------
+
+    def clone(self, instance_id: str, disk: DiskSpec) -> None:
+        """CLONE."""
+        self._storage.clone(instance_id, disk)
+
+    def mkimage(self, instance_id: str, disk: DiskSpec) -> None:
+        """MKIMAGE."""
+        self._storage.mkimage(instance_id, disk)
+
+    def context(self, instance_id: str, seed: Seed) -> None:
+        """CONTEXT."""
+        self._storage.context(instance_id, seed_image(seed))
+
+    def delete_files(self, instance_id: str) -> None:
+        """DELETE disks, seed and console log, and the checkpoint that libvirt keeps."""
+        with self._links.working() as call:
+            domain = self._find(call, instance_id)
+            if domain is not None:
+                _drop_checkpoint(call, domain)
+        self._storage.delete(instance_id)
+
+    def files(self, instance_id: str) -> frozenset[str]:
+        """What is there."""
+        facts = self.domain(instance_id)
+        checkpoint = {CHECKPOINT} if facts is not None and facts.has_checkpoint else set()
+        return self._storage.files(instance_id) | checkpoint
+
+    def forget_image(self, checksum: str) -> None:
+        """Remove an image from the host's cache unless a disk refers to it."""
+        self._storage.forget_image(checksum)
+
+    # Domain ---------------------------------------------------------------------------------------------
+
+    def start(self, domain: DomainSpec) -> None:
+        """Define anew and boot, unless active; a checkpoint is dropped, never restored."""
+        with self._links.working() as call:
+            if self._active_already(call, domain):
+                return
+            ours = self._define(call, domain)
+            _drop_checkpoint(call, ours)
+            flags = 0 if self._simulated else libvirt.VIR_DOMAIN_START_FORCE_BOOT
+            self._create(call, ours, flags)
+
+    def restore(self, domain: DomainSpec) -> None:
+        """Go on from the checkpoint, unless active; libvirt removes it when the guest runs."""
+        with self._links.working() as call:
+            if self._active_already(call, domain):
+                return
+            ours = self._find(call, domain.instance_id)
+            if ours is None or not call(Wait.FAST, ours.hasManagedSaveImage):
+                raise StepFailed(f"{domain.instance_id} has no checkpoint on this host")
+            ours = self._define(call, domain)
+            if not self._simulated:
+                self._renew_checkpoint(call, ours, domain)
+            self._create(call, ours, 0)
+
+    def shutdown(self, instance_id: str) -> None:
+        """Press the power button; a domain that is off needs no pressing."""
+        with self._links.working() as call, contextlib.suppress(WrongState):
+            domain = self._present(call, instance_id)
+            if self._simulated:
+                call(Wait.NORMAL, domain.shutdown)
+            else:
+                call(Wait.NORMAL, domain.shutdownFlags, libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+
+    def destroy(self, instance_id: str) -> None:
+        """Power off hard."""
+        with self._links.working() as call, contextlib.suppress(WrongState, Absent):
+            domain = self._find(call, instance_id)
+            if domain is not None and call(Wait.FAST, domain.isActive):
+                call(Wait.NORMAL, domain.destroy)
+
+    def undefine(self, instance_id: str) -> None:
+        """Remove the definition and all that libvirt keeps with it; refuses while the domain is active."""
+        with self._links.working() as call, contextlib.suppress(Absent):
+            domain = self._find(call, instance_id)
+            if domain is None:
+                return
+            if call(Wait.FAST, domain.isActive):
+                raise StepFailed(f"{instance_id} is still active")
+            call(Wait.NORMAL, domain.undefineFlags, _UNDEFINE_SIMULATED if self._simulated else _UNDEFINE)
+        self._happenings.forget(instance_id)
+
+    def reboot(self, instance_id: str) -> None:
+        """Ask the guest to go down and start again, by the power button."""
+        with self._links.working() as call:
+            domain = self._present(call, instance_id)
+            if self._simulated:
+                call(Wait.NORMAL, domain.reboot)
+                self._happenings.note(instance_id, reboot=True)
+            else:
+                call(Wait.NORMAL, domain.reboot, libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+    def reset(self, instance_id: str) -> None:
+        """Reset the CPUs."""
+        with self._links.working() as call:
+            call(Wait.NORMAL, self._present(call, instance_id).reset)
+            if self._simulated:
+                self._happenings.note(instance_id, reboot=True)
+
+    def pause(self, instance_id: str) -> None:
+        """Stop the vCPUs unless they are stopped."""
+        self._toggle(instance_id, DomainStatus.PAUSED, lambda domain: domain.suspend)
+
+    def unpause(self, instance_id: str) -> None:
+        """Let the vCPUs run unless they do."""
+        self._toggle(instance_id, DomainStatus.RUNNING, lambda domain: domain.resume)
+
+    def save(self, instance_id: str) -> None:
+        """Write the checkpoint, to run on when restored; a domain that is saved already is left so."""
+        with self._links.working() as call:
+            domain = self._present(call, instance_id)
+            if call(Wait.FAST, domain.isActive):
+                call(Wait.SLOW, domain.managedSave, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+            elif not call(Wait.FAST, domain.hasManagedSaveImage):
+                raise StepFailed(f"{instance_id} is off and has no checkpoint")
+
+    # Console and events ---------------------------------------------------------------------------------
+
+    def console(self, instance_id: str, limit: int) -> bytes:
+        """The last bytes of the console's log."""
+        return self._storage.console(instance_id, limit)
+
+    def wait(self, instance_id: str, seconds: float) -> None:
+        """Return when something happened since the last wait, or after so many seconds."""
+        self._happenings.wait(instance_id, seconds)
+
+    def rebooted(self, instance_id: str, since: float) -> bool:
+        """Whether a reboot event came since then."""
+        return self._happenings.rebooted(instance_id, since)
+
+    # Inside ---------------------------------------------------------------------------------------------
+
+    def _acceleration(self, call: Caller) -> tuple[str, str]:
+        """The acceleration and how it was found, probed once for each connection generation."""
+        if self._simulated:
+            return TCG, "simulated"
+        if self._wanted_acceleration != "auto":
+            return self._wanted_acceleration, "set by the operator"
+        generation = self._links.generation
+        if self._probed is None or self._probed[0] != generation:
+            self._probed = (generation, *probe_acceleration(call, self._storage))
+        return self._probed[1], self._probed[2]
+
+    def _find(self, call: Caller, instance_id: str) -> libvirt.virDomain | None:
+        """The domain, if it exists and our metadata says that it is this instance."""
+        try:
+            domain = call(Wait.FAST, call.connection.lookupByName, instance_id)
+        except Absent:
+            return None
+        owner = call(Wait.FAST, _owner, domain)
+        return domain if owner is not None and owner.instance_id == instance_id else None
+
+    def _present(self, call: Caller, instance_id: str) -> libvirt.virDomain:
+        domain = self._find(call, instance_id)
+        if domain is None:
+            raise Absent(f"no domain {instance_id}")
+        return domain
+
+    def _active_already(self, call: Caller, spec: DomainSpec) -> bool:
+        """Whether it runs under the same permit; a copy under another one is not touched."""
+        domain = self._find(call, spec.instance_id)
+        if domain is None or not call(Wait.FAST, domain.isActive):
+            return False
+        owner = call(Wait.FAST, _owner, domain)
+        if owner is not None and owner.epoch != spec.epoch:
+            raise StepFailed(f"{spec.instance_id} is active with epoch {owner.epoch}, not {spec.epoch}")
+        return True
+
+    def _define(self, call: Caller, spec: DomainSpec) -> libvirt.virDomain:
+        if self._simulated:
+            return call(Wait.NORMAL, call.connection.defineXML, simulated_document(spec))
+        acceleration, _ = self._acceleration(call)
+        layout = self._storage.layout(spec.instance_id, [disk.target for disk in spec.disks])
+        document = domain_document(spec, layout, acceleration=acceleration)
+        return call(Wait.NORMAL, call.connection.defineXMLFlags, document, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+    def _create(self, call: Caller, domain: libvirt.virDomain, flags: int) -> None:
+        try:
+            call(Wait.SLOW, domain.createWithFlags, flags)
+        except WrongState:
+            if not call(Wait.FAST, domain.isActive):
+                raise
+
+    def _renew_checkpoint(self, call: Caller, domain: libvirt.virDomain, spec: DomainSpec) -> None:
+        """Give the definition inside the checkpoint today's epoch; the guest would wake with an old one."""
+        document = call(Wait.NORMAL, domain.managedSaveGetXMLDesc, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
+        if (owner := ownership_of(document)) is not None and owner.epoch == spec.epoch:
+            return
+        root = parse(document)
+        for metadata in root.findall("metadata"):
+            for old in metadata.findall(f"{{{NAMESPACE}}}instance"):
+                metadata.replace(old, ownership_element(spec.instance_id, spec.epoch))
+        call(Wait.NORMAL, domain.managedSaveDefineXML, text_of(root), libvirt.VIR_DOMAIN_SAVE_RUNNING)
+
+    def _toggle(
+        self,
+        instance_id: str,
+        wanted: DomainStatus,
+        method: Callable[[libvirt.virDomain], Callable[[], int]],
+    ) -> None:
+        with self._links.working() as call:
+            domain = self._present(call, instance_id)
+            if _status(call, domain) is wanted:
+                return
+            try:
+                call(Wait.NORMAL, method(domain))
+            except WrongState:
+                if _status(call, domain) is not wanted:
+                    raise
+
+
+def _status(call: Caller, domain: libvirt.virDomain) -> DomainStatus:
+    state, reason = call(Wait.FAST, domain.state)[:2]
+    return status_of(state, reason)[0]
+
+
+def _drop_checkpoint(call: Caller, domain: libvirt.virDomain) -> None:
+    if call(Wait.FAST, domain.hasManagedSaveImage):
+        call(Wait.NORMAL, domain.managedSaveRemove)
+
+
+def _owner(domain: libvirt.virDomain) -> Ownership | None:
+    try:
+        document = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            return None
+        raise
+    return ownership_of(document)
+
+
+def _read_domain(domain: libvirt.virDomain) -> DomainFacts | None:
+    owner = _owner(domain)
+    if owner is None:
+        return None
+    state, reason = domain.state()[:2]
+    status, why = status_of(state, reason)
+    return DomainFacts(
+        instance_id=owner.instance_id,
+        epoch=owner.epoch,
+        status=status,
+        reason=why,
+        has_checkpoint=bool(domain.hasManagedSaveImage()),
+    )
+
+
+def _read_inventory(connection: libvirt.virConnect) -> tuple[list[DomainFacts], Capacity]:
+    """Every domain, in one thread and under one deadline: nothing is changed, so nothing can be half done."""
+    ours: list[DomainFacts] = []
+    foreign = Capacity()
+    for domain in connection.listAllDomains():
+        with _tolerating_departure():
+            facts = _read_domain(domain)
+            if facts is not None:
+                ours.append(facts)
+            elif domain.isActive() and not domain.name().startswith(PROBE_PREFIX):
+                foreign = foreign.plus(usage_of(domain.XMLDesc()))
+    return ours, foreign
+
+
+@contextlib.contextmanager
+def _tolerating_departure() -> Iterator[None]:
+    """A domain may go between the listing and the look at it."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise

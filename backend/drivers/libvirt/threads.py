@@ -1,0 +1,72 @@
+"""Calls under a deadline, in daemon threads that may be left behind.
+
+The libvirt API has no time limit of its own. A call that does not come back within its deadline is abandoned
+together with its thread, which neither holds up the caller nor the end of the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Overdue(Exception):  # noqa: N818 - a fact about the call, which may still be going on
+    """The call did not return within its deadline; it may yet have its effect."""
+
+
+class Threads:
+    """Idle daemon threads, lent to one call each; as many as there are calls at once."""
+
+    def __init__(self) -> None:
+        self._idle: list[SimpleQueue[Callable[[], None]]] = []
+        self._lock = threading.Lock()
+
+    def run(
+        self,
+        seconds: float,
+        function: Callable[..., T],
+        *arguments: object,
+        late: Callable[[T], None] | None = None,
+    ) -> T:
+        """The function's result; raises :class:`Overdue`. ``late`` receives a result that came afterwards."""
+        future: Future[T] = Future()
+        self._lend().put(lambda: _settle(future, function, arguments))
+        try:
+            return future.result(timeout=seconds)
+        except TimeoutError:
+            if future.done():
+                return future.result()
+            if late is not None:
+                future.add_done_callback(lambda done: _deliver(done, late))
+            raise Overdue(f"no answer within {seconds:g} s") from None
+
+    def _lend(self) -> SimpleQueue[Callable[[], None]]:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        threading.Thread(target=self._serve, args=(inbox,), name="libvirt-call", daemon=True).start()
+        return inbox
+
+    def _serve(self, inbox: SimpleQueue[Callable[[], None]]) -> None:
+        while True:
+            inbox.get()()
+            with self._lock:
+                self._idle.append(inbox)
+
+
+def _settle(future: Future[T], function: Callable[..., T], arguments: tuple[Any, ...]) -> None:
+    try:
+        future.set_result(function(*arguments))
+    except BaseException as error:  # the caller's, whatever it is
+        future.set_exception(error)
+
+
+def _deliver(done: Future[T], late: Callable[[T], None]) -> None:
+    if done.exception() is None:
+        late(done.result())
