@@ -86,10 +86,8 @@ def reply_document(
     *, action: str, namespace: str, request_id: str, write: Writer | None, document: Mapping[str, Any] | None
 ) -> bytes:
     """The reply to an EC2 action, request id first; without a writer, ``<return>true</return>``."""
-    parts = [
-        f'{_PROLOGUE}<{action}Response xmlns="{escape(namespace)}">'
-        f"<requestId>{escape(request_id)}</requestId>"
-    ]
+    opening = f'{_PROLOGUE}<{action}Response xmlns="{escape(namespace)}">'
+    parts = [opening, f"<requestId>{escape(request_id)}</requestId>"]
     if write is None:
         parts.append("<return>true</return>")
     else:

@@ -69,7 +69,7 @@ class _Shapes:
     def structure(self, name: str) -> Structure:
         shape = self.shape(name)
         if not isinstance(shape, Structure):
-            raise ValueError(f"{name} is not a structure")
+            raise TypeError(f"{name} is not a structure")
         return shape
 
     def shape(self, name: str) -> Shape:
