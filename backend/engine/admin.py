@@ -8,6 +8,7 @@ from typing import NoReturn
 from backend import commands
 from backend.commands import Op, Operate
 from backend.engine.operate import operate
+from backend.engine.silence import host_silent
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
@@ -64,6 +65,8 @@ def set_host_state(work: Work, command: commands.SetHostState) -> Host:
     if state not in {HostState.INIT, HostState.DISABLED, HostState.OFFLINE, HostState.MAINTENANCE}:
         raise BackendError(Code.PARAMETER_INVALID, f"A host becomes {state} by itself.", parameter="state")
     work.wake_scheduler()
+    if state is HostState.OFFLINE:
+        host_silent(work, host)
     return work.tx.hosts.update(host, state=state, failures=0)
 
 

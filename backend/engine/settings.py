@@ -54,7 +54,9 @@ class EngineSettings(Value, frozen=True, kw_only=True):
     pending_timeout: float | None = None
     host_failures: int = 3
     keep_failed_launches: bool = False
-    resume_on_host_boot: bool = False
+    poll_interval: float = 30.0
+    console_interval: float = 1.0
+    sweep_interval: float = 5.0
     deadlines: Deadlines = Deadlines()
     retry_delays: tuple[float, ...] = (1.0, 4.0, 15.0)
 

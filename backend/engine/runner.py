@@ -1,0 +1,402 @@
+"""Carrying out jobs: intent, act, verify, record; one step at a time, resumable after any crash.
+
+The job's own row says how far it is. A step's intent is committed before the act and its outcome after it,
+so a worker that dies in between repeats an idempotent act and nothing else. What follows an outcome is read
+from the life-cycle table, never decided here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from backend.engine import Engine
+from backend.engine.stages import Act, Interrupted, Place, steps_of
+from backend.engine.work import ENGINE, Work
+from backend.lifecycle import STAY, Transition, is_quiet, transition
+from backend.model import (
+    Debris,
+    Desired,
+    Host,
+    HostState,
+    Instance,
+    Job,
+    JobState,
+    Reason,
+    Stay,
+)
+from backend.ports import HostDriver, Hosts, HostSilent, StepFailed
+
+_log = logging.getLogger(__name__)
+_AGAIN_AT_ONCE = 0.0
+_STALE_WORKER = 60.0
+
+
+class Runner:
+    """Runs jobs for one worker process, known by its executor name."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        hosts: Hosts,
+        executor: str,
+        *,
+        failpoint: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self.engine = engine
+        self.hosts = hosts
+        self.executor = executor
+        self.failpoint = failpoint
+
+    def run(self, job_id: str) -> float | None:
+        """Do one step of a job: seconds until the next, or None when there is nothing more to do now."""
+        claimed = self._claim(job_id)
+        if not isinstance(claimed, Act):
+            return claimed
+        name = f"{claimed.job.stages[claimed.job.stage]}:{claimed.job.step}"
+        self.failpoint(f"{name}:before")
+        outcome, message, transient = _perform(claimed)
+        self.failpoint(f"{name}:after")
+        return self._record(claimed, outcome, message, transient=transient)
+
+    # Intent ---------------------------------------------------------------------------------------------
+
+    def _claim(self, job_id: str) -> Act | float | None:
+        """Commit the intent of the next step and gather what it needs; else when to come back, or None."""
+        with self.engine.store.begin() as tx:
+            work = self.engine.work(tx, ENGINE)
+            job = tx.jobs.get(job_id)
+            if job is None or job.finished_at is not None:
+                return None
+            instance = tx.instances.get(job.instance_id)
+            if instance is None or instance.job_id != job.id:
+                tx.jobs.update(job, state=JobState.SUPERSEDED, finished_at=work.now)
+                return None
+            if self._others_busy(work, job):
+                return 0.2
+            job = tx.jobs.update(job, state=JobState.RUNNING, busy=self.executor)
+            places = self._places(work, instance, job)
+            image = tx.images.get(instance.image_id)
+            user_data = tx.blobs.user_data(instance.id)
+        return Act(
+            instance=instance,
+            job=job,
+            places=places,
+            image=image,
+            user_data=user_data,
+            settings=self.engine.settings,
+            clock=self.engine.clock,
+            drivers=self._driver,
+            superseded=lambda: self._superseded(job),
+            keep_console=self._keep_console,
+        )
+
+    def _others_busy(self, work: Work, job: Job) -> bool:
+        """Whether a superseded job of the instance is still inside a step in a living worker."""
+        for other in work.tx.jobs.busy_elsewhere(job.instance_id, job.id):
+            beat = work.tx.workers.get(other.busy)
+            if beat is None or work.now - beat.seen_at < _STALE_WORKER:
+                return True
+        return False
+
+    def _places(self, work: Work, instance: Instance, job: Job) -> list[Place]:
+        """Open placements with their hosts; a boot stage notes its intent there first (invariant 6)."""
+        places = []
+        booting = job.stages[job.stage].startswith("boot.")
+        for placement in work.tx.placements.open_of(instance.id):
+            kept = placement
+            if booting and placement.booted_at is None:
+                kept = work.tx.placements.update(placement, booted_at=work.now)
+            host = work.tx.hosts.get(placement.host_id)
+            if host is not None:
+                places.append(Place(placement=kept, host=host))
+        return places
+
+    def _driver(self, host: Host) -> HostDriver:
+        return self.hosts.driver(host.id, host.uri)
+
+    def _superseded(self, job: Job) -> bool:
+        with self.engine.store.read() as tx:
+            instance = tx.instances.get(job.instance_id)
+            if instance is None or instance.job_id != job.id:
+                return True
+            in_place = job.stages[job.stage].startswith("runn.")
+            return in_place and instance.desired is Desired.GONE
+
+    def _keep_console(self, instance_id: str, data: bytes) -> None:
+        with self.engine.store.begin() as tx:
+            tx.blobs.put_console(instance_id, data, self.engine.clock())
+
+    # Record ---------------------------------------------------------------------------------------------
+
+    def _record(self, act: Act, outcome: str, message: str, *, transient: bool) -> float | None:
+        with self.engine.store.begin() as tx:
+            work = self.engine.work(tx, ENGINE)
+            job = tx.jobs.get(act.job.id)
+            instance = tx.instances.get(act.instance.id)
+            if job is None or instance is None:
+                return None
+            job = tx.jobs.update(job, busy="")
+            if instance.job_id != job.id:
+                return None
+            for host_id, text in act.debris:
+                tx.debris.put(Debris(instance_id=instance.id, host_id=host_id, at=work.now, message=text))
+            for text in act.notes:
+                work.note(instance, op=job.op, old=instance.detail, why=text, job=job)
+            return self._next(work, job, instance, act, outcome, message, transient=transient)
+
+    def _next(
+        self,
+        work: Work,
+        job: Job,
+        instance: Instance,
+        act: Act,
+        outcome: str,
+        message: str,
+        *,
+        transient: bool,
+    ) -> float | None:
+        if outcome == "ok":
+            return self._advance(work, job, instance, act)
+        if outcome == "again":
+            return _AGAIN_AT_ONCE
+        if outcome == "lost":
+            return _lost(work, job, instance, act, message)
+        return _failed(work, job, instance, message, transient=transient)
+
+    def _advance(self, work: Work, job: Job, instance: Instance, act: Act) -> float | None:
+        step = job.step + 1
+        if step < len(steps_of(job.stages[job.stage], act)):
+            work.tx.jobs.update(job, step=step, attempt=1)
+            return _AGAIN_AT_ONCE
+        stage = _edge_of(job).after(job.stage)
+        if stage < len(job.stages):
+            _enter(work, job, instance, stage)
+            return _AGAIN_AT_ONCE
+        finish(work, job, instance, job.on_ok, state=JobState.DONE)
+        return None
+
+
+def _perform(act: Act) -> tuple[str, str, bool]:
+    """One step: its outcome (ok, failed, lost, again), a message, and whether a repeat is worth while."""
+    try:
+        steps = steps_of(act.job.stages[act.job.stage], act)
+        steps[min(act.job.step, len(steps) - 1)](act)
+    except Interrupted:
+        return "again", "", False
+    except StepFailed as error:
+        return "failed", str(error), error.transient
+    except HostSilent as error:
+        return "lost", str(error) or "The host does not answer.", False
+    except Exception as error:
+        _log.exception(
+            "step failed unexpectedly: job %s, stage %s", act.job.id, act.job.stages[act.job.stage]
+        )
+        return "failed", f"internal error: {type(error).__name__}", True
+    return "ok", "", False
+
+
+def _edge_of(job: Job) -> Transition:
+    """The table's row as the job recorded it when it was accepted."""
+    return Transition(
+        op=job.op,
+        origin=job.origin,
+        who=frozenset(),
+        via=job.stages,
+        ok=job.on_ok,
+        failed=job.on_failed,
+        lost=job.on_lost,
+    )
+
+
+def _enter(work: Work, job: Job, instance: Instance, stage: int, why: str = "") -> None:
+    """Go on to another stage of the job."""
+    name = job.stages[stage]
+    job = work.tx.jobs.update(
+        job,
+        stage=stage,
+        step=0,
+        attempt=1,
+        stage_started=work.now,
+        deadline=work.now + work.settings.deadlines.of(name),
+    )
+    work.move(instance, name, op=job.op, why=why, job=job)
+
+
+def _failed(work: Work, job: Job, instance: Instance, message: str, *, transient: bool) -> float | None:
+    """The verified failure of a step: repeat a transient one, else follow the *failure* column."""
+    delays = work.settings.retry_delays
+    stays = job.on_failed[job.stage] == STAY
+    if stays or (transient and job.attempt <= len(delays) and work.now < job.deadline):
+        work.tx.jobs.update(job, attempt=job.attempt + 1, message=message)
+        return delays[min(job.attempt, len(delays)) - 1]
+    target = job.on_failed[job.stage]
+    if target in job.stages[job.stage + 1 :]:
+        _enter(work, job, instance, job.stages.index(target, job.stage + 1), why=message)
+        return _AGAIN_AT_ONCE
+    if job.op == "deploy" and _elsewhere(work, instance):
+        _reschedule(work, job, instance, message)
+        return None
+    finish(work, job, instance, target, state=JobState.FAILED, why=message)
+    return None
+
+
+def _elsewhere(work: Work, instance: Instance) -> bool:
+    """Whether a launch that failed may be tried on another host: it never ran, so nothing is lost."""
+    if instance.attempts + 1 >= work.settings.max_attempts or instance.launched_at is not None:
+        return False
+    tried = {*instance.excluded, instance.host_id}
+    return instance.desired is not Desired.GONE and any(
+        host.state is HostState.ON and host.id not in tried and host.zone == instance.zone
+        for host in work.tx.hosts.all()
+    )
+
+
+def _reschedule(work: Work, job: Job, instance: Instance, message: str) -> None:
+    edge = transition("reschedule", instance.detail)
+    if edge is None:
+        raise AssertionError(instance.detail)
+    work.tx.jobs.update(job, state=JobState.FAILED, message=message, finished_at=work.now)
+    free = work.tx.instances.update(instance, job_id=None)
+    excluded = (*instance.excluded, str(instance.host_id))
+    work.begin(free, edge, op="reschedule", why=message, attempts=instance.attempts + 1, excluded=excluded)
+
+
+def _lost(work: Work, job: Job, instance: Instance, act: Act, message: str) -> float | None:
+    """No testimony: wait for the host until the deadline, then follow the *lost* column."""
+    target = job.on_lost[job.stage] if job.on_lost else STAY
+    never_booted = job.stages[job.stage].startswith("prol.")
+    host_down = bool(act.places) and act.place.host.state is HostState.ERR
+    if target == STAY or (work.now < job.deadline and not (never_booted and host_down)):
+        work.tx.jobs.update(job, state=JobState.WAITING, message=message)
+        return None
+    if never_booted:
+        for place in act.places:
+            work.tx.debris.put(
+                Debris(instance_id=instance.id, host_id=place.host.id, at=work.now, message=message)
+            )
+        instance = work.tx.instances.update(
+            instance, excluded=(*instance.excluded, act.place.host.id), attempts=instance.attempts + 1
+        )
+    finish(work, job, instance, target, state=JobState.LOST, why=message)
+    return None
+
+
+# Finishing ----------------------------------------------------------------------------------------------
+
+
+def finish(work: Work, job: Job, instance: Instance, detail: str, *, state: JobState, why: str = "") -> None:
+    """End a job in one transaction: the new state, and everything that state holds or gives back."""
+    job = work.tx.jobs.update(job, state=state, message=why, finished_at=work.now)
+    changes: dict[str, Any] = {"job_id": None}
+    if state is JobState.DONE and detail == "pend":
+        changes |= {"checkpoint": "none", "saved": "none"}
+    changes |= settled(work, instance, detail, failed=state is not JobState.DONE, why=why)
+    moved = work.move(instance, detail, op=job.op, why=why, job=job, **changes)
+    if moved.detail in {"pend", "done"} and work.tx.instances.in_details(["pend"], limit=1):
+        work.wake_scheduler()
+    go_on(work, moved, why=why)
+
+
+def settled(work: Work, instance: Instance, detail: str, *, failed: bool, why: str = "") -> dict[str, Any]:
+    """What a stable state holds (lifecycle §2.1): accounting, placements, reservations, reasons."""
+    if detail == "runn":
+        _open_stay(work, instance)
+        back = {"desired": Desired.RUN} if instance.desired is not Desired.GONE else {}
+        return {
+            "launched_at": instance.launched_at or work.now,
+            "last_seen": work.now,
+            "checkpoint": "none",
+            "health": "ok",
+            "attempts": 0,
+            "excluded": (),
+            **back,
+            **({} if instance.desired is Desired.GONE else work.clear_reason()),
+        }
+    if detail == "susp.disk":
+        _close_stay(work, instance, "stop")
+        return {"checkpoint": "disk"}
+    if detail == "susp.ram":
+        _close_stay(work, instance, "stop")
+        return {"checkpoint": "ram"}
+    if detail == "poff":
+        _close_stay(work, instance, "erro" if failed else "stop")
+        return {"checkpoint": "none"}
+    if detail in {"pend", "done"}:
+        return _left_host(work, instance, detail, failed=failed)
+    if detail.startswith("fail."):
+        _close_stay(work, instance, "erro")
+        return {
+            "reason": Reason.LAUNCH_FAILED if instance.launched_at is None else Reason.JOB_FAILED,
+            "reason_text": why,
+            "by_user": False,
+        }
+    return {}
+
+
+def _left_host(work: Work, instance: Instance, detail: str, *, failed: bool) -> dict[str, Any]:
+    """No host has anything of the instance any more: its claims on hosts are given back."""
+    _close_stay(work, instance, "erro" if failed else "user" if detail == "pend" else "none")
+    proof = "never_booted" if failed else "host_answered"
+    for placement in work.tx.placements.open_of(instance.id):
+        work.tx.placements.close(placement, work.now, proof)
+    work.tx.reservations.release(instance.id)
+    left: dict[str, Any] = {"host_id": None}
+    if detail == "done":
+        left["ended_at"] = work.now
+        work.tx.mixins.forget([instance.id])
+    return left
+
+
+def go_on(work: Work, instance: Instance, why: str = "", *, again: bool = False) -> None:
+    """What follows by itself: the wish to be gone, and the end of an EC2 launch that failed (§3.8, §7.4).
+
+    An epilog that failed is not repeated at once, but by the worker's sweep (``again``).
+    """
+    doomed = instance.detail in {"fail.prolog", "fail.boot"} and not instance.keep_failed
+    if instance.job_id is not None or not is_quiet(instance.detail) or instance.detail == "unkn":
+        return
+    if instance.detail == "fail.epilog" and not again:
+        return
+    if instance.desired is not Desired.GONE and not doomed:
+        return
+    edge = transition("terminate", instance.detail)
+    if edge is None:
+        return
+    if edge.via:
+        work.begin(instance, edge, op="terminate", why=why, desired=Desired.GONE)
+    else:
+        work.move(instance, edge.ok, op="terminate", ended_at=work.now, desired=Desired.GONE)
+
+
+def _open_stay(work: Work, instance: Instance) -> None:
+    stay = work.tx.stays.open_of(instance.id)
+    if stay is None:
+        stay = open_stay(work, instance, str(instance.host_id))
+    if stay.running_at is None:
+        work.tx.stays.update(stay, running_at=work.now)
+
+
+def open_stay(work: Work, instance: Instance, host_id: str) -> Stay:
+    """A new accounting record (lifecycle §17)."""
+    seq = len(work.tx.stays.of(instance.id)) + 1
+    stay = Stay(
+        instance_id=instance.id,
+        seq=seq,
+        host_id=host_id,
+        tenant_id=instance.tenant_id,
+        owner=instance.owner,
+        vcpus=instance.vcpus,
+        memory_mib=instance.memory_mib,
+        started_at=work.now,
+    )
+    work.tx.stays.insert(stay)
+    return stay
+
+
+def _close_stay(work: Work, instance: Instance, reason: str) -> None:
+    stay = work.tx.stays.open_of(instance.id)
+    if stay is not None:
+        until = work.now if stay.running_at is not None else None
+        work.tx.stays.update(stay, running_until=until, ended_at=work.now, reason=reason)

@@ -1,0 +1,180 @@
+"""The scheduler: gives pending instances a host by capacity, and says why when it cannot (lifecycle §14).
+
+Only the claim admits: a reservation opened in a transaction that locked the host's row. One instance that
+fits nowhere never holds up the next.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from backend.engine import Engine
+from backend.engine.runner import open_stay
+from backend.engine.work import ENGINE, Work
+from backend.errors import BackendError, Code
+from backend.lifecycle import transition
+from backend.model import Capacity, Desired, Host, HostState, Instance, Placement, Reason, Reservation
+
+
+class Scheduler:
+    """Passes over the pending instances, one at a time; a pass asked for during a pass follows it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._lock = threading.Lock()
+        self._wanted = threading.Event()
+
+    def run(self) -> int:
+        """Dispatch what fits; how many. When another thread is at it, it goes round once more instead."""
+        self._wanted.set()
+        dispatched = 0
+        while self._wanted.is_set() and self._lock.acquire(blocking=False):
+            try:
+                self._wanted.clear()
+                dispatched += self._passes()
+            finally:
+                self._lock.release()
+        return dispatched
+
+    def _passes(self) -> int:
+        total = 0
+        while True:
+            dispatched = self._pass()
+            total += dispatched
+            if dispatched < self.engine.settings.max_dispatch:
+                return total
+
+    def _pass(self) -> int:
+        settings = self.engine.settings
+        with self.engine.store.read() as tx:
+            pending = tx.instances.in_details(["pend"], limit=settings.max_pending)
+            hosts = tx.hosts.all()
+            used = tx.reservations.used()
+        dispatched = 0
+        for instance in pending:
+            if dispatched >= settings.max_dispatch:
+                break
+            placed = self._place(instance, hosts, used)
+            if placed is not None:
+                used[placed] = used.get(placed, Capacity()).plus(instance.need)
+                dispatched += 1
+        return dispatched
+
+    def _place(self, instance: Instance, hosts: Sequence[Host], used: Mapping[str, Capacity]) -> str | None:
+        fitting, why = candidates(instance, hosts, used)
+        for host in fitting:
+            if self._claim(instance, host):
+                return host.id
+        self._explain(instance, why)
+        return None
+
+    def _claim(self, instance: Instance, host: Host) -> bool:
+        """Open reservation and placement and begin the deployment, if all still holds."""
+        try:
+            with self.engine.store.begin() as tx:
+                work = self.engine.work(tx, ENGINE)
+                return _deploy(work, instance.id, host.id)
+        except BackendError as error:
+            if error.code is not Code.STALE:
+                raise
+            return False
+
+    def _explain(self, instance: Instance, why: str) -> None:
+        """Keep the reason why an instance waits, when it changed; end the wait when it took too long."""
+        limit = self.engine.settings.pending_timeout
+        timed_out = limit is not None and self.engine.clock() - instance.state_since > limit
+        if instance.reason_text == why and not timed_out:
+            return
+        try:
+            with self.engine.store.begin() as tx:
+                work = self.engine.work(tx, ENGINE)
+                tx.instances.update(instance, reason=Reason.NO_CAPACITY, reason_text=why)
+                if timed_out:
+                    _give_up(work, instance.id, why)
+        except BackendError as error:
+            if error.code is not Code.STALE:
+                raise
+
+
+def candidates(
+    instance: Instance, hosts: Sequence[Host], used: Mapping[str, Capacity]
+) -> tuple[list[Host], str]:
+    """Hosts that pass every filter, best first (most free memory, then id), and why the others do not."""
+    fitting: list[tuple[int, str, Host]] = []
+    out: Counter[str] = Counter()
+    for host in hosts:
+        refusal = _refusal(instance, host, used.get(host.id, Capacity()))
+        if refusal:
+            out[refusal] += 1
+        else:
+            free = host.limit.memory_mib - used.get(host.id, Capacity()).memory_mib
+            fitting.append((-free, host.id, host))
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(out.items()))
+    return [host for _, _, host in sorted(fitting, key=lambda item: item[:2])], _sentence(len(hosts), reasons)
+
+
+def _sentence(hosts: int, reasons: str) -> str:
+    return f"{hosts} hosts: {reasons}" if hosts else "There is no host."
+
+
+def _refusal(instance: Instance, host: Host, used: Capacity) -> str:
+    if host.state is not HostState.ON:
+        return f"not on ({host.state.value})"
+    if host.id in instance.excluded:
+        return "failed before"
+    if host.zone != instance.zone or host.region != instance.region:
+        return "in another zone"
+    if host.architecture and host.architecture != instance.architecture:
+        return "of another architecture"
+    need = used.plus(host.foreign).plus(instance.need)
+    limit = host.limit
+    if need.cpu > limit.cpu:
+        return f"with too few cores (needs {instance.vcpus})"
+    if need.memory_mib > limit.memory_mib:
+        return f"with too little memory (needs {instance.memory_mib} MiB)"
+    if need.disk_gib > limit.disk_gib:
+        return f"with too little disk (needs {instance.need.disk_gib} GiB)"
+    return ""
+
+
+def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
+    host = work.tx.hosts.lock(host_id)
+    instance = work.tx.instances.get(instance_id)
+    if host is None or instance is None or instance.detail != "pend":
+        return False
+    used = work.tx.reservations.used().get(host_id, Capacity())
+    if _refusal(instance, host, used) or host.overcommitted:
+        return False
+    edge = transition("deploy", instance.detail)
+    if edge is None:
+        return False
+    epoch = work.tx.placements.last_epoch(instance_id) + 1
+    need = instance.need
+    work.tx.reservations.insert(
+        Reservation(
+            instance_id=instance_id,
+            host_id=host_id,
+            cpu=need.cpu,
+            memory_mib=need.memory_mib,
+            disk_gib=need.disk_gib,
+            opened_at=work.now,
+        )
+    )
+    work.tx.placements.insert(
+        Placement(instance_id=instance_id, epoch=epoch, host_id=host_id, opened_at=work.now)
+    )
+    open_stay(work, instance, host_id)
+    work.begin(instance, edge, op="deploy", host_id=host_id, epoch=epoch, **work.clear_reason())
+    return True
+
+
+def _give_up(work: Work, instance_id: str, why: str) -> None:
+    """A wait for capacity that took longer than the operator allows ends the launch (§7.4)."""
+    instance = work.tx.instances.get(instance_id)
+    if instance is None or instance.detail != "pend" or instance.keep_failed:
+        return
+    edge = transition("terminate", "pend")
+    if edge is not None:
+        work.begin(instance, edge, op="terminate", why=why, ended_at=work.now, desired=Desired.GONE)

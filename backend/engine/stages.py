@@ -1,0 +1,408 @@
+"""What each stage of a job does on its host: short idempotent acts, each verified by asking again.
+
+A step raises :class:`StepFailed` when the host answered and the effect is verified absent, and lets
+:class:`HostSilent` pass when the host could not be asked. It never decides what follows: the life-cycle
+table does (:mod:`backend.engine.runner`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from backend.engine.settings import EngineSettings
+from backend.model import Host, HostState, Image, Instance, Job, Placement, Value
+from backend.ports import (
+    DiskSpec,
+    DomainFacts,
+    DomainSpec,
+    DomainStatus,
+    HostDriver,
+    HostSilent,
+    ImageSource,
+    NicSpec,
+    Seed,
+    StepFailed,
+)
+
+CONSOLE_LIMIT = 64 * 1024
+_POLL = 1.0
+_ALIVE = frozenset(
+    {DomainStatus.RUNNING, DomainStatus.PAUSED, DomainStatus.CRASHED, DomainStatus.PM_SUSPENDED}
+)
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: a more urgent job took over
+    """The instance's job was superseded while a step waited."""
+
+
+class Place(Value, frozen=True, kw_only=True):
+    """An open placement with its host."""
+
+    placement: Placement
+    host: Host
+
+
+class Act:
+    """What a step may use: the instance and its job as recorded, its hosts, the clock, and a way out."""
+
+    def __init__(
+        self,
+        *,
+        instance: Instance,
+        job: Job,
+        places: Sequence[Place],
+        image: Image | None,
+        user_data: bytes,
+        settings: EngineSettings,
+        clock: Callable[[], float],
+        drivers: Callable[[Host], HostDriver],
+        superseded: Callable[[], bool],
+        keep_console: Callable[[str, bytes], None],
+    ) -> None:
+        self.instance = instance
+        self.job = job
+        self.places = places
+        self.image = image
+        self.user_data = user_data
+        self.settings = settings
+        self.clock = clock
+        self._drivers = drivers
+        self.superseded = superseded
+        self._keep_console = keep_console
+        self.debris: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+
+    @property
+    def id(self) -> str:
+        """The instance's id."""
+        return self.instance.id
+
+    @property
+    def place(self) -> Place:
+        """The newest open placement: where the instance is."""
+        if not self.places:
+            raise StepFailed("The instance has no placement.")
+        return self.places[-1]
+
+    @property
+    def host(self) -> HostDriver:
+        """The driver of the instance's host."""
+        return self.driver(self.place.host)
+
+    def driver(self, host: Host) -> HostDriver:
+        """A host's driver; an administrator's word that the host is dead counts as its testimony (§5.4)."""
+        return OFFLINE if host.state is HostState.OFFLINE else self._drivers(host)
+
+    def save_console(self, driver: HostDriver) -> None:
+        """Keep the console log before its file goes or the guest is forgotten; never a reason to fail."""
+        with contextlib.suppress(StepFailed, HostSilent):
+            data = driver.console(self.id, CONSOLE_LIMIT)
+            if data:
+                self._keep_console(self.id, data)
+
+
+Step = Callable[[Act], None]
+
+
+# What an instance looks like to a hypervisor ------------------------------------------------------------
+
+
+def disks_of(instance: Instance, image: Image) -> list[DiskSpec]:
+    """The root disk from the image, and an empty vdb if the flavor has ephemeral storage (§10)."""
+    source = ImageSource(
+        image_id=image.id,
+        path=image.path,
+        format=image.format,
+        checksum=image.checksum,
+        size_bytes=image.size_bytes,
+        virtual_bytes=image.virtual_bytes,
+    )
+    disks = [DiskSpec(target="vda", size_gib=instance.root_gib, image=source)]
+    if instance.ephemeral_gib:
+        disks.append(DiskSpec(target="vdb", size_gib=instance.ephemeral_gib, serial="ephemeral0"))
+    return disks
+
+
+def domain_uuid(instance_id: str) -> str:
+    """The domain's UUID: begins with ``ec2``, by which unmodified cloud images know where they are."""
+    digits = instance_id.partition("-")[2].rjust(17, "0")
+    text = f"ec2{digits}{hashlib.sha256(instance_id.encode()).hexdigest()[:12]}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def domain_of(act: Act) -> DomainSpec:
+    """The domain that the instance is to be, at its current placement."""
+    instance = act.instance
+    if act.image is None:
+        raise StepFailed("The instance's image is not known any more.")
+    return DomainSpec(
+        instance_id=instance.id,
+        epoch=act.place.placement.epoch,
+        uuid=domain_uuid(instance.id),
+        vcpus=instance.vcpus,
+        memory_mib=instance.memory_mib,
+        architecture=instance.architecture,
+        disks=disks_of(instance, act.image),
+        nics=(NicSpec(mac=instance.mac, address=instance.address, cidr=act.settings.network),),
+        title=instance.id,
+    )
+
+
+def hostname_of(instance: Instance) -> str:
+    """The guest's name: the one given, else EC2's from the address."""
+    return instance.hostname or "ip-" + instance.address.replace(".", "-")
+
+
+def seed_of(instance: Instance, user_data: bytes) -> Seed:
+    """NoCloud's files. Values are plain YAML scalars, or JSON strings (which YAML contains) when in doubt."""
+    lines = [f"instance-id: {instance.id}", f"local-hostname: {_scalar(hostname_of(instance))}"]
+    if instance.public_keys:
+        lines.append("public-keys:")
+        lines.extend(f"  - {_scalar(key)}" for key in instance.public_keys)
+    return Seed(meta_data="\n".join(lines) + "\n", user_data=user_data)
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 @._+/=-]*\Z")
+
+
+def _scalar(text: str) -> str:
+    return text if _PLAIN.match(text) else json.dumps(text)
+
+
+# Prolog and boot ----------------------------------------------------------------------------------------
+
+
+def _prolog_steps(act: Act) -> list[Step]:
+    if act.image is None:
+        raise StepFailed("The instance's image is not known any more.")
+    return [*(_disk_step(disk) for disk in disks_of(act.instance, act.image)), _context, _verify_files]
+
+
+def _disk_step(disk: DiskSpec) -> Step:
+    def make(act: Act) -> None:
+        if disk.image is not None:
+            act.host.clone(act.id, disk)
+        else:
+            act.host.mkimage(act.id, disk)
+
+    return make
+
+
+def _context(act: Act) -> None:
+    act.host.context(act.id, seed_of(act.instance, act.user_data))
+
+
+def _verify_files(act: Act) -> None:
+    if act.image is None or act.place.host.capabilities.get("simulated") == "true":
+        return
+    wanted = {disk.target for disk in disks_of(act.instance, act.image)} | {"seed"}
+    missing = wanted - act.host.files(act.id)
+    if missing:
+        raise StepFailed(f"Files are missing after the prolog: {', '.join(sorted(missing))}")
+
+
+def _start(act: Act) -> None:
+    spec = domain_of(act)
+    _tolerate(lambda: act.host.start(spec), lambda: _runs(act))
+
+
+def _restore(act: Act) -> None:
+    if act.instance.checkpoint == "ram":
+        _tolerate(lambda: act.host.unpause(act.id), lambda: _runs(act))
+        return
+    spec = domain_of(act)
+    _tolerate(lambda: act.host.restore(spec), lambda: _runs(act))
+
+
+def _runs(act: Act) -> bool:
+    facts = act.host.domain(act.id)
+    if facts is None or facts.status is not DomainStatus.RUNNING:
+        return False
+    return facts.epoch == act.place.placement.epoch
+
+
+def _tolerate(do: Callable[[], None], proven: Callable[[], bool]) -> None:
+    """Act, then ask: only the hypervisor testifies, whatever the act returned."""
+    failure: StepFailed | None = None
+    try:
+        do()
+    except StepFailed as error:
+        failure = error
+    if not proven():
+        raise failure or StepFailed("The host accepted the request, but its effect is not there.")
+
+
+# Stopping -----------------------------------------------------------------------------------------------
+
+
+def _off(facts: DomainFacts | None) -> bool:
+    return facts is None or facts.status not in _ALIVE
+
+
+def _shutdown(act: Act) -> None:
+    """Press the power button, again at half time, and wait; force it at the end when that was asked."""
+    driver = act.host
+    if act.job.op == "poweroff_hard":
+        _destroy(act)
+        return
+    half = act.job.stage_started + (act.job.deadline - act.job.stage_started) / 2
+    pressed = 0
+    while not _off(driver.domain(act.id)):
+        now = act.clock()
+        if now >= act.job.deadline:
+            if act.job.force and act.job.op == "poweroff":
+                act.notes.append("The guest ignored the shutdown and was powered off.")
+                _destroy(act)
+                return
+            raise StepFailed("The guest ignored the shutdown.")
+        if pressed == 0 or (pressed == 1 and now >= half):
+            driver.shutdown(act.id)
+            pressed += 1
+        if act.superseded():
+            raise Interrupted
+        driver.wait(act.id, min(_POLL, max(0.05, act.job.deadline - now)))
+    act.save_console(driver)
+
+
+def _destroy(act: Act) -> None:
+    for place in act.places:
+        driver = act.driver(place.host)
+        _tolerate(
+            lambda driver=driver: driver.destroy(act.id),  # type: ignore[misc]
+            lambda driver=driver: _off(driver.domain(act.id)),  # type: ignore[misc]
+        )
+        act.save_console(driver)
+
+
+def _undefine(act: Act) -> None:
+    for place in act.places:
+        driver = act.driver(place.host)
+        _tolerate(
+            lambda driver=driver: driver.undefine(act.id),  # type: ignore[misc]
+            lambda driver=driver: driver.domain(act.id) is None,  # type: ignore[misc]
+        )
+
+
+def _delete_files(act: Act) -> None:
+    for place in act.places:
+        driver = act.driver(place.host)
+        _tolerate(
+            lambda driver=driver: driver.delete_files(act.id),  # type: ignore[misc]
+            lambda driver=driver: not driver.files(act.id),  # type: ignore[misc]
+        )
+
+
+def _discard_files(act: Act) -> None:
+    """Like deleting, but what cannot be deleted becomes debris instead of holding the instance (§4.3)."""
+    for place in act.places:
+        try:
+            act.driver(place.host).delete_files(act.id)
+        except StepFailed as error:
+            act.debris.append((place.host.id, str(error)))
+
+
+def _save(act: Act) -> None:
+    _tolerate(lambda: act.host.save(act.id), lambda: _saved(act))
+
+
+def _saved(act: Act) -> bool:
+    facts = act.host.domain(act.id)
+    if facts is not None and facts.status is DomainStatus.PAUSED:
+        act.host.unpause(act.id)  # a failed save may leave the vCPUs stopped
+    return facts is not None and facts.status is DomainStatus.OFF and facts.has_checkpoint
+
+
+# In place -----------------------------------------------------------------------------------------------
+
+
+def _reboot(act: Act) -> None:
+    """Ask the guest to reboot and wait until it was seen; reset it at the end when that was asked."""
+    driver = act.host
+    driver.reboot(act.id)
+    while not driver.rebooted(act.id, act.job.stage_started):
+        now = act.clock()
+        if now >= act.job.deadline:
+            act.notes.append("The guest did not reboot in time.")
+            if act.job.force:
+                driver.reset(act.id)
+            return
+        if act.superseded() or _off(driver.domain(act.id)):
+            return
+        driver.wait(act.id, _POLL)
+
+
+def _reset(act: Act) -> None:
+    _tolerate(lambda: act.host.reset(act.id), lambda: _runs(act))
+
+
+def _pause(act: Act) -> None:
+    _tolerate(lambda: act.host.pause(act.id), lambda: _paused(act))
+
+
+def _paused(act: Act) -> bool:
+    facts = act.host.domain(act.id)
+    return facts is not None and facts.status is DomainStatus.PAUSED
+
+
+STEPS: Mapping[str, tuple[Step, ...]] = {
+    "boot.new": (_start,),
+    "boot.poff": (_context, _start),
+    "boot.unkn": (_context, _start),
+    "boot.susp": (_restore,),
+    "shut.done": (_shutdown,),
+    "shut.poff": (_shutdown,),
+    "shut.cancel": (_destroy,),
+    "epil.done": (_destroy, _undefine, _delete_files),
+    "epil.delete": (_destroy, _undefine, _discard_files),
+    "epil.resubmit": (_destroy, _undefine, _discard_files),
+    "save.susp": (_save,),
+    "runn.reboot": (_reboot,),
+    "runn.reset": (_reset,),
+    "runn.cold": (_destroy, _start),
+    "runn.pause": (_pause,),
+}
+"""The steps of each stage; those of ``prol.new`` depend on the instance's disks."""
+
+
+def steps_of(stage: str, act: Act) -> Sequence[Step]:
+    """The steps of a stage, always the same for the same instance, so that a step number means something."""
+    return _prolog_steps(act) if stage == "prol.new" else STEPS[stage]
+
+
+class _Offline:
+    """The host that an administrator declared dead: nothing runs there, and nothing can be done there."""
+
+    def domain(self, instance_id: str) -> DomainFacts | None:  # noqa: ARG002
+        """Nothing is there: the administrator said so."""
+        return None
+
+    def destroy(self, instance_id: str) -> None:
+        """Proven by the administrator."""
+
+    def undefine(self, instance_id: str) -> None:
+        """Proven by the administrator."""
+
+    def files(self, instance_id: str) -> frozenset[str]:  # noqa: ARG002
+        """Not reachable any more."""
+        return frozenset()
+
+    def console(self, instance_id: str, limit: int) -> bytes:  # noqa: ARG002
+        """Nothing can be read."""
+        return b""
+
+    def delete_files(self, instance_id: str) -> None:  # noqa: ARG002
+        """Left for the reaper, should the host ever return."""
+        raise StepFailed("The host is offline.")
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def refuse(*_arguments: object) -> None:
+            raise StepFailed("The host is offline.")
+
+        return refuse
+
+
+OFFLINE: HostDriver = _Offline()  # type: ignore[assignment]

@@ -1,0 +1,405 @@
+"""The worker process's threads: one monitor for each host, consoles, and a sweep over what got stuck.
+
+Monitors wait for hints and ask at intervals; each host has threads of its own, so that a hung one holds up
+nobody else. Jobs come from the queue (:mod:`backend.jobs`), which calls :meth:`Worker.run_job`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from backend.engine import Engine
+from backend.engine.reconcile import Testimony, seen
+from backend.engine.runner import Runner, go_on
+from backend.engine.scheduler import Scheduler
+from backend.engine.silence import host_silent
+from backend.engine.stages import CONSOLE_LIMIT
+from backend.engine.work import ENGINE
+from backend.errors import BackendError, Code
+from backend.model import Host, HostState, Image, JobState
+from backend.ports import HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
+
+_log = logging.getLogger(__name__)
+_RETRY_SILENT = (1.0, 2.0, 4.0, 8.0, 15.0)
+_CONSOLE_STATES = ("runn", "boot.new", "boot.poff", "boot.susp", "boot.unkn", "shut.done", "shut.poff")
+_HEARTBEAT = 10.0
+_DEAD_AFTER = 60.0
+_WISH_RETRY = 30.0
+
+
+class Worker:
+    """Everything of one worker process that touches hosts, except the queue's own threads."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        hosts: Hosts,
+        executor: str,
+        *,
+        take_over: Callable[[list[str]], object] = lambda _dead: None,
+        failpoint: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self.engine = engine
+        self.hosts = hosts
+        self.executor = executor
+        self.scheduler = Scheduler(engine)
+        self.runner = Runner(engine, hosts, executor, failpoint=failpoint)
+        self._take_over = take_over
+        self._stop = threading.Event()
+        self._monitors: dict[str, Monitor] = {}
+        self._threads: list[threading.Thread] = []
+        self._beat_at = 0.0
+
+    # What the queue calls -------------------------------------------------------------------------------
+
+    def run_job(self, job_id: str) -> float | None:
+        """One step of a job: seconds until the next, or None when it is over or waits for its host."""
+        return self.runner.run(job_id)
+
+    def run_schedule(self) -> None:
+        """A scheduler pass; hosts that were just added are met first."""
+        self._meet_hosts()
+        self.scheduler.run()
+
+    # Life of the process --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Claim this executor's name, take up what a dead namesake left, and begin to watch."""
+        now = self.engine.clock()
+        with self.engine.store.begin() as tx:
+            tx.jobs.release(self.executor)
+            tx.workers.beat(self.executor, now)
+        self.hosts.watch(self._hint)
+        self._meet_hosts()
+        thread = threading.Thread(target=self._sweep_loop, name="sweep", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Stop watching; jobs are stopped by the queue. Guests go on."""
+        self._stop.set()
+        for monitor in self._monitors.values():
+            monitor.stop()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        with contextlib.suppress(Exception), self.engine.store.begin() as tx:
+            tx.workers.delete(self.executor)
+
+    def _meet_hosts(self) -> None:
+        known = {host.id: host for host in self.engine.hosts()}
+        for host in known.values():
+            if host.id not in self._monitors and host.state is not HostState.OFFLINE:
+                monitor = Monitor(self, host.id)
+                self._monitors[host.id] = monitor
+                monitor.start()
+            elif host.state is HostState.INIT:
+                self._monitors[host.id].hint()
+        for host_id in set(self._monitors) - set(known):
+            self._monitors.pop(host_id).stop()
+            self.hosts.forget(host_id)
+
+    def _hint(self, event: HostEvent) -> None:
+        monitor = self._monitors.get(event.host_id)
+        if monitor is not None:
+            monitor.hint(event.instance_id)
+
+    # Sweep ----------------------------------------------------------------------------------------------
+
+    def _sweep_loop(self) -> None:
+        while not self._stop.wait(self.engine.settings.sweep_interval):
+            try:
+                self.sweep()
+            except Exception:
+                _log.exception("sweep failed")
+
+    def sweep(self) -> None:
+        """Heartbeat, dead workers, jobs that wait for hosts, wishes, images and files left over."""
+        now = self.engine.clock()
+        self._heartbeat(now)
+        self._meet_hosts()
+        self._wake_waiting(now)
+        self._wishes(now)
+        if self._has_pending():
+            self.scheduler.run()
+        self._reap(now)
+
+    def _heartbeat(self, now: float) -> None:
+        if now - self._beat_at < _HEARTBEAT:
+            return
+        self._beat_at = now
+        with self.engine.store.begin() as tx:
+            tx.workers.beat(self.executor, now)
+            beats = tx.workers.all()
+            dead = [beat.executor for beat in beats if now - beat.seen_at > _DEAD_AFTER]
+            for executor in dead:
+                tx.jobs.release(executor)
+                tx.workers.delete(executor)
+        if dead:
+            _log.warning("taking over from dead workers: %s", ", ".join(dead))
+            self._take_over(dead)
+
+    def _wake_waiting(self, now: float) -> None:
+        """Enqueue jobs again whose host answers again, is given up, or whose deadline has passed."""
+        with self.engine.store.read() as tx:
+            waiting = [job for job in tx.jobs.open() if job.state is JobState.WAITING]
+            hosts = {host.id: host for host in tx.hosts.all()}
+            instances = tx.instances.some([job.instance_id for job in waiting])
+        for job in waiting:
+            instance = instances.get(job.instance_id)
+            host = hosts.get(instance.host_id or "") if instance else None
+            answers = host is None or (host.failures == 0 and host.state is not HostState.ERR)
+            due = now >= job.deadline and job.attempt == 1
+            given_up = host is not None and host.state is HostState.ERR and "prol" in job.stages[job.stage]
+            if answers or due or given_up:
+                self._enqueue_again(job.id)
+
+    def _enqueue_again(self, job_id: str) -> None:
+        with self.engine.store.begin() as tx:
+            job = tx.jobs.get(job_id)
+            if job is None or job.state is not JobState.WAITING:
+                return
+            tx.jobs.update(job, state=JobState.QUEUED, attempt=job.attempt + 1)
+            self.engine.queue.enqueue(tx.connection, "job", f"{job_id}:{secrets.token_hex(4)}", job_id)
+
+    def _wishes(self, now: float) -> None:
+        """Instances that are to be gone but have no job: a failed epilog, or a host that came back."""
+        with self.engine.store.read() as tx:
+            stuck = [item for item in tx.instances.wished_gone() if now - item.state_since > _WISH_RETRY]
+        for instance in stuck:
+            if instance.detail == "unkn":
+                continue  # the host's answer decides first
+            with self._careful(), self.engine.store.begin() as tx:
+                fresh = tx.instances.get(instance.id)
+                if fresh is not None:
+                    go_on(self.engine.work(tx, ENGINE), fresh, again=True)
+
+    def _has_pending(self) -> bool:
+        with self.engine.store.read() as tx:
+            return bool(tx.instances.in_details(["pend"], limit=1))
+
+    def _reap(self, now: float) -> None:
+        """Bytes of withdrawn images nobody uses, files left on hosts, and tokens past their time."""
+        settings = self.engine.settings
+        with self.engine.store.read() as tx:
+            gone = [image for image in tx.images.gone() if image.path]
+            unused = [image for image in gone if not tx.instances.count_with_image(image.id)]
+            left = [item for host in tx.hosts.all() for item in tx.debris.on(host.id)]
+        for image in unused:
+            with self._careful():
+                self._remove_image(image)
+        for item in left:
+            host = self._host(item.host_id)
+            if host is None or host.state not in {HostState.ON, HostState.DISABLED, HostState.MAINTENANCE}:
+                continue
+            with self._careful():
+                self.hosts.driver(host.id, host.uri).delete_files(item.instance_id)
+                with self.engine.store.begin() as tx:
+                    tx.debris.delete(item.instance_id, item.host_id)
+        with self.engine.store.begin() as tx:
+            tx.tokens.expired(now)
+            tx.launch_tokens.forget_before(now - settings.token_memory)
+
+    def _remove_image(self, image: Image) -> None:
+        """Hosts first, then the store's file, then the row's path: repeatable at every point."""
+        for host in self.engine.hosts():
+            if host.state in {HostState.ON, HostState.DISABLED, HostState.MAINTENANCE}:
+                self.hosts.driver(host.id, host.uri).forget_image(image.checksum)
+        with self.engine.store.begin() as tx:
+            fresh = tx.images.get(image.id)
+            if fresh is None or tx.instances.count_with_image(image.id):
+                return
+            sharing = [
+                item for item in tx.images.with_checksum(image.checksum) if item.path and item != fresh
+            ]
+            if not sharing:
+                Path(image.path).unlink(missing_ok=True)
+            tx.images.update(fresh, path="")
+
+    def _host(self, host_id: str) -> Host | None:
+        with self.engine.store.read() as tx:
+            return tx.hosts.get(host_id)
+
+    @contextlib.contextmanager
+    def _careful(self) -> Iterator[None]:
+        """One failure must not keep the rest of a sweep from being done."""
+        try:
+            yield
+        except (HostSilent, StepFailed) as error:
+            _log.info("put off: %s", error)
+        except BackendError as error:
+            if error.code is not Code.STALE:
+                _log.exception("sweep step refused")
+
+
+class Monitor:
+    """Watches one host: asks it at intervals and when something happened there."""
+
+    def __init__(self, worker: Worker, host_id: str) -> None:
+        self.engine = worker.engine
+        self.hosts = worker.hosts
+        self.scheduler = worker.scheduler
+        self.host_id = host_id
+        self.testimony = Testimony(worker.engine, host_id)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._hints: set[str] = set()
+        self._all = True
+        self._silent = 0
+        self._simulated = False
+        self._console_sizes: dict[str, tuple[int, float, float]] = {}
+
+    def start(self) -> None:
+        """Begin to watch, on two threads: answers, and consoles."""
+        for name, target in (("monitor", self._loop), ("console", self._console_loop)):
+            threading.Thread(target=target, name=f"{name}-{self.host_id}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._stopped.set()
+        self._wake.set()
+
+    def hint(self, instance_id: str | None = None) -> None:
+        """Something happened to an instance, or (None) to the host."""
+        with self._lock:
+            if instance_id is None:
+                self._all = True
+            else:
+                self._hints.add(instance_id)
+        self._wake.set()
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                delay = self._round()
+            except Exception:
+                _log.exception("monitor of %s failed", self.host_id)
+                delay = 5.0
+            if not self._wake.wait(delay):
+                with self._lock:
+                    self._all = True
+            self._wake.clear()
+
+    def _round(self) -> float:
+        """One look at the host: everything when it is time, else just what was hinted at."""
+        with self._lock:
+            everything, hints = self._all, self._hints
+            self._all, self._hints = False, set()
+        host = self._host()
+        if host is None or host.state is HostState.OFFLINE:
+            return self.engine.settings.poll_interval
+        try:
+            driver = self.hosts.driver(host.id, host.uri)
+            if everything or host.state in {HostState.INIT, HostState.ERR}:
+                self._poll(host, driver)
+            for instance_id in hints:
+                self._look(driver, instance_id)
+        except (HostSilent, StepFailed) as error:
+            return self._failed(str(error))
+        self._silent = 0
+        return self.engine.settings.poll_interval
+
+    def _host(self) -> Host | None:
+        with self.engine.store.read() as tx:
+            return tx.hosts.get(self.host_id)
+
+    def _look(self, driver: HostDriver, instance_id: str) -> None:
+        with self.engine.store.read() as tx:
+            instance = tx.instances.get(instance_id)
+        if instance is None or instance.host_id != self.host_id:
+            return
+        asked_at = self.engine.clock()
+        self.testimony.instance(driver, instance, driver.domain(instance_id), asked_at)
+
+    def _poll(self, host: Host, driver: HostDriver) -> None:
+        changes: dict[str, object] = {}
+        if host.state in {HostState.INIT, HostState.ERR} or not host.architecture:
+            facts = driver.facts()
+            told = {"acceleration": facts.acceleration, "hypervisor": facts.hypervisor}
+            told |= {"simulated": "true"} if facts.simulated else {}
+            changes = {
+                "architecture": facts.architecture,
+                "total": facts.total,
+                "capabilities": {**facts.capabilities, **told},
+            }
+            self.testimony.simulated = self._simulated = facts.simulated
+        else:
+            self.testimony.simulated = self._simulated = host.capabilities.get("simulated") == "true"
+        asked_at = self.engine.clock()
+        listing = driver.inventory()
+        self.testimony.inventory(driver, listing, asked_at)  # before the scheduler may use the host (§12)
+        turned_on = self._seen(listing, changes)
+        if turned_on:
+            self.scheduler.run()
+
+    def _seen(self, listing: Inventory, changes: dict[str, object]) -> bool:
+        with self.engine.store.begin() as tx:
+            fresh = tx.hosts.get(self.host_id)
+            if fresh is None:
+                return False
+            turned_on = fresh.state in {HostState.INIT, HostState.ERR}
+            state = HostState.ON if turned_on else fresh.state
+            seen(self.engine.work(tx, ENGINE), fresh, listing, state=state, **changes)
+            return turned_on
+
+    def _failed(self, message: str) -> float:
+        """No testimony. After some failures in a row the host is in error and what ran there unknown."""
+        _log.warning("host %s does not answer: %s", self.host_id, message)
+        with self.engine.store.begin() as tx:
+            host = tx.hosts.get(self.host_id)
+            if host is not None:
+                failures = host.failures + 1
+                down = failures >= self.engine.settings.host_failures and host.state in {
+                    HostState.ON,
+                    HostState.INIT,
+                }
+                state = HostState.ERR if down else host.state
+                host = tx.hosts.update(host, failures=failures, message=message, state=state)
+                if failures >= self.engine.settings.host_failures:
+                    host_silent(self.engine.work(tx, ENGINE), host)
+        delay = _RETRY_SILENT[min(self._silent, len(_RETRY_SILENT) - 1)]
+        self._silent += 1
+        return delay
+
+    # Consoles -------------------------------------------------------------------------------------------
+
+    def _console_loop(self) -> None:
+        """Copy console logs to the database while they grow; quiet ones are looked at less and less."""
+        while not self._stopped.wait(self.engine.settings.console_interval):
+            if self._simulated or self._silent:
+                continue
+            try:
+                self._consoles()
+            except (HostSilent, StepFailed):
+                continue
+            except Exception:
+                _log.exception("reading consoles of %s failed", self.host_id)
+
+    def _consoles(self) -> None:
+        host = self._host()
+        if host is None or host.state is not HostState.ON:
+            return
+        with self.engine.store.read() as tx:
+            placed = [
+                item.id for item in tx.instances.on_host(self.host_id) if item.detail in _CONSOLE_STATES
+            ]
+        driver = self.hosts.driver(host.id, host.uri)
+        now = self.engine.clock()
+        for instance_id in set(self._console_sizes) - set(placed):
+            del self._console_sizes[instance_id]
+        for instance_id in placed:
+            mark, due, pause = self._console_sizes.get(instance_id, (0, 0.0, 1.0))
+            if now < due:
+                continue
+            data = driver.console(instance_id, CONSOLE_LIMIT)
+            new = hash(data)
+            pause = 1.0 if new != mark else min(pause * 2, 16.0)
+            self._console_sizes[instance_id] = (new, now + pause, pause)
+            if data and new != mark:
+                with self.engine.store.begin() as tx:
+                    tx.blobs.put_console(instance_id, data, now)
