@@ -6,6 +6,6 @@ or an event loop does not survive ``fork()``.
 
 import os
 
-# The C library reads this once, when it is loaded. Its warnings (tainted domains and the like) are for a
+# The C library reads this once, when it is loaded. What it would log (every error, every tainted domain) is a
 # daemon's log; errors reach us as exceptions.
-os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:stderr")
+os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
