@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from backend.model import Value
 
 
@@ -43,7 +45,9 @@ class EngineSettings(Value, frozen=True, kw_only=True):
     ``pending_timeout`` ends a wait for capacity as a failure; None waits for ever.
     """
 
-    zones: Mapping[str, tuple[str, ...]] = {"us-east-1": ("us-east-1a",)}
+    zones: Mapping[str, tuple[str, ...]] = msgspec.field(
+        default_factory=lambda: {"us-east-1": ("us-east-1a",)}
+    )
     network: str = "172.31.0.0/16"
     default_flavor: str = "t2.nano"
     max_attempts: int = 3
