@@ -100,17 +100,14 @@ def verify(
         raise expired()
     if presented.expires is not None and now > presented.expires:
         raise expired()
-    to_sign = "\n".join(
-        (
-            request.method,
-            request.headers.get("host", "").strip().lower(),
-            request.path or "/",
-            canonical_query(request.pairs),
-        )
-    )
-    expected = hmac.digest(secret.encode(), to_sign.encode("latin-1", "replace"), presented.method)
-    if not hmac.compare_digest(expected, presented.signature):
-        raise refused()
+    host = request.headers.get("host", "").strip()
+    rest = f"{request.path or '/'}\n{canonical_query(request.pairs)}"
+    # The rule says lower case; botocore signs the host as it was typed.
+    for name in dict.fromkeys((host.lower(), host)):
+        to_sign = f"{request.method}\n{name}\n{rest}".encode("latin-1", "replace")
+        if hmac.compare_digest(hmac.digest(secret.encode(), to_sign, presented.method), presented.signature):
+            return
+    raise refused()
 
 
 def canonical_query(pairs: Iterable[Pair]) -> str:

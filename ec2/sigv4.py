@@ -38,6 +38,7 @@ _UNSIGNED = "UNSIGNED-PAYLOAD"
 _FIELD = re.compile(r"\s*(Credential|SignedHeaders|Signature)=([^\s,]+)\s*")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _DAY = re.compile(r"[0-9]{8}")
+_MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SIGNED_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _BLANKS = re.compile(r"[ \t]+")
 _QUERY_NAMES = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature", "Security-Token")
@@ -210,8 +211,11 @@ def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
 
 
 def _time(text: str) -> datetime | None:
+    if not _MOMENT.fullmatch(text):
+        return None
     try:
-        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        # Python 3.11 reads the basic form of ISO 8601 by itself, much faster than strptime.
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
 
