@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import botocore.session
 import pytest
@@ -229,6 +229,7 @@ def test_a_lenient_reader_tells_what_it_passed_over() -> None:
         (b"KeyName=a%0Bb", "InvalidParameterValue"),
         (b"KeyName=%EF%BF%BE", "InvalidParameterValue"),
         (b"a=b&" * 100_000, "RequestEntityTooLarge"),
+        (b"a=" + b"%41" * 3_000_000, "RequestEntityTooLarge"),
     ],
 )
 def test_broken_forms(raw: bytes, code: str) -> None:
@@ -239,6 +240,23 @@ def test_broken_forms(raw: bytes, code: str) -> None:
 
 def test_form_decoding() -> None:
     assert decode_pairs("a+b=%2B+é&&c&d=x%3Dy=z".encode()) == [("a b", "+ é"), ("c", ""), ("d", "x=y=z")]
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=12)), max_size=4),
+    st.sampled_from(["", "=\n%"]),
+)
+@settings(max_examples=150, deadline=None)
+def test_form_decoding_against_the_library(fields: list[tuple[bytes, bytes]], safe: str) -> None:
+    raw = (
+        "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in fields).encode()
+        + safe[:2].encode()
+    )
+    try:
+        pairs = decode_pairs(raw)
+    except QueryError:
+        return
+    assert pairs == parse_qsl(raw.decode(), keep_blank_values=True, errors="strict")
 
 
 def test_deep_and_wide_names_are_only_unknown() -> None:
