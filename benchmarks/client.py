@@ -1,4 +1,4 @@
-"""A bare EC2 client: signs with botocore's signer and reads the reply's bytes, so that the servers are timed."""
+"""A bare EC2 client: signs with botocore's signer and reads bytes, so that the servers are timed."""
 
 from __future__ import annotations
 

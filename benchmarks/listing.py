@@ -1,4 +1,4 @@
-"""DescribeInstances at growing sizes, whole, by tag and of one id, against the emulators people would pick."""
+"""DescribeInstances at growing sizes, whole, by tag and of one id, against what people would pick."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def run(*, quick: bool) -> None:
     """Measure and print."""
     sizes = SIZES[:3] if quick else SIZES
     rows: list[Row] = []
-    with isthmus("test:///default?cpus=20000&memory_gib=20000&disk_gib=200000") as (ours, _home):
-        with ministack() as fast, moto() as slow:
-            for size in sizes:
-                peers = [fast] if size > MOTO_LIMIT else [fast, slow]
-                rows += _measure(size, ours, peers)
+    cloud = "test:///default?cpus=20000&memory_gib=20000&disk_gib=200000"
+    with isthmus(cloud) as (ours, _home), ministack() as fast, moto() as slow:
+        for size in sizes:
+            peers = [fast] if size > MOTO_LIMIT else [fast, slow]
+            rows += _measure(size, ours, peers)
     show("DescribeInstances (seconds, median; ratio = peer / isthmus)", rows)
 
 

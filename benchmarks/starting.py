@@ -1,4 +1,4 @@
-"""From accepted to a started domain, against the same work done by hand with qemu-img, an ISO tool and virsh."""
+"""From accepted to a started domain, against the same work by hand with qemu-img and virsh."""
 
 from __future__ import annotations
 
