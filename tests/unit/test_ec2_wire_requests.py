@@ -98,6 +98,11 @@ def test_an_empty_list_may_be_named() -> None:
     assert parse("StartInstances", ("InstanceId", ""), ("InstanceId.1", "i-1")) == {"InstanceIds": ["i-1"]}
 
 
+@pytest.mark.parametrize("verb", ["Start", "Stop", "Reboot", "Terminate"])
+def test_a_call_on_no_instances_is_left_to_its_action(verb: str) -> None:
+    assert parse(f"{verb}Instances", ("DryRun", "true")) == {"DryRun": True}
+
+
 def test_modify_attribute_in_both_spellings() -> None:
     old = parse(
         "ModifyInstanceAttribute",
@@ -136,7 +141,7 @@ def test_signature_parameters_are_no_members() -> None:
     [
         (("Filters.1.Name", "x"), "UnknownParameter", "The parameter Filters is not recognized"),
         (("Filter.Name", "x"), "UnknownParameter", "The parameter Filter.Name is not recognized"),
-        (("Filter.1.Nam", "x"), "UnknownParameter", "The parameter Filter.1.Nam is not recognized"),
+        (("Filter.1.Hue", "x"), "UnknownParameter", "The parameter Filter.1.Hue is not recognized"),
         (("Filter.1", "x"), "UnknownParameter", "The parameter Filter.1 is not recognized"),
         (("MaxResults.Value", "7"), "UnknownParameter", "The parameter MaxResults.Value is not recognized"),
         (("instanceId.1", "i-1"), "UnknownParameter", "The parameter instanceId is not recognized"),
