@@ -61,6 +61,14 @@ class Worker:
         """One step of a job: seconds until the next, or None when it is over or waits for its host."""
         return self.runner.run(job_id)
 
+    def job_failed(self, job_id: str, error: Exception) -> None:
+        """A step broke in a way nobody foresaw: log it, and let the sweep bring the job back."""
+        _log.error("job %s broke", job_id, exc_info=error)
+        with self.engine.store.begin() as tx:
+            job = tx.jobs.get(job_id)
+            if job is not None and job.finished_at is None:
+                tx.jobs.update(job, state=JobState.WAITING, busy="", message=f"internal error: {error!r}")
+
     def run_schedule(self) -> None:
         """A scheduler pass; hosts that were just added are met first."""
         self._meet_hosts()
