@@ -209,6 +209,40 @@ def test_disks_and_nics_are_reported_as_they_come_and_go(tmp_path: Path, disk: P
         guest.line("isthmus-guest: nic eth1 removed")
 
 
+def test_the_injected_key_opens_a_session_and_nothing_else_does(tmp_path: Path, disk: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    meta_data = f"instance-id: i-1\npublic-keys:\n  - {key.with_suffix('.pub').read_text()}"
+    port = free_port()
+    devices = seed(tmp_path, user_data="", meta_data=meta_data)
+    with booted(tmp_path, disk, *devices, network=f",hostfwd=tcp:127.0.0.1:{port}-:22") as guest:
+        assert guest.ready()["keys"] == 1
+        session = ssh(port, "-i", str(key), "hostname; id -u")
+        assert session.stdout.split() == ["isthmus-guest", "0"], session.stderr
+        assert ssh(port, "-o", "PubkeyAuthentication=no", "id").returncode != 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def ssh(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    options = (
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "BatchMode=yes",
+        "IdentitiesOnly=yes",
+    )
+    command = ["ssh", "-F", "none", "-p", str(port), *(word for option in options for word in ("-o", option))]
+    *flags, remote = arguments
+    return subprocess.run(
+        [*command, *flags, "root@127.0.0.1", remote],
+        capture_output=True, text=True, check=False, timeout=PATIENCE, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
 def test_a_kept_disk_counts_its_boots_and_keeps_its_host_key(tmp_path: Path, disk: Path) -> None:
     script = "#!/bin/sh\nsha256sum </etc/dropbear/hostkey\n"
     seen = []
