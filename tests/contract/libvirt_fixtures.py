@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-
 PRIVATE = ("/run", "/var/lib/libvirt", "/etc/libvirt", "/var/cache/libvirt", "/var/log/libvirt")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,7 +123,8 @@ class LibvirtDaemon:
         self._init.wait()
 
     def _order(self, word: str) -> None:
-        assert self._init.stdin is not None and self._init.stdout is not None
+        assert self._init.stdin is not None
+        assert self._init.stdout is not None
         self._init.stdin.write(word + "\n")
         self._init.stdin.flush()
         if self._init.stdout.readline().strip() != "done":

@@ -94,7 +94,8 @@ def probe_document(name: str, disk: str, *, acceleration: str) -> str:
 
 
 def _identity(spec: DomainSpec) -> list[Element]:
-    title = [E.title(" ".join(spec.title.split()))] if spec.title.strip() else []
+    plain = " ".join("".join(sign if sign.isprintable() else " " for sign in spec.title).split())
+    title = [E.title(plain)] if plain else []
     return [
         E.name(spec.instance_id),
         E.uuid(spec.uuid),

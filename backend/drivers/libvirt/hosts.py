@@ -16,6 +16,8 @@ option             hosts                  meaning
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 import os
 import tempfile
@@ -42,6 +44,10 @@ OWN_OPTIONS: Final = frozenset({"acceleration", "pool", "pool_path", "cpus", "me
 ACCELERATIONS: Final = frozenset({"auto", "kvm", "tcg"})
 POOL: Final = "isthmus"
 POOL_PATH: Final = "/var/lib/libvirt/images/isthmus"
+ROOT_LIMIT: Final = 107 - len(
+    "/lib/qemu/channel/target/domain-99999-i-0123456789abcdef0/org.qemu.guest_agent.0"
+)
+"""Bytes of an embedded root: the path of a UNIX socket holds 107, and libvirt makes them deep below the root."""
 QEMU_CONF: Final = """\
 # Written for an embedded host: there is no log daemon, and no security driver set up for this directory.
 stdio_handler = "file"
@@ -187,7 +193,7 @@ def _embedded_root(parts: Parts) -> Path:
 
 
 def _prepare_embedded(parts: Parts) -> str:
-    """The embedded driver's root, private to us, with QEMU's settings for it."""
+    """The embedded driver's URI; its root is made, private to us, with QEMU's settings for it."""
     root = _embedded_root(parts)
     settings = root / "etc" / "qemu.conf"
     try:
@@ -195,9 +201,29 @@ def _prepare_embedded(parts: Parts) -> str:
         settings.parent.mkdir(exist_ok=True)
         if not settings.exists():
             settings.write_text(QEMU_CONF + (QEMU_CONF_ROOT if os.geteuid() == 0 else ""))
+        name = _short_name(root)
     except OSError as error:
         raise HostSilent(f"{root}: {error.strerror}") from error
-    return parts.uri
+    split = urlsplit(parts.uri)
+    options = dict(parse_qsl(split.query)) | {"root": str(name)}
+    return f"qemu://{split.path}?{urlencode(options, quote_via=quote, safe='/')}"
+
+
+def _short_name(root: Path) -> Path:
+    """A name for the root that leaves room for the sockets below it: a link in /tmp when it is long.
+
+    The name depends on the root alone, so that guests are found again. /tmp is sticky: nobody but us can change
+    a link of ours, and one of somebody else's is refused.
+    """
+    if len(os.fsencode(root)) <= ROOT_LIMIT:
+        return root
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+    link = Path(f"/tmp/ist-{os.geteuid()}-{digest}")  # noqa: S108 - see above
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(root)
+    if link.lstat().st_uid != os.geteuid() or not link.is_symlink() or link.readlink() != root:
+        raise HostSilent(f"{link} is not our link to {root}")
+    return link
 
 
 def _prepare_simulated(parts: Parts) -> str:

@@ -1,0 +1,713 @@
+"""What every host driver must do, on libvirt's test driver, on embedded QEMU, and on a daemon over TCP."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+
+from backend.drivers.libvirt.hosts import LibvirtHosts, parts_of
+from backend.drivers.libvirt.local_storage import LocalStorage
+from backend.drivers.libvirt.pool_storage import PoolStorage
+from backend.drivers.libvirt.qcow2 import read_qcow2
+from backend.model import new_id, uuid_of
+from backend.ports import (
+    DiskSpec,
+    DomainReason,
+    DomainSpec,
+    DomainStatus,
+    HostDriver,
+    HostSilent,
+    ImageSource,
+    NicSpec,
+    Seed,
+    StepFailed,
+)
+
+sys.path.insert(0, str(Path(__file__).parent))
+from libvirt_fixtures import LibvirtDaemon, daemon_possible, guest_image, kill_embedded_guests, libvirt_daemon
+
+KINDS = [
+    "simulated",
+    pytest.param("embedded", marks=pytest.mark.qemu),
+    pytest.param("daemon", marks=pytest.mark.qemu),
+]
+REAL = KINDS[1:]
+
+
+class World(SimpleNamespace):
+    """A host under test: its driver, and ways around it."""
+
+    driver: HostDriver
+    uri: str
+    real: bool
+    domain: Callable[[str], object]
+    kill_guest: Callable[[str], None]
+    disk: Callable[[str, str], Path]
+
+
+# Hosts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def hosts() -> LibvirtHosts:
+    return LibvirtHosts()
+
+
+@pytest.fixture(scope="session")
+def embedded_root(tmp_path_factory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("embedded")
+    yield root
+    kill_embedded_guests(root)
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory) -> Iterator[LibvirtDaemon]:
+    if not daemon_possible():
+        pytest.skip("a private libvirt daemon needs root")
+    with libvirt_daemon(tmp_path_factory.mktemp("daemon")) as running:
+        yield running
+
+
+@pytest.fixture
+def world(request, hosts) -> World:
+    kind = request.param
+    if kind == "simulated":
+        uri = "test:///default?cpus=8&memory_gib=16&disk_gib=100"
+    elif kind == "embedded":
+        root = request.getfixturevalue("embedded_root")
+        uri = f"qemu:///embed?root={root}"
+    else:
+        daemon = request.getfixturevalue("daemon")
+        uri = daemon.uri
+    driver = hosts.driver(f"host-{kind}", uri)
+
+    def domain(instance_id: str):
+        """The domain behind the driver's back (a simulated host has no other way in)."""
+        with driver._links.working() as call:
+            return call.connection.lookupByName(instance_id)
+
+    def kill_guest(instance_id: str) -> None:
+        daemon.kill_guests() if kind == "daemon" else kill_embedded_guests(root)
+
+    def disk(instance_id: str, target: str) -> Path:
+        if kind == "daemon":
+            return daemon.home / f"var/lib/libvirt/images/isthmus/{instance_id}.{target}.qcow2"
+        return root / f"isthmus/instances/{instance_id}/{target}.qcow2"
+
+    return World(
+        driver=driver, uri=uri, real=kind != "simulated", domain=domain, kill_guest=kill_guest, disk=disk
+    )
+
+
+every_host = pytest.mark.parametrize("world", KINDS, indirect=True)
+real_host = pytest.mark.parametrize("world", REAL, indirect=True)
+simulated_host = pytest.mark.parametrize("world", KINDS[:1], indirect=True)
+
+
+@pytest.fixture
+def spec(world) -> Iterator[DomainSpec]:
+    instance_id = new_id("i")
+    yield DomainSpec(
+        instance_id=instance_id,
+        epoch=1,
+        uuid=uuid_of(instance_id),
+        vcpus=1,
+        memory_mib=64,
+        architecture="x86_64",
+        disks=[DiskSpec(target="vda", size_gib=1)],
+        nics=[NicSpec(mac="02:00:00:00:00:01", address="10.9.0.77", cidr="10.9.0.0/24")],
+        title="contract",
+    )
+    world.driver.destroy(instance_id)
+    world.driver.undefine(instance_id)
+    world.driver.delete_files(instance_id)
+
+
+@pytest.fixture
+def guest(world, spec) -> DomainSpec:
+    """A started instance with an empty disk: it ends in the BIOS, halted."""
+    world.driver.mkimage(spec.instance_id, spec.disks[0])
+    world.driver.start(spec)
+    return spec
+
+
+@pytest.fixture(scope="session")
+def image() -> ImageSource:
+    path = guest_image()
+    return ImageSource(
+        image_id="ami-0123456789abcdef0",
+        path=str(path),
+        format="qcow2",
+        checksum="sha256:0123456789abcdef",
+        size_bytes=path.stat().st_size,
+        virtual_bytes=read_qcow2(path).virtual_bytes,
+    )
+
+
+def until(true: Callable[[], object], seconds: float = 90.0) -> object:
+    """The first true value; the deadline only ends a test that would never end."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := true():
+            return value
+        time.sleep(0.1)
+    pytest.fail("it did not happen")
+
+
+def status(world: World, instance_id: str) -> tuple[DomainStatus, DomainReason] | None:
+    facts = world.driver.domain(instance_id)
+    return None if facts is None else (facts.status, facts.reason)
+
+
+# Every host -------------------------------------------------------------------------------------------------
+
+
+@every_host
+def test_facts_say_what_the_host_is(world):
+    facts = world.driver.facts()
+    assert facts.simulated is not world.real
+    assert facts.architecture == "x86_64"
+    assert facts.acceleration in {"kvm", "tcg"}
+    assert facts.capabilities["kvm"]
+    assert facts.total.cpu > 0
+    assert facts.total.memory_mib > 0
+    assert facts.total.disk_gib > 0
+
+
+@every_host
+def test_an_unknown_instance_is_absent_and_may_be_taken_away_again_and_again(world):
+    stranger = new_id("i")
+    assert world.driver.domain(stranger) is None
+    assert world.driver.files(stranger) == frozenset()
+    assert world.driver.console(stranger, 1000) == b""
+    for _ in range(2):
+        world.driver.destroy(stranger)
+        world.driver.undefine(stranger)
+        world.driver.delete_files(stranger)
+        world.driver.forget_image("sha256:feed")
+    for act in (world.driver.shutdown, world.driver.pause, world.driver.save, world.driver.reboot):
+        with pytest.raises(StepFailed):
+            act(stranger)
+
+
+@every_host
+def test_each_act_may_be_repeated(world, spec):
+    driver, name = world.driver, spec.instance_id
+    for _ in range(2):
+        driver.mkimage(name, spec.disks[0])
+        driver.context(name, Seed(meta_data="instance-id: x\n", user_data=b""))
+    assert driver.files(name) == {"vda", "seed"}
+    for _ in range(2):
+        driver.start(spec)
+        facts = driver.domain(name)
+        assert (facts.instance_id, facts.epoch, facts.status) == (name, 1, DomainStatus.RUNNING)
+    for _ in range(2):
+        driver.pause(name)
+        assert status(world, name) == (DomainStatus.PAUSED, DomainReason.USER)
+    for _ in range(2):
+        driver.unpause(name)
+        assert status(world, name)[0] is DomainStatus.RUNNING
+    for _ in range(2):
+        driver.save(name)
+        assert status(world, name) == (DomainStatus.OFF, DomainReason.SAVED)
+        assert "checkpoint" in driver.files(name)
+    for _ in range(2):
+        driver.restore(spec)
+        assert status(world, name)[0] is DomainStatus.RUNNING
+        assert not driver.domain(name).has_checkpoint
+    for _ in range(2):
+        driver.destroy(name)
+        assert status(world, name) == (DomainStatus.OFF, DomainReason.DESTROYED)
+    for _ in range(2):
+        driver.undefine(name)
+        assert driver.domain(name) is None
+    for _ in range(2):
+        driver.delete_files(name)
+        assert driver.files(name) == frozenset()
+
+
+@every_host
+def test_an_active_domain_is_not_undefined(world, guest):
+    with pytest.raises(StepFailed):
+        world.driver.undefine(guest.instance_id)
+    assert world.driver.domain(guest.instance_id).status is DomainStatus.RUNNING
+
+
+@every_host
+def test_start_never_restores_and_writes_the_new_epoch(world, guest):
+    world.driver.save(guest.instance_id)
+    assert world.driver.domain(guest.instance_id).has_checkpoint
+    world.driver.start(msgspec.structs.replace(guest, epoch=2, memory_mib=80))
+    facts = world.driver.domain(guest.instance_id)
+    assert (facts.status, facts.epoch, facts.has_checkpoint) == (DomainStatus.RUNNING, 2, False)
+    assert world.domain(guest.instance_id).info()[1] == 80 * 1024
+
+
+@every_host
+def test_restore_wakes_under_the_new_epoch(world, guest):
+    world.driver.save(guest.instance_id)
+    world.driver.restore(msgspec.structs.replace(guest, epoch=9))
+    facts = world.driver.domain(guest.instance_id)
+    assert (facts.status, facts.epoch, facts.has_checkpoint) == (DomainStatus.RUNNING, 9, False)
+
+
+@every_host
+def test_restore_without_a_checkpoint_fails_and_starts_nothing(world, guest):
+    world.driver.destroy(guest.instance_id)
+    with pytest.raises(StepFailed):
+        world.driver.restore(guest)
+    assert world.driver.domain(guest.instance_id).status is DomainStatus.OFF
+
+
+@every_host
+def test_a_copy_under_another_epoch_is_not_taken_for_ours(world, guest):
+    with pytest.raises(StepFailed, match="epoch"):
+        world.driver.start(msgspec.structs.replace(guest, epoch=2))
+    assert world.driver.domain(guest.instance_id).epoch == 1
+
+
+@every_host
+def test_a_checkpoint_goes_with_the_files(world, guest):
+    world.driver.save(guest.instance_id)
+    world.driver.delete_files(guest.instance_id)
+    assert world.driver.files(guest.instance_id) == frozenset()
+
+
+@every_host
+def test_what_is_off_cannot_be_paused_or_saved(world, guest):
+    world.driver.destroy(guest.instance_id)
+    for act in (world.driver.pause, world.driver.unpause, world.driver.save, world.driver.reset):
+        with pytest.raises(StepFailed):
+            act(guest.instance_id)
+    world.driver.shutdown(guest.instance_id)
+
+
+@every_host
+def test_many_starts_at_once_make_one_domain(world, spec):
+    world.driver.mkimage(spec.instance_id, spec.disks[0])
+    failures = []
+
+    def start():
+        try:
+            world.driver.start(spec)
+        except StepFailed as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert world.driver.domain(spec.instance_id).status is DomainStatus.RUNNING
+
+
+@every_host
+def test_the_inventory_counts_ours_and_what_others_use(world, guest):
+    before = world.driver.inventory()
+    assert before.domains[guest.instance_id] == world.driver.domain(guest.instance_id)
+    kind = "qemu" if world.real else "test"
+    with world.driver._links.working() as call:
+        stranger = call.connection.createXML(
+            f"<domain type='{kind}'><name>somebody-elses</name><memory unit='MiB'>96</memory><vcpu>2</vcpu>"
+            "<os><type>hvm</type></os></domain>",
+            1,  # VIR_DOMAIN_START_PAUSED
+        )
+    try:
+        after = world.driver.inventory()
+        assert "somebody-elses" not in after.domains
+        assert after.foreign.cpu - before.foreign.cpu == 200
+        assert after.foreign.memory_mib - before.foreign.memory_mib == 96
+        world.driver.destroy("somebody-elses")
+        assert stranger.isActive()
+        assert world.driver.domain("somebody-elses") is None
+    finally:
+        stranger.destroy()
+
+
+@every_host
+@pytest.mark.timeout(200)
+def test_a_wait_ends_when_something_happens_and_hints_are_told(world, guest, hosts):
+    hints = []
+    hosts.watch(hints.append)
+    world.driver.wait(guest.instance_id, 0.1)  # what happened before
+    threading.Timer(0.3, lambda: world.domain(guest.instance_id).suspend()).start()
+    world.driver.wait(guest.instance_id, 1000)  # the test's own deadline would fail it
+    assert status(world, guest.instance_id) == (DomainStatus.PAUSED, DomainReason.USER)
+    until(lambda: any(hint.instance_id == guest.instance_id for hint in hints))
+
+
+@every_host
+def test_what_strangers_do_is_seen(world, guest):
+    name = guest.instance_id
+    world.domain(name).destroy()
+    assert status(world, name) == (DomainStatus.OFF, DomainReason.DESTROYED)
+    world.domain(name).create()
+    assert status(world, name)[0] is DomainStatus.RUNNING
+    world.domain(name).managedSave()
+    assert status(world, name) == (DomainStatus.OFF, DomainReason.SAVED)
+    world.driver.undefine(name)
+    assert world.driver.domain(name) is None
+
+
+@every_host
+def test_a_reset_is_a_reboot(world, guest):
+    since = time.time()
+    world.driver.reset(guest.instance_id)
+    until(lambda: world.driver.rebooted(guest.instance_id, since))
+    assert not world.driver.rebooted(guest.instance_id, time.time() + 60)
+
+
+# Simulated hosts --------------------------------------------------------------------------------------------
+
+
+@simulated_host
+def test_a_simulated_guest_obeys_at_once(world, guest):
+    since = time.time()
+    world.driver.reboot(guest.instance_id)
+    assert world.driver.rebooted(guest.instance_id, since)
+    world.driver.shutdown(guest.instance_id)
+    assert status(world, guest.instance_id) == (DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN)
+
+
+@simulated_host
+def test_simulated_hosts_have_states_and_sizes_of_their_own(world, guest, hosts):
+    other = hosts.driver("host-other", "test:///default?cpus=2&memory_gib=3&disk_gib=7")
+    assert other.domain(guest.instance_id) is None
+    total = other.facts().total
+    assert (total.cpu, total.memory_mib, total.disk_gib) == (200, 3072, 7)
+    assert world.driver.facts().total.cpu == 800
+    hosts.forget("host-other")
+
+
+# Real disks and guests --------------------------------------------------------------------------------------
+
+
+@real_host
+def test_a_clone_is_a_small_overlay_of_a_cached_image(world, spec, image):
+    disk = DiskSpec(target="vda", size_gib=3, image=image)
+    before = Path(image.path).read_bytes()
+    for _ in range(2):
+        world.driver.clone(spec.instance_id, disk)
+    path = world.disk(spec.instance_id, "vda")
+    header = read_qcow2(path)
+    assert header.version == 3
+    assert header.virtual_bytes == 3 << 30
+    assert "sha256-0123456789abcdef" in header.backing
+    assert path.stat().st_size < 1 << 20
+    world.driver.forget_image(image.checksum)  # in use: it stays
+    world.driver.clone(spec.instance_id, msgspec.structs.replace(disk, target="vdb", size_gib=0))
+    small = read_qcow2(world.disk(spec.instance_id, "vdb"))
+    assert small.backing == header.backing
+    assert small.virtual_bytes == image.virtual_bytes
+    cached = path.parent / Path(header.backing).name
+    cached = cached if cached.exists() else Path(header.backing)
+    assert cached.read_bytes() == before
+    world.driver.delete_files(spec.instance_id)
+    world.driver.forget_image(image.checksum)
+    assert not cached.exists()
+    assert Path(image.path).read_bytes() == before
+
+
+@real_host
+def test_an_image_that_leads_to_another_file_is_refused(world, spec, image, tmp_path):
+    bait = tmp_path / "bait.qcow2"
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", bait], check=True
+    )
+    for false in (
+        msgspec.structs.replace(image, path=str(bait), checksum="sha256:bad1"),
+        msgspec.structs.replace(image, path="/etc/passwd", checksum="sha256:bad2"),
+        msgspec.structs.replace(image, path=str(tmp_path / "none"), checksum="sha256:bad3"),
+        msgspec.structs.replace(image, format="vmdk", checksum="sha256:bad4"),
+        msgspec.structs.replace(image, checksum="../../etc"),
+    ):
+        with pytest.raises(StepFailed):
+            world.driver.clone(spec.instance_id, DiskSpec(target="vda", size_gib=1, image=false))
+    assert world.driver.files(spec.instance_id) == frozenset()
+
+
+@real_host
+def test_a_killed_guest_is_off_and_crashed(world, guest):
+    world.kill_guest(guest.instance_id)
+    until(lambda: status(world, guest.instance_id) == (DomainStatus.OFF, DomainReason.CRASHED))
+    world.driver.start(guest)
+    assert status(world, guest.instance_id)[0] is DomainStatus.RUNNING
+
+
+TRESPASSER = b"""#!/bin/sh
+for place in 10.9.0.1:@PORT@ 10.9.0.2:@PORT@ @HOST@:@PORT@ 169.254.169.254:80; do
+    answer=$(printf 'hello\\n' | timeout 3 nc "${place%:*}" "${place#*:}" 2>/dev/null)
+    echo "tried $place: [$answer]"
+done
+echo tried all
+"""
+
+
+def ready(world: World, spec: DomainSpec, boots: int) -> dict:
+    """The guest's own report of its boot number so much, from the console."""
+
+    def found():
+        for line in world.driver.console(spec.instance_id, 65536).decode(errors="replace").splitlines():
+            if "isthmus-guest: ready " in line:
+                report = msgspec.json.decode(line.partition("ready ")[2])
+                if report["boots"] == boots:
+                    return report
+        return None
+
+    return until(found, 180)
+
+
+@real_host
+def test_a_real_guest_from_boot_to_power_off(world, spec, image, listener):
+    driver, name = world.driver, spec.instance_id
+    spec = msgspec.structs.replace(
+        spec,
+        memory_mib=192,
+        disks=[DiskSpec(target="vda", size_gib=2, image=image, serial="vol0123456789abcdef0")],
+    )
+    script = TRESPASSER.replace(b"@PORT@", b"%d" % listener.port).replace(
+        b"@HOST@", listener.address.encode()
+    )
+    driver.clone(name, spec.disks[0])
+    driver.context(name, Seed(meta_data=f"instance-id: {name}\nlocal-hostname: alpha\n", user_data=script))
+    driver.start(spec)
+    report = ready(world, spec, 1)
+    assert (report["instance_id"], report["hostname"], report["source"]) == (name, "alpha", "nocloud")
+    assert report["ip"] == "10.9.0.77"
+    assert report["disks"]["vda"] == {"size": 2 << 30, "serial": "vol0123456789abcdef0"}
+
+    words = driver.console(name, 65536).decode(errors="replace")
+    assert words.count("]") >= 4
+    assert "tried 10.9.0.1" in words
+    assert "tried all" in words
+    assert listener.visitors == []
+    assert all(line.rstrip().endswith("[]") for line in words.splitlines() if "tried 1" in line)
+    assert driver.console(name, 10) == driver.console(name, 65536)[-10:]
+
+    since = time.time()
+    driver.reboot(name)
+    ready(world, spec, 2)
+    assert driver.rebooted(name, since)
+
+    driver.save(name)
+    driver.restore(spec)
+    driver.shutdown(name)
+    until(lambda: status(world, name) == (DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN))
+    words = driver.console(name, 65536).decode(errors="replace")
+    assert words.count("isthmus-guest: power button") == 2
+    assert '"boots":3' not in words
+
+
+@real_host
+def test_a_guest_that_powers_itself_off(world, spec, image):
+    spec = msgspec.structs.replace(
+        spec, memory_mib=192, disks=[DiskSpec(target="vda", size_gib=1, image=image)]
+    )
+    world.driver.clone(spec.instance_id, spec.disks[0])
+    world.driver.context(spec.instance_id, Seed(meta_data="", user_data=b"#!/bin/sh\nsync\npoweroff -f\n"))
+    world.driver.start(spec)
+    until(lambda: status(world, spec.instance_id) == (DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN), 180)
+
+
+@pytest.fixture
+def listener() -> Iterator[SimpleNamespace]:
+    """A service of the host's on every address: a guest must not reach it."""
+    import socket
+
+    server = socket.create_server(("0.0.0.0", 0))
+    visitors: list[object] = []
+
+    def serve():
+        while True:
+            try:
+                client, peer = server.accept()
+            except OSError:
+                return
+            visitors.append(peer)
+            client.sendall(b"secret\n")
+            client.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield SimpleNamespace(port=server.getsockname()[1], visitors=visitors, address="127.0.0.1")
+    server.close()
+
+
+# Daemons that die and hang ----------------------------------------------------------------------------------
+
+daemon_host = pytest.mark.parametrize("world", [KINDS[2]], indirect=True)
+
+
+@daemon_host
+def test_a_killed_daemon_is_silence_and_its_guests_are_found_again(world, guest, daemon, hosts):
+    hints = []
+    hosts.watch(hints.append)
+    daemon.kill()
+    with pytest.raises(HostSilent):
+        world.driver.domain(guest.instance_id)
+    with pytest.raises(HostSilent):
+        world.driver.destroy(guest.instance_id)
+    daemon.start()
+
+    def answered():
+        try:
+            return world.driver.inventory()
+        except HostSilent:
+            return None
+
+    inventory = until(answered)
+    assert inventory.domains[guest.instance_id].status is DomainStatus.RUNNING
+    assert not inventory.settled
+    until(lambda: any(hint.host_id == "host-daemon" and hint.instance_id is None for hint in hints))
+    world.driver.wait(guest.instance_id, 0.1)
+    world.driver.pause(guest.instance_id)
+    until(lambda: any(hint.instance_id == guest.instance_id for hint in hints))
+
+
+@daemon_host
+def test_a_guest_that_dies_while_the_daemon_is_down_is_off_afterwards(world, guest, daemon):
+    daemon.kill()
+    daemon.kill_guests()
+    daemon.start()
+
+    def seen():
+        try:
+            return status(world, guest.instance_id) == (DomainStatus.OFF, DomainReason.CRASHED)
+        except HostSilent:
+            return False
+
+    until(seen)
+
+
+@daemon_host
+def test_a_hung_daemon_is_silence_and_slows_no_other_host(world, guest, daemon, hosts):
+    other = hosts.driver("host-swift", "test:///default")
+    daemon.stop()
+    try:
+        silences = []
+
+        def ask():
+            try:
+                world.driver.domain(guest.instance_id)
+            except HostSilent as silence:
+                silences.append(silence)
+
+        asking = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in asking:
+            thread.start()
+        for _ in range(200):
+            assert other.domain(guest.instance_id) is None
+        assert all(thread.is_alive() for thread in asking)
+        for thread in asking:
+            thread.join(60)
+        assert len(silences) == 6
+    finally:
+        daemon.go()
+
+    def answered():
+        try:
+            return world.driver.domain(guest.instance_id)
+        except HostSilent:
+            return None
+
+    assert until(answered).status is DomainStatus.RUNNING
+
+
+def test_a_host_that_nobody_answers_for_is_silent(hosts):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(HostSilent):
+        hosts.driver("host-nobody", f"qemu+tcp://127.0.0.1:{port}/system")
+    hosts.forget("host-nobody")
+
+
+@pytest.mark.parametrize(
+    "uri", ["xen:///system", "qemu:///elsewhere", "qemu:///embed", "qemu:///embed?root=here", "nonsense"]
+)
+def test_a_uri_without_driver_is_refused(hosts, uri):
+    with pytest.raises(StepFailed):
+        hosts.driver("host-wrong", uri)
+
+
+def test_our_options_are_not_libvirts():
+    parts = parts_of("qemu+tls://host/system?no_verify=1&pool=fast&acceleration=tcg")
+    assert parts.uri == "qemu+tls://host/system?no_verify=1"
+    assert parts.options == {"pool": "fast", "acceleration": "tcg"}
+    for wrong in ("test:///default?cpus=many", "qemu:///system?acceleration=magic"):
+        with pytest.raises(StepFailed):
+            parts_of(wrong)
+
+
+# A worker that dies -----------------------------------------------------------------------------------------
+
+STARTER = """
+import os, signal, sys
+from backend.drivers.libvirt.hosts import LibvirtHosts
+from backend.ports import DiskSpec, DomainSpec
+root, name = sys.argv[1:]
+driver = LibvirtHosts().driver("h", f"qemu:///embed?root={root}&acceleration=tcg")
+disk = DiskSpec(target="vda", size_gib=1)
+driver.mkimage(name, disk)
+driver.start(DomainSpec(instance_id=name, epoch=4, uuid="00000000-0000-4000-8000-000000000001", vcpus=1,
+                        memory_mib=64, architecture="x86_64", disks=[disk]))
+driver.pause(name)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+ADOPTER = """
+import sys
+from backend.drivers.libvirt.hosts import LibvirtHosts
+root, name = sys.argv[1:]
+driver = LibvirtHosts().driver("h", f"qemu:///embed?root={root}")
+inventory = driver.inventory()
+facts = inventory.domains[name]
+assert inventory.settled
+print(facts.status.value, facts.epoch)
+driver.unpause(name)
+print(driver.domain(name).status.value)
+driver.destroy(name)
+driver.undefine(name)
+driver.delete_files(name)
+"""
+
+
+def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+@pytest.mark.qemu
+def test_guests_outlive_a_killed_worker_and_are_adopted(tmp_path):
+    root, name = tmp_path / "root", new_id("i")
+    try:
+        starter = run(STARTER, root, name)
+        assert starter.returncode == -9, starter.stderr
+        adopter = run(ADOPTER, root, name)
+        assert adopter.returncode == 0, adopter.stderr
+        assert adopter.stdout.split() == ["paused", "4", "running"]
+    finally:
+        kill_embedded_guests(root)
+
+
+def test_the_storages_are_told_apart_by_the_uri(tmp_path):
+    from backend.drivers.libvirt.hosts import kind_of
+
+    local = kind_of(parts_of(f"qemu:///embed?root={tmp_path}"))
+    assert isinstance(local.storage(parts_of(f"qemu:///embed?root={tmp_path}"), None), LocalStorage)
+    for uri in ("qemu:///system", "qemu+ssh://root@host/system", "qemu+tls://host/system"):
+        assert isinstance(kind_of(parts_of(uri)).storage(parts_of(uri), None), PoolStorage)
