@@ -1,0 +1,387 @@
+"""Initial."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Forward; there is no way back but a backup."""
+    op.create_table(
+        "event",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("op", sa.String(), nullable=False),
+        sa.Column("old", sa.String(), nullable=False),
+        sa.Column("new", sa.String(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("job_id", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
+    )
+    op.create_index("ix_event_instance_id", "event", ["instance_id", "id"], unique=False)
+    op.create_table(
+        "flavor",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("vcpus", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("memory_mib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("root_gib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("ephemeral_gib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("crtp", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_flavor")),
+    )
+    op.create_table(
+        "host",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("uri", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("zone", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("architecture", sa.String(), nullable=False),
+        sa.Column("total", sa.Text(), nullable=False),
+        sa.Column("reserved", sa.Text(), nullable=False),
+        sa.Column("foreign", sa.Text(), nullable=False),
+        sa.Column("cpu_ratio", sa.Float(precision=53), nullable=False),
+        sa.Column("memory_ratio", sa.Float(precision=53), nullable=False),
+        sa.Column("disk_ratio", sa.Float(precision=53), nullable=False),
+        sa.Column("capabilities", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("failures", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("overcommitted", sa.Boolean(), nullable=False),
+        sa.Column("last_seen", sa.Float(precision=53), nullable=True),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_host")),
+        sa.UniqueConstraint("uri", name=op.f("uq_host_uri")),
+    )
+    op.create_table(
+        "launch_token",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("token", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("launch_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "region", "token", name=op.f("pk_launch_token")),
+    )
+    op.create_table(
+        "mixin_member",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("scheme", sa.String(), nullable=False),
+        sa.Column("term", sa.String(), nullable=False),
+        sa.Column("resource_id", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "scheme", "term", "resource_id", name=op.f("pk_mixin_member")),
+    )
+    op.create_index("ix_mixin_member_resource_id", "mixin_member", ["resource_id"], unique=False)
+    op.create_table(
+        "stay",
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("host_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("vcpus", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("memory_mib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("started_at", sa.Float(precision=53), nullable=False),
+        sa.Column("running_at", sa.Float(precision=53), nullable=True),
+        sa.Column("running_until", sa.Float(precision=53), nullable=True),
+        sa.Column("ended_at", sa.Float(precision=53), nullable=True),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("instance_id", "seq", name=op.f("pk_stay")),
+    )
+    op.create_table(
+        "tag",
+        sa.Column("resource_id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("resource_type", sa.String(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "key", name=op.f("pk_tag")),
+    )
+    op.create_index("ix_tag_lookup", "tag", ["tenant_id", "key", "value", "resource_id"], unique=False)
+    op.create_table(
+        "tenant",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("quotas", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant")),
+        sa.UniqueConstraint("account_id", name=op.f("uq_tenant_account_id")),
+        sa.UniqueConstraint("name", name=op.f("uq_tenant_name")),
+    )
+    op.create_table(
+        "user_mixin",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("scheme", sa.String(), nullable=False),
+        sa.Column("term", sa.String(), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("location", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "scheme", "term", name=op.f("pk_user_mixin")),
+    )
+    op.create_index("uq_user_mixin_tenant_id_location", "user_mixin", ["tenant_id", "location"], unique=True)
+    op.create_table(
+        "worker",
+        sa.Column("executor", sa.String(), nullable=False),
+        sa.Column("started_at", sa.Float(precision=53), nullable=False),
+        sa.Column("seen_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("executor", name=op.f("pk_worker")),
+    )
+    op.create_table(
+        "debris",
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("host_id", sa.String(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("fk_debris_host_id")),
+        sa.PrimaryKeyConstraint("instance_id", "host_id", name=op.f("pk_debris")),
+    )
+    op.create_table(
+        "image",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("format", sa.String(), nullable=False),
+        sa.Column("path", sa.String(), nullable=False),
+        sa.Column("checksum", sa.String(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("virtual_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("architecture", sa.String(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("public", sa.Boolean(), nullable=False),
+        sa.Column("launch_accounts", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("deregistered_at", sa.Float(precision=53), nullable=True),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_image_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_image")),
+    )
+    op.create_index(
+        "uq_image_tenant_id_name",
+        "image",
+        ["tenant_id", "name"],
+        unique=True,
+        sqlite_where=sa.text("state <> 'gone'"),
+        postgresql_where=sa.text("state <> 'gone'"),
+    )
+    op.create_table(
+        "key_pair",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("key_type", sa.String(), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("public_key", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_key_pair_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_key_pair")),
+    )
+    op.create_index("uq_key_pair_tenant_id_name", "key_pair", ["tenant_id", "name"], unique=True)
+    op.create_table(
+        "placement",
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("host_id", sa.String(), nullable=False),
+        sa.Column("opened_at", sa.Float(precision=53), nullable=False),
+        sa.Column("booted_at", sa.Float(precision=53), nullable=True),
+        sa.Column("closed_at", sa.Float(precision=53), nullable=True),
+        sa.Column("closed_by", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("fk_placement_host_id")),
+        sa.PrimaryKeyConstraint("instance_id", "epoch", name=op.f("pk_placement")),
+    )
+    op.create_index(
+        "ix_placement_open",
+        "placement",
+        ["host_id"],
+        unique=False,
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    )
+    op.create_table(
+        "reservation",
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("host_id", sa.String(), nullable=False),
+        sa.Column("cpu", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("memory_mib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("disk_gib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("opened_at", sa.Float(precision=53), nullable=False),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("fk_reservation_host_id")),
+        sa.PrimaryKeyConstraint("instance_id", "host_id", name=op.f("pk_reservation")),
+    )
+    op.create_index(op.f("ix_reservation_host_id"), "reservation", ["host_id"], unique=False)
+    op.create_table(
+        "user_account",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("password_hash", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_user_account_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_user_account")),
+        sa.UniqueConstraint("name", name=op.f("uq_user_account_name")),
+    )
+    op.create_table(
+        "access_key",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_access_key_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_key")),
+    )
+    op.create_table(
+        "bearer_token",
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("expires_at", sa.Float(precision=53), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_bearer_token_user_id")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_bearer_token")),
+    )
+    op.create_table(
+        "instance",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("launch_id", sa.String(), nullable=False),
+        sa.Column("launch_index", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("zone", sa.String(), nullable=False),
+        sa.Column("flavor", sa.String(), nullable=False),
+        sa.Column("vcpus", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("memory_mib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("root_gib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("ephemeral_gib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("architecture", sa.String(), nullable=False),
+        sa.Column("image_id", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("mac", sa.String(), nullable=False),
+        sa.Column("detail", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("state_since", sa.Float(precision=53), nullable=False),
+        sa.Column("api", sa.String(), nullable=False),
+        sa.Column("client_token", sa.String(), nullable=False),
+        sa.Column("key_name", sa.String(), nullable=False),
+        sa.Column("public_keys", sa.Text(), nullable=False),
+        sa.Column("hostname", sa.String(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("job_id", sa.String(), nullable=True),
+        sa.Column("host_id", sa.String(), nullable=True),
+        sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("attempts", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("excluded", sa.Text(), nullable=False),
+        sa.Column("desired", sa.String(), nullable=False),
+        sa.Column("saved", sa.String(), nullable=False),
+        sa.Column("checkpoint", sa.String(), nullable=False),
+        sa.Column("resched", sa.Boolean(), nullable=False),
+        sa.Column("locked_terminate", sa.Boolean(), nullable=False),
+        sa.Column("locked_stop", sa.Boolean(), nullable=False),
+        sa.Column("hibernation", sa.Boolean(), nullable=False),
+        sa.Column("on_guest_shutdown", sa.String(), nullable=False),
+        sa.Column("keep_failed", sa.Boolean(), nullable=False),
+        sa.Column("health", sa.String(), nullable=False),
+        sa.Column("crash_count", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("reason_text", sa.Text(), nullable=False),
+        sa.Column("by_user", sa.Boolean(), nullable=False),
+        sa.Column("launched_at", sa.Float(precision=53), nullable=True),
+        sa.Column("last_seen", sa.Float(precision=53), nullable=True),
+        sa.Column("ended_at", sa.Float(precision=53), nullable=True),
+        sa.Column("user_data_size", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_instance_image_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_instance_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
+    )
+    op.create_index("ix_instance_detail", "instance", ["detail"], unique=False)
+    op.create_index("ix_instance_host_id", "instance", ["host_id"], unique=False)
+    op.create_index(op.f("ix_instance_image_id"), "instance", ["image_id"], unique=False)
+    op.create_index(
+        "ix_instance_listing",
+        "instance",
+        ["tenant_id", "region", "created_at", "launch_id", "launch_index"],
+        unique=False,
+    )
+    op.create_index(
+        "uq_instance_region_address",
+        "instance",
+        ["region", "address"],
+        unique=True,
+        sqlite_where=sa.text("detail <> 'done'"),
+        postgresql_where=sa.text("detail <> 'done'"),
+    )
+    op.create_table(
+        "console",
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instance.id"], name=op.f("fk_console_instance_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("instance_id", name=op.f("pk_console")),
+    )
+    op.create_table(
+        "context",
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("user_data", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instance.id"], name=op.f("fk_context_instance_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("instance_id", name=op.f("pk_context")),
+    )
+    op.create_table(
+        "job",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("op", sa.String(), nullable=False),
+        sa.Column("stages", sa.Text(), nullable=False),
+        sa.Column("on_failed", sa.Text(), nullable=False),
+        sa.Column("on_lost", sa.Text(), nullable=False),
+        sa.Column("on_ok", sa.String(), nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("api", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("stage", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("step", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("attempt", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("deadline", sa.Float(precision=53), nullable=False),
+        sa.Column("stage_started", sa.Float(precision=53), nullable=False),
+        sa.Column("busy", sa.String(), nullable=False),
+        sa.Column("force", sa.Boolean(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("finished_at", sa.Float(precision=53), nullable=True),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_job_instance_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
+    )
+    op.create_index(op.f("ix_job_instance_id"), "job", ["instance_id"], unique=False)
+    op.create_index(
+        "ix_job_open",
+        "job",
+        ["state"],
+        unique=False,
+        sqlite_where=sa.text("finished_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
