@@ -1,0 +1,446 @@
+"""What the store promises: claims given once, listings in order and in pages, sums, all-or-nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+import pytest
+from store_samples import REGION, TENANT, host, image, instance, job, tag, tenant
+
+from backend.errors import BackendError, Code
+from backend.model import (
+    Debris,
+    ImageState,
+    JobState,
+    KeyPair,
+    Placement,
+    Reservation,
+    Role,
+    Stay,
+    User,
+    UserMixin,
+)
+from backend.store import Conflict, InstanceQuery, LaunchToken
+
+
+@pytest.fixture
+def cloud(store):
+    """Two tenants with an image, and two hosts."""
+    with store.begin() as tx:
+        tx.tenants.insert_all([tenant(1), tenant(2)])
+        tx.images.insert(image(1))
+        tx.hosts.insert_all([host(1), host(2)])
+    return store
+
+
+def refused(store, act) -> bool:
+    try:
+        with store.begin() as tx:
+            act(tx)
+    except Conflict:
+        return True
+    return False
+
+
+# Claims -------------------------------------------------------------------------------------------------
+
+
+def test_an_address_has_one_living_holder_in_a_region(cloud):
+    first = instance(1)
+    with cloud.begin() as tx:
+        tx.instances.insert(first)
+    twin = instance(2, address=first.address)
+    assert refused(cloud, lambda tx: tx.instances.insert(twin))
+    assert not refused(
+        cloud, lambda tx: tx.instances.insert(instance(3, address=first.address, region="south"))
+    )
+    with cloud.begin() as tx:
+        assert tx.instances.taken_addresses(REGION, [first.address, "10.9.9.9"]) == {first.address}
+        tx.instances.update(first, detail="done", ended_at=200.0)
+        assert tx.instances.taken_addresses(REGION, [first.address]) == set()
+    assert not refused(cloud, lambda tx: tx.instances.insert(twin))
+
+
+def test_names_and_tokens_are_given_once(cloud):
+    def key(number, name, owner=TENANT):
+        return KeyPair(
+            id=f"key-{number}",
+            tenant_id=owner,
+            name=name,
+            key_type="ed25519",
+            fingerprint="f",
+            public_key="k",
+            created_at=1.0,
+        )
+
+    def token(region="north"):
+        return LaunchToken(
+            tenant_id=TENANT, region=region, token="x", digest="d", launch_id="r-1", created_at=1.0
+        )
+
+    def user(number, name):
+        return User(
+            id=f"u-{number}", tenant_id=TENANT, name=name, role=Role.MEMBER, password_hash="", created_at=1.0
+        )
+
+    def mixin(term, location):
+        return UserMixin(
+            tenant_id=TENANT, scheme="s#", term=term, title="", location=location, created_at=1.0
+        )
+
+    with cloud.begin() as tx:
+        tx.key_pairs.insert(key(1, "laptop"))
+        tx.launch_tokens.insert(token())
+        tx.users.insert(user(1, "ann"))
+        tx.mixins.insert(mixin("a", "/a/"))
+    assert refused(cloud, lambda tx: tx.key_pairs.insert(key(2, "laptop")))
+    assert not refused(cloud, lambda tx: tx.key_pairs.insert(key(3, "laptop", "t-2")))
+    assert refused(cloud, lambda tx: tx.launch_tokens.insert(token()))
+    assert not refused(cloud, lambda tx: tx.launch_tokens.insert(token("south")))
+    assert refused(cloud, lambda tx: tx.users.insert(user(2, "ann")))
+    assert refused(cloud, lambda tx: tx.mixins.insert(mixin("b", "/a/")))
+    assert refused(cloud, lambda tx: tx.hosts.insert(host(9, uri=host(1).uri)))
+    assert refused(cloud, lambda tx: tx.tenants.insert(msgspec.structs.replace(tenant(1), id="t-9")))
+
+
+def test_an_image_name_is_free_again_when_the_image_is_gone(cloud):
+    assert refused(cloud, lambda tx: tx.images.insert(image(2, name="image1")))
+    with cloud.begin() as tx:
+        tx.images.update(tx.images.get(image(1).id), state=ImageState.GONE)
+    assert not refused(cloud, lambda tx: tx.images.insert(image(2, name="image1")))
+
+
+def test_one_placement_per_epoch(cloud):
+    def placement(epoch, on="h-1"):
+        return Placement(instance_id=instance(1).id, epoch=epoch, host_id=on, opened_at=1.0)
+
+    with cloud.begin() as tx:
+        tx.placements.insert(placement(1))
+        assert tx.placements.last_epoch(instance(1).id) == 1
+    assert refused(cloud, lambda tx: tx.placements.insert(placement(1, "h-2")))
+    with cloud.begin() as tx:
+        tx.placements.insert(placement(2, "h-2"))
+        tx.placements.close(placement(1), 5.0, "undefined")
+        assert [item.epoch for item in tx.placements.open_of(instance(1).id)] == [2]
+        assert tx.placements.open_on("h-1") == []
+        assert [item.closed_by for item in tx.placements.of(instance(1).id)] == ["undefined", ""]
+
+
+def test_a_row_must_refer_to_what_is_there(cloud):
+    assert refused(cloud, lambda tx: tx.instances.insert(instance(1, image_id="ami-none")))
+    assert refused(cloud, lambda tx: tx.jobs.insert(job(1, "i-none")))
+
+
+# Transactions -------------------------------------------------------------------------------------------
+
+
+def test_an_error_leaves_nothing_behind(cloud):
+    def half_a_launch():
+        with cloud.begin() as tx:
+            tx.instances.insert(instance(1))
+            tx.tags.put([tag(instance(1).id, "Name", "web")])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half_a_launch()
+    with cloud.read() as tx:
+        assert tx.instances.all() == []
+        assert tx.tags.all() == []
+
+
+def test_of_many_writers_of_one_version_one_wins(cloud):
+    with cloud.begin() as tx:
+        tx.instances.insert(instance(1))
+        seen = tx.instances.get(instance(1).id)
+    outcomes, start = [], threading.Barrier(6)
+
+    def write(number):
+        start.wait()
+        try:
+            with cloud.begin() as tx:
+                tx.instances.update(seen, summary=f"writer {number}")
+            outcomes.append("won")
+        except BackendError as error:
+            outcomes.append(error.code)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes, key=str) == sorted(["won", *[Code.STALE] * 5], key=str)
+    with cloud.read() as tx:
+        assert tx.instances.get(seen.id).version == seen.version + 1
+
+
+def test_quota_claims_are_checked_one_at_a_time(cloud):
+    """Two launches that each just fit must not both pass."""
+    limit, start, admitted = 4, threading.Barrier(4), []
+
+    def launch(number):
+        start.wait()
+        with cloud.begin() as tx:
+            tx.tenants.lock(TENANT)
+            if tx.instances.usage(TENANT)[1] + 2 <= limit:
+                tx.instances.insert(instance(number))
+                admitted.append(number)
+
+    threads = [threading.Thread(target=launch, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(admitted) == 2
+    with cloud.read() as tx:
+        assert tx.instances.usage(TENANT) == (2, 4, 4096)
+        assert tx.instances.usage("t-2") == (0, 0, 0)
+
+
+# Listings -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fleet(cloud):
+    """Twelve instances: launches of three, two of tenant 2, one in the south, one ended."""
+    items = [
+        instance(
+            number, launch_id=f"r-{number // 3}", launch_index=number % 3, created_at=100.0 + number // 3
+        )
+        for number in range(12)
+    ]
+    items[3] = msgspec.structs.replace(items[3], tenant_id="t-2", detail="pend")
+    items[4] = msgspec.structs.replace(items[4], tenant_id="t-2")
+    items[5] = msgspec.structs.replace(items[5], region="south", flavor="m1.large")
+    items[6] = msgspec.structs.replace(items[6], detail="done", ended_at=500.0)
+    with cloud.begin() as tx:
+        tx.instances.insert_all(reversed(items))
+        tx.tags.put(
+            [tag(items[0].id, "Name", "web"), tag(items[1].id, "Name", "db"), tag(items[1].id, "x", "")]
+        )
+        tx.tags.put([tag(items[3].id, "Name", "web", "t-2")])
+    return cloud
+
+
+def numbers(items):
+    return [int(item.id.partition("-")[2], 16) for item in items]
+
+
+def listed(store, **query):
+    with store.read() as tx:
+        found = tx.instances.find(InstanceQuery(**query))
+        assert [item.id for item in tx.instances.keys(InstanceQuery(**query))] == [item.id for item in found]
+    return numbers(found)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11]),
+        ({"done_since": 400.0}, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        ({"done_since": 500.0}, [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11]),
+        ({"tenant_id": "t-2"}, [3, 4]),
+        ({"tenant_id": TENANT, "region": "south"}, [5]),
+        ({"ids": (instance(1).id, instance(3).id, "i-none")}, [1, 3]),
+        ({"ids": ()}, []),
+        ({"tenant_id": TENANT, "ids": (instance(3).id,)}, []),
+        ({"equal": {"flavor": ("m1.large", "m1.huge")}}, [5]),
+        ({"equal": {"detail": ("pend",), "flavor": ("m1.large",)}}, []),
+        ({"tags": (("Name", ("web",)),)}, [0, 3]),
+        ({"tenant_id": TENANT, "tags": (("Name", ("web", "db")),)}, [0, 1]),
+        ({"tags": (("Name", ()), ("x", ("",)))}, [1]),
+        ({"tags": (("Name", ("web",)), ("x", ()))}, []),
+    ],
+)
+def test_a_listing_holds_what_meets_every_condition(fleet, query, expected):
+    assert listed(fleet, **query) == expected
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_pages_join_to_the_whole_listing(fleet, size):
+    whole = listed(fleet, region=REGION)
+    pages, after = [], None
+    while True:
+        with fleet.read() as tx:
+            page = tx.instances.keys(InstanceQuery(region=REGION, after=after, limit=size))
+        if not page:
+            break
+        pages.extend(numbers(page))
+        after = (page[-1].created_at, page[-1].launch_id, page[-1].launch_index)
+    assert pages == whole
+
+
+def test_a_tag_of_another_tenant_on_the_same_id_selects_nothing(cloud):
+    with cloud.begin() as tx:
+        tx.instances.insert(instance(1))
+        tx.tags.put([tag(instance(1).id, "Name", "mine", "t-2")])
+    assert listed(cloud, tags=(("Name", ("mine",)),)) == []
+
+
+def test_details_hosts_and_wishes(fleet):
+    with fleet.begin() as tx:
+        first = tx.instances.get(instance(0).id)
+        first = tx.instances.update(first, host_id="h-1", desired="gone")
+        tx.instances.update(tx.instances.get(instance(6).id), host_id="h-1", desired="gone")
+    with fleet.read() as tx:
+        assert tx.instances.on_host("h-1") == [first]
+        assert tx.instances.wished_gone() == [first]
+        assert [item.id for item in tx.instances.in_details(["pend", "boot.new"])] == [instance(3).id]
+        assert tx.instances.count_by_detail() == {"runn": 10, "pend": 1}
+        assert tx.instances.count_with_image(image().id) == 11
+        assert tx.instances.count_of_flavor("m1.large") == 1
+        assert [item.id for item in tx.instances.ended_before(501.0, 5)] == [instance(6).id]
+        assert tx.instances.ended_before(500.0, 5) == []
+        assert [item.launch_index for item in tx.instances.of_launch("r-0")] == [0, 1, 2]
+        assert set(tx.instances.some([instance(6).id, "i-none"])) == {instance(6).id}
+
+
+def test_touch_raises_the_version_that_renderings_are_cached_under(fleet):
+    with fleet.begin() as tx:
+        tx.instances.touch([instance(0).id, instance(6).id])
+    with fleet.read() as tx:
+        assert tx.instances.get(instance(0).id).version == 2
+        assert tx.instances.get(instance(6).id).version == 1
+
+
+# The other nouns ----------------------------------------------------------------------------------------
+
+
+def test_tags_are_set_by_key_and_dropped_by_resource(fleet):
+    one = instance(1).id
+    with fleet.begin() as tx:
+        tx.tags.put([tag(one, "Name", "db2"), tag(one, "a", "1")])
+        assert tx.tags.of([one, instance(9).id]) == {one: {"Name": "db2", "a": "1", "x": ""}}
+        tx.tags.drop([one])
+        assert tx.tags.of([one]) == {}
+        assert [item.value for item in tx.tags.of_tenant("t-2")] == ["web"]
+
+
+def test_capacity_in_use_is_summed_by_host(cloud):
+    def claim(number, on, cpu):
+        return Reservation(
+            instance_id=f"i-{number}", host_id=on, cpu=cpu, memory_mib=10, disk_gib=1, opened_at=1.0
+        )
+
+    with cloud.begin() as tx:
+        assert tx.reservations.used() == {}
+        tx.reservations.insert_all([claim(1, "h-1", 100), claim(2, "h-1", 250), claim(2, "h-2", 50)])
+        used = tx.reservations.used()
+        assert (used["h-1"].cpu, used["h-1"].memory_mib, used["h-1"].disk_gib) == (350, 20, 2)
+        tx.reservations.release("i-2")
+        assert set(tx.reservations.used()) == {"h-1"}
+        assert tx.reservations.on("h-1") == tx.reservations.of("i-1")
+
+
+def test_jobs_open_busy_and_released(fleet):
+    mine = instance(0).id
+    with fleet.begin() as tx:
+        tx.jobs.insert(job(1, mine, busy="w1", state=JobState.SUPERSEDED, finished_at=3.0))
+        tx.jobs.insert(job(2, mine))
+        assert [item.id for item in tx.jobs.open()] == ["job-2"]
+        assert [item.id for item in tx.jobs.busy_elsewhere(mine, "job-2")] == ["job-1"]
+        assert [item.id for item in tx.jobs.of_instance(mine)] == ["job-1", "job-2"]
+        assert [item.id for item in tx.jobs.recent(TENANT, 1)] == ["job-2"]
+        assert tx.jobs.recent("t-2", 5) == []
+        assert tx.jobs.release("w2") == 0
+        assert tx.jobs.release("w1") == 1
+        assert tx.jobs.busy_elsewhere(mine, "job-2") == []
+
+
+def test_images_are_seen_by_owner_by_everybody_or_by_those_named(cloud):
+    with cloud.begin() as tx:
+        tx.images.insert(image(2, public=True))
+        tx.images.insert(image(3, launch_accounts=("000000000002",)))
+        tx.images.insert(image(4, state=ImageState.GONE, public=True))
+
+        def names(owner, account):
+            return [item.name for item in tx.images.visible(owner, account)]
+
+        assert names(TENANT, "000000000001") == ["image1", "image2", "image3"]
+        assert names("t-2", "000000000002") == ["image2", "image3"]
+        assert names("t-3", "00000000000_") == ["image2"]
+        assert [item.name for item in tx.images.gone()] == ["image4"]
+
+
+def test_user_data_and_consoles_are_kept_apart_and_go_with_the_instance(cloud):
+    one, two = instance(1), instance(2)
+    with cloud.begin() as tx:
+        tx.instances.insert_all([one, two])
+        assert tx.blobs.user_data(one.id) == b""
+        assert tx.blobs.console(one.id) is None
+        tx.blobs.put_user_data([one.id, two.id], b"\x00\xff")
+        tx.blobs.put_console(one.id, b"boot", 5.0)
+        tx.blobs.put_console(one.id, b"boot\nready", 6.0)
+    with cloud.begin() as tx:
+        assert tx.blobs.user_data(two.id) == b"\x00\xff"
+        assert tx.blobs.console(one.id) == (b"boot\nready", 6.0)
+        tx.blobs.put_user_data([two.id], b"")
+        assert tx.blobs.user_data(two.id) == b""
+        tx.instances.delete(one.id)
+        assert tx.blobs.user_data(one.id) == b""
+        assert tx.blobs.console(one.id) is None
+
+
+def test_mixins_and_members(cloud):
+    with cloud.begin() as tx:
+        for term in ("a", "b"):
+            tx.mixins.insert(
+                UserMixin(
+                    tenant_id=TENANT, scheme="s#", term=term, title="", location=f"/{term}/", created_at=1.0
+                )
+            )
+        for _ in range(2):
+            tx.mixins.associate(TENANT, "s#", "a", "i-1")
+        tx.mixins.associate(TENANT, "s#", "a", "i-2")
+        tx.mixins.associate(TENANT, "s#", "b", "i-1")
+        assert tx.mixins.members(TENANT, "s#", "a") == ["i-1", "i-2"]
+        assert tx.mixins.members("t-2", "s#", "a") == []
+        assert tx.mixins.of_resources(TENANT, ["i-1"]) == {"i-1": [("s#", "a"), ("s#", "b")]}
+        tx.mixins.dissociate(TENANT, "s#", "a", ["i-2"])
+        tx.mixins.forget(["i-1"])
+        assert tx.mixins.members(TENANT, "s#", "a") == []
+        assert tx.mixins.members(TENANT, "s#", "b") == []
+
+
+def test_workers_stays_debris_and_tokens(cloud):
+    def stay(seq, ended):
+        return Stay(
+            instance_id="i-1",
+            seq=seq,
+            host_id="h-1",
+            tenant_id=TENANT,
+            owner="ann",
+            vcpus=1,
+            memory_mib=1,
+            started_at=1.0,
+            ended_at=ended,
+        )
+
+    with cloud.begin() as tx:
+        tx.workers.beat("w1", 1.0)
+        tx.workers.beat("w1", 9.0)
+        assert [(item.started_at, item.seen_at) for item in tx.workers.all()] == [(1.0, 9.0)]
+        tx.stays.insert_all([stay(1, 2.0), stay(2, None)])
+        assert tx.stays.open_of("i-1").seq == 2
+        assert [item.seq for item in tx.stays.of("i-1")] == [1, 2]
+        for at in (1.0, 2.0):
+            tx.debris.put(Debris(instance_id="i-1", host_id="h-1", at=at))
+        assert [item.at for item in tx.debris.on("h-1")] == [2.0]
+        old = LaunchToken(tenant_id=TENANT, region="n", token="x", digest="", launch_id="", created_at=1.0)
+        tx.launch_tokens.insert(old)
+        assert tx.launch_tokens.forget_before(1.0) == 0
+        assert tx.launch_tokens.forget_before(1.5) == 1
+
+
+def test_forgetting_a_tenant_leaves_nothing_of_it_and_everything_of_others(fleet):
+    with fleet.begin() as tx:
+        theirs = instance(3).id
+        tx.jobs.insert(job(1, theirs))
+        tx.blobs.put_user_data([theirs], b"x")
+        tx.forget_tenant("t-2")
+    with fleet.read() as tx:
+        assert tx.tenants.get("t-2") is None
+        assert tx.jobs.all() == []
+        assert tx.tags.of_tenant("t-2") == []
+        assert len(tx.instances.all()) == 10
+        assert len(tx.tags.of_tenant(TENANT)) == 3
