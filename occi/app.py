@@ -1,0 +1,118 @@
+"""The OCCI face on falcon: negotiation, versions and errors around :mod:`occi.service`."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl
+
+import falcon
+
+from backend.engine import Engine
+from backend.errors import BackendError
+from backend.model import Caller
+from occi.errors import OcciError, failure
+from occi.negotiation import LARGEST_BODY, Accepted, Media, read, spoken_to, write
+from occi.scope import Scope
+from occi.service import Call, Detail, Reply, answer
+from rendering import occi_text
+from rendering.occi_document import Failure, RenderingError, Request
+
+DEFAULT_DOMAIN = "isthmus.local"
+_HIGHEST_VERSION = (1, 2)
+_VERSION = re.compile(r"(?<![A-Za-z0-9-])OCCI/([0-9]{1,3})\.([0-9]{1,3})")
+_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class OcciFace:
+    """OCCI 1.1 and 1.2 for authenticated callers.
+
+    ``domain`` names this provider in the schemes of its templates; changing it renames them for clients.
+    ``public_url`` is the origin that clients use, when a proxy hides it; otherwise it is the request's own.
+    """
+
+    def __init__(
+        self, engine: Engine, *, domain: str = DEFAULT_DOMAIN, public_url: str = "", server: str = "isthmus"
+    ) -> None:
+        self.engine = engine
+        self.domain = domain
+        self.public_url = public_url.rstrip("/")
+        self.server = server
+
+    def on_request(self, req: falcon.Request, resp: falcon.Response, caller: Caller) -> None:
+        """Answer one request. Refusals are answers; only bugs leave as exceptions."""
+        scope = Scope(self.engine, caller, self.domain)
+        accepted: Accepted | None = None
+        try:
+            resp.set_header("Accept", ", ".join(spoken_to(req.user_agent or "")))
+            _check_version(req.user_agent or "")
+            accepted = Accepted(req.get_header("Accept"))
+            reply = answer(scope, self._call(req, accepted))
+            _respond(resp, accepted, reply)
+        except RenderingError as error:
+            _refuse(resp, accepted, Failure(status=400, code="request.malformed", message=error.message))
+        except (OcciError, BackendError) as error:
+            _refuse(resp, accepted, failure(error))
+            if isinstance(error, OcciError) and error.allow:
+                resp.set_header("Allow", ", ".join(error.allow))
+        resp.set_header("Server", self._server(scope))
+
+    def _server(self, scope: Scope) -> str:
+        """Who answers, and which standards it claims (OCCI-HTTP-008, OCCI-AMB-27, OCCI-CRTP-006)."""
+        return " ".join(filter(None, (self.server, "OCCI/1.1", "OCCI/1.2", scope.catalog.profile)))
+
+    def _call(self, req: falcon.Request, accepted: Accepted) -> Call:
+        has_body = req.method not in _WITHOUT_BODY
+        return Call(
+            method=req.method,
+            path=req.path,
+            query=dict(parse_qsl(req.query_string, keep_blank_values=True)),
+            body=read(req.content_type, req.headers, _body(req)) if has_body else Request(),
+            conditions=_conditions(req),
+            base=self._base(req),
+            detail=Detail.FULL if accepted.listing is Media.JSON else Detail.LOCATIONS,
+            can_describe=accepted.describing is not None,
+        )
+
+    def _base(self, req: falcon.Request) -> str:
+        if self.public_url:
+            return self.public_url
+        if not _HOST.fullmatch(req.netloc):
+            raise OcciError(400, "The Host header is malformed.")
+        return req.prefix
+
+
+def _check_version(user_agent: str) -> None:
+    """Refuse clients that speak nothing but newer versions (OCCI-HTTP-009)."""
+    spoken = [(int(major), int(minor)) for major, minor in _VERSION.findall(user_agent)]
+    if spoken and min(spoken) > _HIGHEST_VERSION:
+        raise OcciError(501, "The versions of OCCI spoken here are 1.1 and 1.2.")
+
+
+def _conditions(req: falcon.Request) -> Request:
+    """The filter of a listing stands in the headers, whatever is accepted (OCCI-HTTP-022, 041)."""
+    return occi_text.parse_headers(req.headers) if req.method in {"GET", "HEAD"} else Request()
+
+
+def _body(req: falcon.Request) -> bytes:
+    if (req.content_length or 0) > LARGEST_BODY:
+        raise OcciError(413, f"A body has at most {LARGEST_BODY} bytes.")
+    body: bytes = req.bounded_stream.read(LARGEST_BODY + 1)
+    if len(body) > LARGEST_BODY:
+        raise OcciError(413, f"A body has at most {LARGEST_BODY} bytes.")
+    return body
+
+
+def _respond(resp: falcon.Response, accepted: Accepted, reply: Reply) -> None:
+    write(resp, accepted.of(reply.document), reply.document)
+    resp.status = reply.status
+    if reply.location:
+        resp.set_header("Location", reply.location)
+    if reply.allow:
+        resp.set_header("Allow", ", ".join(reply.allow))
+
+
+def _refuse(resp: falcon.Response, accepted: Accepted | None, document: Failure) -> None:
+    media = accepted.of(document) if accepted is not None else Media.PLAIN
+    write(resp, media, document)
+    resp.status = document.status

@@ -1,0 +1,113 @@
+"""The categories that one caller sees: kinds, mixins and actions, found by identifier or by location."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from backend.model import Flavor, Image, ImageState, UserMixin
+from occi import kinds, mixins
+from rendering.occi_document import AttributeSpec, Category, CategoryClass
+
+
+class Catalog:
+    """All categories of a caller, in the order of the query interface. Never changed after it is made.
+
+    ``images``, ``flavors`` and ``tags`` map type identifiers of templates and tags to what they stand for.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        images: Iterable[Image] = (),
+        flavors: Iterable[Flavor] = (),
+        tags: Iterable[UserMixin] = (),
+    ) -> None:
+        self.images = {
+            mixins.template_of_image(domain, image).id: image
+            for image in images
+            if image.state is ImageState.READY
+        }
+        self.flavors = {mixins.template_of_flavor(domain, flavor).id: flavor for flavor in flavors}
+        self.tags = {tag.scheme + tag.term: tag for tag in tags}
+        self.categories: tuple[Category, ...] = (
+            *kinds.KINDS,
+            *mixins.MIXINS,
+            *(mixins.template_of_image(domain, image) for image in self.images.values()),
+            *(mixins.template_of_flavor(domain, flavor) for flavor in self.flavors.values()),
+            *(mixins.tag_of(tag) for tag in self.tags.values()),
+            *kinds.ACTIONS,
+        )
+        self._by_id: dict[str, Category] = {category.id: category for category in self.categories}
+        self._by_location = {category.location: category for category in self.categories if category.location}
+        self._templates = {
+            **{image.id: self._by_id[type_id] for type_id, image in self.images.items()},
+            **{flavor.name: self._by_id[type_id] for type_id, flavor in self.flavors.items()},
+        }
+        self._by_id |= self._aliases(domain)
+
+    def _aliases(self, domain: str) -> dict[str, Category]:
+        """Other identifiers that clients use: the profile's 1.0 scheme, and a flavor by its own name."""
+        found: dict[str, Category] = {}
+        for type_id, flavor in self.flavors.items():
+            category = self._by_id[type_id]
+            found[f"http://{domain}/occi/infrastructure/resource_tpl#{flavor.name}"] = category
+            if category.scheme == mixins.CRTP:
+                found[mixins.CRTP_1_0 + category.term] = category
+        return {type_id: category for type_id, category in found.items() if type_id not in self._by_id}
+
+    def find(self, type_id: str) -> Category | None:
+        """A category by its type identifier."""
+        return self._by_id.get(type_id)
+
+    def at(self, location: str) -> Category | None:
+        """The kind or mixin at a location such as ``/compute/``."""
+        return self._by_location.get(location)
+
+    def below(self, path: str) -> list[Category]:
+        """The kinds and mixins whose locations lie below a path (OCCI-HTTP-004)."""
+        return [category for location, category in self._by_location.items() if location.startswith(path)]
+
+    def template(self, name: str) -> Category | None:
+        """The template of an image (by id) or of a flavor (by name)."""
+        return self._templates.get(name)
+
+    def actions_of(self, category: Category) -> list[Category]:
+        """The actions that a kind or mixin defines."""
+        found = (self._by_id.get(type_id) for type_id in category.actions)
+        return [action for action in found if action is not None]
+
+    def ancestry(self, category: Category) -> set[str]:
+        """Type identifiers of a category and of everything it is a kind of or depends on, transitively."""
+        found: set[str] = set()
+        waiting = [category.id]
+        while waiting:
+            type_id = waiting.pop()
+            known = self._by_id.get(type_id)
+            if known is None or known.id in found:
+                continue
+            found.add(known.id)
+            waiting += [known.parent, *known.depends]
+        return found
+
+    def attributes(self, categories: Iterable[Category]) -> Mapping[str, AttributeSpec]:
+        """The attributes that an entity of these categories has; mixins narrow the kind's (OCCI-CORE-009)."""
+        return {spec.name: spec for category in categories for spec in category.attributes}
+
+    @property
+    def profile(self) -> str:
+        """The claim for the Server header that the sizes on offer justify (OCCI-CRTP-006), or nothing."""
+        offered = {category.term for category in self.categories if category.scheme == mixins.CRTP}
+        terms = list(mixins.CRTP_TITLES)
+        if offered >= set(terms):
+            return "OCCI-CRTP-EP/1.1"
+        return "OCCI-CRTP/1.1" if offered >= set(terms[:3]) else ""
+
+
+def is_described(category: Category) -> bool:
+    """Whether a category is more than named: such mixins are refused, tags carry nothing (OCCI-HTTP-024)."""
+    return bool(category.attributes or category.actions)
+
+
+def of_class(categories: Iterable[Category], class_: CategoryClass) -> list[Category]:
+    """The categories of one class."""
+    return [category for category in categories if category.class_ is class_]

@@ -1,0 +1,94 @@
+"""OCCI's answers to refusals: one exception for its own, and one table for the backend's codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backend.errors import BackendError, Code
+from rendering.occi_document import Failure
+
+#: The HTTP status for each of the backend's refusals (HTTP 5.4). A quota is a 403, for clients take a 409 at
+#: creation as an invitation to try again (OCCI-REAL-10).
+STATUS: Mapping[Code, int] = {
+    Code.PARAMETER_INVALID: 400,
+    Code.PARAMETER_MISSING: 400,
+    Code.USER_DATA_TOO_LARGE: 400,
+    Code.TAG_INVALID: 400,
+    Code.TAG_RESERVED: 400,
+    Code.INSTANCE_NOT_FOUND: 404,
+    Code.IMAGE_NOT_FOUND: 404,
+    Code.KEY_PAIR_NOT_FOUND: 404,
+    Code.FLAVOR_NOT_FOUND: 404,
+    Code.ZONE_NOT_FOUND: 404,
+    Code.RESOURCE_NOT_FOUND: 404,
+    Code.MIXIN_NOT_FOUND: 404,
+    Code.HOST_NOT_FOUND: 404,
+    Code.TENANT_NOT_FOUND: 404,
+    Code.USER_NOT_FOUND: 404,
+    Code.KEY_PAIR_EXISTS: 409,
+    Code.IMAGE_EXISTS: 409,
+    Code.IMAGE_NAME_EXISTS: 409,
+    Code.FLAVOR_EXISTS: 409,
+    Code.HOST_EXISTS: 409,
+    Code.TENANT_EXISTS: 409,
+    Code.USER_EXISTS: 409,
+    Code.MIXIN_EXISTS: 409,
+    Code.INSTANCE_EXISTS: 409,
+    Code.IMAGE_UNAVAILABLE: 409,
+    Code.IMAGE_UNREADABLE: 400,
+    Code.INSTANCE_WRONG_STATE: 409,
+    Code.INSTANCE_BUSY: 409,
+    Code.INSTANCE_UNREACHABLE: 409,
+    Code.INSTANCE_LOCKED: 403,
+    Code.HIBERNATION_NOT_CONFIGURED: 409,
+    Code.HOST_IN_USE: 409,
+    Code.FLAVOR_IN_USE: 409,
+    Code.TOKEN_MISMATCH: 409,
+    Code.TOKEN_TERMINATED: 409,
+    Code.STALE: 409,
+    Code.NO_CAPACITY: 503,
+    Code.ADDRESSES_EXHAUSTED: 503,
+    Code.QUOTA_INSTANCES: 403,
+    Code.QUOTA_CORES: 403,
+    Code.QUOTA_MEMORY: 403,
+    Code.QUOTA_KEY_PAIRS: 403,
+    Code.QUOTA_IMAGES: 403,
+    Code.TAG_LIMIT: 403,
+    Code.DENIED: 403,
+    Code.NOT_OWNER: 403,
+    Code.HOST_UNAVAILABLE: 503,
+    Code.UNSUPPORTED: 501,
+    Code.INTERNAL: 500,
+}
+
+
+class OcciError(Exception):
+    """A request that OCCI refuses before the backend sees it; nothing has changed.
+
+    ``allow`` are the methods to name with a 405.
+    """
+
+    def __init__(self, status: int, message: str, *, allow: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.allow = allow
+
+
+_CODES = {
+    400: "request.invalid",
+    403: "request.refused",
+    404: "not_found",
+    405: "method.not_allowed",
+    406: "rendering.not_acceptable",
+    409: "conflict",
+    413: "request.too_large",
+    501: "unsupported",
+}
+
+
+def failure(error: OcciError | BackendError) -> Failure:
+    """The document for a refusal."""
+    if isinstance(error, BackendError):
+        return Failure(status=STATUS[error.code], code=error.code.value, message=error.message)
+    return Failure(status=error.status, code=_CODES.get(error.status, "refused"), message=error.message)

@@ -1,0 +1,95 @@
+"""Kinds and actions as declarations (OCCI Core and Infrastructure, 1.1 and 1.2 together, OCCI-AMB-25).
+
+A kind is one row of data: the query interface, validation and both renderings are derived from it.
+Required are only attributes that clients of the 1.1 suites fill in (OCCI-REAL-12), so a machine has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rendering.occi_document import ID, SUMMARY, TITLE, AttributeSpec, AttributeType, Category, CategoryClass
+
+CORE = "http://schemas.ogf.org/occi/core#"
+INFRASTRUCTURE = "http://schemas.ogf.org/occi/infrastructure#"
+COMPUTE_ACTION = "http://schemas.ogf.org/occi/infrastructure/compute/action#"
+
+ARCHITECTURE = "occi.compute.architecture"
+CORES = "occi.compute.cores"
+HOSTNAME = "occi.compute.hostname"
+SPEED = "occi.compute.speed"
+SHARE = "occi.compute.share"
+MEMORY = "occi.compute.memory"
+STATE = "occi.compute.state"
+STATE_MESSAGE = "occi.compute.state.message"
+
+_INTEGER, _NUMBER = AttributeType.INTEGER, AttributeType.NUMBER
+
+_ENTITY_ATTRIBUTES = (
+    AttributeSpec(name=ID, mutable=False, description="Identifier of the entity"),
+    AttributeSpec(name=TITLE, description="Name for people"),
+)
+_RESOURCE_ATTRIBUTES = (*_ENTITY_ATTRIBUTES, AttributeSpec(name=SUMMARY, description="Description"))
+_LINK_ATTRIBUTES = (
+    *_ENTITY_ATTRIBUTES,
+    AttributeSpec(name="occi.core.source", required=True, description="Where the link begins"),
+    AttributeSpec(name="occi.core.target", required=True, description="Where the link leads"),
+    AttributeSpec(name="occi.core.target.kind", description="Kind of the target"),
+)
+
+
+def _kind(scheme: str, term: str, title: str, parent: str, *attributes: AttributeSpec) -> Category:
+    return Category(
+        scheme=scheme,
+        term=term,
+        class_=CategoryClass.KIND,
+        title=title,
+        parent=parent,
+        location="" if term == "entity" else f"/{term}/",
+        attributes=attributes,
+        actions=tuple(action.id for action in _ACTIONS_OF.get(term, ())),
+    )
+
+
+def _method(*choices: str) -> AttributeSpec:
+    return AttributeSpec(name="method", choices=choices, description=f"One of {', '.join(choices)}")
+
+
+def _action(scheme: str, term: str, title: str, *attributes: AttributeSpec) -> Category:
+    return Category(scheme=scheme, term=term, class_=CategoryClass.ACTION, title=title, attributes=attributes)
+
+
+START = _action(COMPUTE_ACTION, "start", "Start the machine")
+STOP = _action(COMPUTE_ACTION, "stop", "Stop the machine", _method("graceful", "acpioff", "poweroff"))
+RESTART = _action(COMPUTE_ACTION, "restart", "Restart the machine", _method("graceful", "warm", "cold"))
+SUSPEND = _action(COMPUTE_ACTION, "suspend", "Suspend the machine", _method("hibernate", "suspend"))
+
+#: Actions by the term of the kind that defines them.
+_ACTIONS_OF: Mapping[str, tuple[Category, ...]] = {"compute": (START, STOP, RESTART, SUSPEND)}
+
+ENTITY = _kind(CORE, "entity", "Entity", "", *_ENTITY_ATTRIBUTES)
+RESOURCE = _kind(CORE, "resource", "Resource", ENTITY.id, *_RESOURCE_ATTRIBUTES)
+LINK = _kind(CORE, "link", "Link", ENTITY.id, *_LINK_ATTRIBUTES)
+COMPUTE = _kind(
+    INFRASTRUCTURE,
+    "compute",
+    "Compute Resource",
+    RESOURCE.id,
+    *_RESOURCE_ATTRIBUTES,
+    AttributeSpec(name=ARCHITECTURE, choices=("x86", "x64"), description="Processor architecture"),
+    AttributeSpec(name=CORES, type=_INTEGER, minimum=1, maximum=128, description="Number of virtual cores"),
+    AttributeSpec(name=HOSTNAME, description="Fully qualified name that the machine is given"),
+    AttributeSpec(name=SPEED, type=_NUMBER, minimum=0, description="Processor clock in GHz, of OCCI 1.1"),
+    AttributeSpec(name=SHARE, type=_INTEGER, minimum=0, description="Relative share of processor time"),
+    AttributeSpec(name=MEMORY, type=_NUMBER, minimum=1 / 1024, maximum=2048, description="Memory in GiB"),
+    AttributeSpec(
+        name=STATE,
+        mutable=False,
+        choices=("active", "inactive", "suspended", "error"),
+        description="State of the machine",
+    ),
+    AttributeSpec(name=STATE_MESSAGE, mutable=False, description="More about the state"),
+)
+
+KINDS: tuple[Category, ...] = (ENTITY, RESOURCE, LINK, COMPUTE)
+ACTIONS: tuple[Category, ...] = tuple(action for group in _ACTIONS_OF.values() for action in group)

@@ -1,0 +1,113 @@
+"""Which entities a path stands for: members of kinds and mixins, filters and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from occi import compute, kinds
+from occi.errors import OcciError
+from occi.scope import Scope
+from rendering.occi_document import ID, Category, CategoryClass, Entity, Request
+
+LARGEST_PAGE = 1000
+_ALL = frozenset({kinds.ENTITY.id, kinds.RESOURCE.id, kinds.COMPUTE.id})
+
+
+def members(scope: Scope, category: Category) -> list[str]:
+    """Ids of the entities of a kind, or associated with a mixin or with one that depends on it."""
+    if category.id in _ALL:
+        return compute.ids(scope)
+    if category.class_ is CategoryClass.KIND:
+        return []
+    if category.id in scope.catalog.tags:
+        tagged = set(scope.engine.mixin_members(scope.caller, category.scheme, category.term))
+        return [instance_id for instance_id in compute.ids(scope) if instance_id in tagged]
+    return _ids(entity for entity in compute.entities(scope) if category.id in types(scope, entity))
+
+
+def below(scope: Scope, path: str) -> list[str]:
+    """Ids of the entities in all collections below a path that is bound to no category (OCCI-HTTP-004)."""
+    if path == "/":
+        return compute.ids(scope)
+    found: dict[str, None] = {}
+    for category in scope.catalog.below(path):
+        found.update(dict.fromkeys(members(scope, category)))
+    return list(found)
+
+
+def types(scope: Scope, entity: Entity) -> set[str]:
+    """Type identifiers of everything an entity is."""
+    return set().union(*(scope.catalog.ancestry(category) for category in (entity.kind, *entity.mixins)))
+
+
+def _ids(entities: Iterable[Entity]) -> list[str]:
+    return [compute.id_at(entity.location) for entity in entities]
+
+
+def filtered(scope: Scope, wanted: Sequence[str], conditions: Request) -> list[str]:
+    """The entities for which every condition holds: categories and attribute values (OCCI-HTTP-041).
+
+    Raises:
+        OcciError: 400 for a category that does not exist.
+    """
+    if not conditions.categories and not conditions.attributes:
+        return list(wanted)
+    needed = set()
+    for given in conditions.categories:
+        known = scope.catalog.find(given.id)
+        if known is None:
+            raise OcciError(400, f"The filter names {given.id[:200]}, which does not exist.")
+        needed.add(known.id)
+    return _ids(
+        entity
+        for entity in compute.entities(scope, wanted)
+        if needed <= types(scope, entity) and _matches(entity, conditions)
+    )
+
+
+def _matches(entity: Entity, conditions: Request) -> bool:
+    return all(entity.attributes.get(name) == value for name, value in conditions.attributes.items())
+
+
+def paged(wanted: Sequence[str], query: Mapping[str, str]) -> list[str]:
+    """One page: ``number`` items, ``page`` counted from 1 (OCCI-HTTP-062 to 064, OCCI-AMB-15).
+
+    Raises:
+        OcciError: 400 unless both are positive integers, 413 for more items than a page may have.
+    """
+    if "page" not in query and "number" not in query:
+        return list(wanted)
+    page, number = (_positive(query.get(name, "")) for name in ("page", "number"))
+    if number > LARGEST_PAGE:
+        raise OcciError(413, f"A page has at most {LARGEST_PAGE} items.")
+    return list(wanted[(page - 1) * number : page * number])
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 12 or int(text) < 1:
+        raise OcciError(400, "Pages need two positive integers, page and number.")
+    return int(text)
+
+
+def named(request: Request) -> list[str]:
+    """Ids of the entities that a request lists by location, or (JSON) by id; each once.
+
+    Raises:
+        OcciError: 404 for a location that is no entity's, 400 for a member without id.
+    """
+    found = [compute.id_at(_path(location)) for location in request.locations]
+    for member in request.members:
+        own = member.attributes.get(ID)
+        if not isinstance(own, str):
+            raise OcciError(400, "An entity in a list needs its id.")
+        found.append(compute.id_at(f"{kinds.COMPUTE.location}{own}"))
+    return list(dict.fromkeys(found))
+
+
+def _path(location: str) -> str:
+    """Clients write paths and absolute URIs (OCCI-REAL-08)."""
+    try:
+        return urlsplit(location).path
+    except ValueError as error:
+        raise OcciError(400, f"{location[:200]} is not a URI.") from error

@@ -1,0 +1,177 @@
+"""Instances as compute resources: states, messages, actions and attributes (lifecycle §8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from backend.commands import Op
+from backend.lifecycle import occi_state
+from backend.model import Desired, Flavor, Instance, State, uuid_of
+from occi import kinds, mixins
+from occi.catalog import Catalog
+from occi.context import encoded
+from rendering.occi_document import ID, SUMMARY, TITLE, Category, Entity, Value
+
+ARCHITECTURES = {"x86_64": "x64", "i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86"}
+
+#: What each action asks of the engine, by its method. The first method is what no method means.
+OPERATIONS: Mapping[str, Mapping[str, Op]] = {
+    kinds.START.id: {"": Op.START},
+    kinds.STOP.id: {"graceful": Op.POWEROFF, "acpioff": Op.POWEROFF, "poweroff": Op.POWEROFF_HARD},
+    kinds.RESTART.id: {"graceful": Op.REBOOT, "warm": Op.RESET, "cold": Op.RESTART_COLD},
+    kinds.SUSPEND.id: {"hibernate": Op.SUSPEND, "suspend": Op.PAUSE},
+}
+
+#: Actions on offer in each detail while no job runs; those not named offer none.
+_OFFERED: Mapping[str, tuple[Category, ...]] = {
+    "hold": (kinds.START,),
+    "runn": (kinds.STOP, kinds.RESTART, kinds.SUSPEND),
+    "stop": (kinds.START,),
+    "susp.disk": (kinds.START,),
+    "susp.ram": (kinds.START,),
+    "poff": (kinds.START,),
+    "fail.migrate": (kinds.START,),
+    "fail.boot_migrate": (kinds.START,),
+}
+#: While a job runs, only a hard stop may interrupt, and only these.
+_OFFERED_AT_WORK: Mapping[str, tuple[Category, ...]] = {
+    "runn": (kinds.STOP,),
+    "shut.poff": (kinds.STOP,),
+}
+
+_MESSAGES: Mapping[str, str] = {
+    "pend": "waiting for capacity",
+    "pend.image": "waiting for the image",
+    "hold": "held by owner",
+    "prol.new": "preparing disks",
+    "prol.resume": "preparing disks",
+    "boot.new": "starting",
+    "boot.resume": "starting",
+    "boot.poff": "starting",
+    "boot.susp": "restoring",
+    "migr.live": "moving to another host",
+    "migr.cold": "moving to another host",
+    "save.susp": "writing memory to disk",
+    "save.stop": "writing memory to disk",
+    "save.migrate": "moving to another host",
+    "epil.stop": "moving to the store",
+    "epil.resubmit": "going back to the queue",
+    "susp.disk": "checkpoint on host",
+    "susp.ram": "paused in memory",
+}
+_BY_STATE: Mapping[State, str] = {
+    State.BOOT: "moving to another host",
+    State.MIGR: "moving to another host",
+    State.HOTP: "changing devices",
+    State.SHUT: "waiting for the guest",
+    State.EPIL: "cleaning up",
+    State.POFF: "powered off",
+}
+
+
+def is_shown(instance: Instance) -> bool:
+    """Whether OCCI knows an instance: what was deleted is gone at once (OCCI-AMB-07), unless that failed."""
+    if instance.state is State.DONE:
+        return False
+    return instance.desired is not Desired.GONE or instance.state is State.FAIL
+
+
+def state_message(instance: Instance) -> str:
+    """The short state and a few words about it (lifecycle §8.1)."""
+    text = _words(instance)
+    return f"{instance.state.value}: {text}" if text else instance.state.value
+
+
+def _words(instance: Instance) -> str:
+    match instance.state:
+        case State.RUNN:
+            if instance.job_id is not None:
+                return "restarting"
+            return instance.reason_text or ("" if instance.health == "ok" else instance.health)
+        case State.FAIL:
+            return f"{instance.detail}: {instance.reason_text or instance.reason.value or 'unknown cause'}"
+        case State.UNKN:
+            since = datetime.fromtimestamp(instance.state_since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return f"host unreachable since {since}"
+        case State.STOP:
+            return "disks in store" if instance.saved == "disks" else "checkpoint in store"
+        case State.PEND | State.POFF if instance.reason_text:
+            return instance.reason_text
+        case _:
+            return _MESSAGES.get(instance.detail) or _BY_STATE.get(instance.state, "")
+
+
+def offered(instance: Instance) -> tuple[Category, ...]:
+    """The actions applicable now."""
+    if instance.desired is Desired.GONE:
+        return ()
+    table = _OFFERED if instance.job_id is None else _OFFERED_AT_WORK
+    return table.get(instance.detail, ())
+
+
+def size_template(instance: Instance, catalog: Catalog) -> Category | None:
+    """The resource template that an instance has: its flavor's, while it has that flavor's size."""
+    category = catalog.template(instance.flavor)
+    flavor = catalog.flavors.get(category.id) if category is not None else None
+    return category if flavor is not None and _fits(instance, flavor) else None
+
+
+def _fits(instance: Instance, flavor: Flavor) -> bool:
+    return (instance.vcpus, instance.memory_mib) == (flavor.vcpus, flavor.memory_mib)
+
+
+def mixins_of(
+    instance: Instance, catalog: Catalog, tags: Sequence[tuple[str, str]] = ()
+) -> tuple[Category, ...]:
+    """The mixins of an instance: templates, context, tags."""
+    found = [
+        catalog.template(instance.image_id),
+        size_template(instance, catalog),
+        mixins.SSH_KEY if instance.public_keys else None,
+        mixins.USER_DATA_MIXIN if instance.user_data_size else None,
+        *(catalog.find(scheme + term) for scheme, term in tags),
+    ]
+    return tuple(category for category in found if category is not None)
+
+
+def entity(
+    instance: Instance,
+    catalog: Catalog,
+    *,
+    title: str = "",
+    tags: Sequence[tuple[str, str]] = (),
+    user_data: bytes = b"",
+) -> Entity:
+    """An instance as a compute resource."""
+    associated = mixins_of(instance, catalog, tags)
+    values = _attributes(instance, title)
+    if instance.public_keys:
+        values[mixins.PUBLIC_KEY] = instance.public_keys[0]
+    if user_data:
+        values[mixins.USER_DATA] = encoded(user_data)
+    if any(spec.name == mixins.EPHEMERAL_SIZE for category in associated for spec in category.attributes):
+        values[mixins.EPHEMERAL_SIZE] = float(instance.ephemeral_gib)
+        values[mixins.EPHEMERAL_DEVICE] = mixins.EPHEMERAL_TARGET
+    return Entity(
+        kind=kinds.COMPUTE,
+        location=f"{kinds.COMPUTE.location}{uuid_of(instance.id)}",
+        mixins=associated,
+        attributes=values,
+        actions=offered(instance),
+    )
+
+
+def _attributes(instance: Instance, title: str) -> dict[str, Value]:
+    values: dict[str, Value | None] = {
+        ID: uuid_of(instance.id),
+        TITLE: title or None,
+        SUMMARY: instance.summary or None,
+        kinds.ARCHITECTURE: ARCHITECTURES.get(instance.architecture),
+        kinds.CORES: instance.vcpus,
+        kinds.HOSTNAME: instance.hostname or None,
+        kinds.MEMORY: instance.memory_mib / 1024,
+        kinds.STATE: occi_state(instance.detail, saved=instance.saved),
+        kinds.STATE_MESSAGE: state_message(instance),
+    }
+    return {name: value for name, value in values.items() if value is not None}

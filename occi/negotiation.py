@@ -1,0 +1,118 @@
+"""Renderings by media type: which one a client gets, reading what it sent, writing what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import falcon
+from falcon import mediatypes
+
+from occi.errors import OcciError
+from rendering import occi_json, occi_text, uri_list
+from rendering.occi_document import Collection, Created, Document, Failure, Request
+
+LARGEST_BODY = 1 << 20
+
+
+class Media(StrEnum):
+    """The media types spoken, the default first (OCCI-AMB-01)."""
+
+    PLAIN = "text/plain"
+    OCCI_PLAIN = "text/occi+plain"
+    HEADERS = "text/occi"
+    JSON = "application/occi+json"
+    URI_LIST = "text/uri-list"
+
+
+_DESCRIBING = tuple(media for media in Media if media is not Media.URI_LIST)
+_CONTENT_TYPES = {
+    Media.PLAIN: "text/plain; charset=utf-8",
+    Media.OCCI_PLAIN: "text/occi+plain; charset=utf-8",
+}
+
+
+class Accepted:
+    """What a client accepts: ``listing`` for lists of entities, ``describing`` for all else, or None."""
+
+    def __init__(self, accept: str | None) -> None:
+        wanted = accept if accept and accept.strip() else "*/*"
+        self.listing = _best(tuple(Media), wanted)
+        self.describing = _best(_DESCRIBING, wanted)
+        if self.listing is None:
+            raise OcciError(406, f"Possible are {', '.join(Media)}.")
+
+    def of(self, document: Document | None) -> Media:
+        """The media type for a document."""
+        best = self.listing if isinstance(document, (Collection, Created)) else self.describing
+        return best or Media.PLAIN
+
+
+def _best(offered: tuple[Media, ...], accept: str) -> Media | None:
+    try:
+        found = mediatypes.best_match(offered, accept)
+    except (falcon.InvalidMediaType, falcon.InvalidMediaRange, ValueError) as error:
+        raise OcciError(400, "The Accept header is malformed.") from error
+    return Media(found) if found else None
+
+
+def spoken_to(user_agent: str) -> tuple[Media, ...]:
+    """What to name in the Accept header of a response; clients of 1.1 misread JSON there (OCCI-REAL-21)."""
+    texts = (Media.PLAIN, Media.HEADERS, Media.URI_LIST)
+    return texts if "OCCI/1.1" in user_agent else tuple(Media)
+
+
+def read(content_type: str | None, headers: Mapping[str, str], body: bytes) -> Request:
+    """What a request says, in its body or in its headers.
+
+    Raises:
+        OcciError: 406 for a media type that is not spoken (OCCI-AMB-04).
+        RenderingError: it is malformed.
+    """
+    match _media_of(content_type, body):
+        case Media.HEADERS:
+            return occi_text.parse_headers(headers)
+        case Media.PLAIN | Media.OCCI_PLAIN if not body.strip():
+            return occi_text.parse_headers(headers)
+        case Media.PLAIN | Media.OCCI_PLAIN:
+            return occi_text.parse_plain(body)
+        case Media.JSON:
+            return occi_json.parse(body)
+        case _:
+            return uri_list.parse(body)
+
+
+def _media_of(content_type: str | None, body: bytes) -> Media:
+    """The first of a list, as one client sends (OCCI-REAL-01); parameters do not matter."""
+    given = (content_type or "").split(",")[0].split(";")[0].strip().lower()
+    if given in set(Media):
+        return Media(given)
+    if given and body.strip():
+        raise OcciError(406, f"Bodies can be {', '.join(Media)}.")
+    return Media.PLAIN
+
+
+def write(resp: falcon.Response, media: Media, document: Document | None) -> None:
+    """Put a document into a response; 406 when it is too long for headers (OCCI-HTTP-011)."""
+    resp.content_type = _CONTENT_TYPES.get(media, media.value)
+    match media:
+        case Media.HEADERS:
+            _write_headers(resp, document)
+        case Media.JSON:
+            resp.data = occi_json.encode(document) if document is not None else b"{}"
+        case Media.URI_LIST if isinstance(document, (Collection, Created)):
+            resp.data = uri_list.encode(document.locations)
+        case Media.URI_LIST | Media.PLAIN | Media.OCCI_PLAIN:
+            resp.data = occi_text.plain(document).encode() if document is not None else b""
+
+
+def _write_headers(resp: falcon.Response, document: Document | None) -> None:
+    fields = []
+    if document is not None:
+        try:
+            fields = occi_text.headers(document)
+        except ValueError as error:
+            raise OcciError(406, "The answer is too long for headers; ask for text/plain.") from error
+    for name, value in fields:
+        resp.set_header(name, value)
+    resp.data = document.message.encode() if isinstance(document, Failure) else b"OK"

@@ -1,0 +1,69 @@
+"""What one request works with: the engine, who asks, and the categories that caller sees."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from backend.engine import Engine
+from backend.model import Caller
+from occi.catalog import Catalog
+from occi.errors import OcciError
+from occi.kinds import ENTITY, RESOURCE
+from rendering.occi_document import Category, CategoryClass, Request
+
+
+class Scope:
+    """The engine, a caller, and that caller's catalog, read once per request and only if needed.
+
+    ``domain`` names the provider in the schemes of templates.
+    """
+
+    def __init__(self, engine: Engine, caller: Caller, domain: str) -> None:
+        self.engine = engine
+        self.caller = caller
+        self.domain = domain
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The caller's categories."""
+        return Catalog(
+            self.domain,
+            images=self.engine.images(self.caller),
+            flavors=self.engine.flavors(),
+            tags=self.engine.mixins(self.caller),
+        )
+
+    def forget_catalog(self) -> None:
+        """Read the categories anew, after they have changed."""
+        self.__dict__.pop("catalog", None)
+
+    def known(self, given: Category) -> Category:
+        """The described category that a client named; 404 when there is none."""
+        found = self.catalog.find(given.id)
+        if found is None or found.class_ is not given.class_:
+            raise OcciError(404, f"There is no {given.class_.value} {given.id[:200]}.")
+        return found
+
+    def kind_of(self, request: Request) -> Category | None:
+        """The kind that a request names, or None; 400 for several or one that has no instances."""
+        given = {kind.id: kind for kind in request.of(CategoryClass.KIND)}
+        if len(given) > 1:
+            raise OcciError(400, "A request names exactly one kind.")
+        for kind in given.values():
+            known = self.known(kind)
+            if known.id in {ENTITY.id, RESOURCE.id}:
+                raise OcciError(400, f"The kind {known.id} has no instances of its own.")
+            return known
+        return None
+
+    def mixins_for(self, kind: Category, request: Request) -> list[Category]:
+        """The mixins that a request names, each once.
+
+        Raises:
+            OcciError: 404 for an unknown one, 403 for one that does not apply to the kind (OCCI-HTTP-055).
+        """
+        found = {known.id: known for known in map(self.known, request.of(CategoryClass.MIXIN))}
+        for mixin in found.values():
+            if mixin.applies and kind.id not in mixin.applies:
+                raise OcciError(403, f"The mixin {mixin.id} does not apply to {kind.id}.")
+        return list(found.values())

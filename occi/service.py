@@ -1,0 +1,377 @@
+"""OCCI without HTTP's bytes: a method, a path and a parsed request → a document and a status.
+
+Five sorts of paths: the query interface, a kind's collection, a mixin's collection, an entity, and paths
+bound to nothing that stand for the collections below them. Each has a table of methods (HTTP 8 to 11, H11 3.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from backend.commands import Associate
+from occi import compute, kinds, listing, tagging
+from occi.errors import OcciError
+from occi.scope import Scope
+from rendering.occi_document import (
+    Category,
+    CategoryClass,
+    Collection,
+    Created,
+    Discovery,
+    Document,
+    Request,
+)
+
+QUERY_PATHS = frozenset({"/-/", "/-", "/.well-known/org/ogf/occi/-/", "/.well-known/org/ogf/occi/-"})
+
+
+class Detail(Enum):
+    """How much of its members the rendering of a collection shows."""
+
+    LOCATIONS = "locations"
+    FULL = "full"
+
+
+class Call(Document, frozen=True, kw_only=True):
+    """One request. ``body`` is what it says, ``conditions`` the filter in a GET's headers.
+
+    ``base`` is the absolute URI of ``/`` without the slash. ``detail`` is how collections are to be answered;
+    ``can_describe`` is False when the client accepts nothing but lists of URIs.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: Request
+    conditions: Request
+    base: str
+    detail: Detail
+    can_describe: bool
+
+
+class Reply(Document, frozen=True, kw_only=True):
+    """An answer. ``document`` None is an empty body; ``location`` goes to the Location header."""
+
+    status: int = 200
+    document: Document | None = None
+    location: str = ""
+    allow: tuple[str, ...] = ()
+
+
+Handler = Callable[[Scope, Call], Reply]
+
+
+def answer(scope: Scope, call: Call) -> Reply:
+    """Do what a request asks.
+
+    Raises:
+        OcciError, BackendError, RenderingError: it is refused; nothing has changed.
+    """
+    handlers = _handlers(scope, call)
+    allowed = tuple(handlers)
+    if call.method == "OPTIONS":
+        return Reply(allow=(*allowed, "OPTIONS"))
+    handler = handlers.get(call.method)
+    if handler is None:
+        raise OcciError(405, f"{call.method[:20]} is not possible here.", allow=(*allowed, "OPTIONS"))
+    return handler(scope, call)
+
+
+def _handlers(scope: Scope, call: Call) -> Mapping[str, Handler]:
+    if call.path in QUERY_PATHS:
+        return _QUERY
+    if _is_entity(call.path):
+        return _ENTITY
+    category = _category(scope, call)
+    if category is not None:
+        return _KIND if category.class_ is CategoryClass.KIND else _MIXIN
+    if call.path == "/" or scope.catalog.below(_closed(call.path)):
+        return _UNBOUND
+    if call.method == "PUT":
+        raise OcciError(400, "The server chooses the paths of entities: create by POST to the kind.")
+    raise OcciError(404, f"There is nothing at {call.path[:200]}.")
+
+
+def _closed(path: str) -> str:
+    """A collection's path; clients leave the slash out (OCCI-AMB-23)."""
+    return path if path.endswith("/") else f"{path}/"
+
+
+def _is_entity(path: str) -> bool:
+    above, _, name = path.rpartition("/")
+    return bool(name) and f"{above}/" == kinds.COMPUTE.location
+
+
+def _category(scope: Scope, call: Call) -> Category | None:
+    return scope.catalog.at(_closed(call.path))
+
+
+def _bound(scope: Scope, call: Call) -> Category:
+    category = _category(scope, call)
+    assert category is not None
+    return category
+
+
+def _needs_description(call: Call) -> None:
+    """A list of URIs can carry neither entities nor categories (OCCI-TEXT-018, OCCI-AMB-03)."""
+    if not call.can_describe:
+        raise OcciError(400, "text/uri-list is for listings of entities only.")
+
+
+# Query interface ----------------------------------------------------------------------------------------
+
+
+def _discover(scope: Scope, call: Call) -> Reply:
+    """All categories, or only those that the filter names (OCCI-AMB-13)."""
+    _needs_description(call)
+    if not call.conditions.categories:
+        return Reply(document=Discovery(categories=scope.catalog.categories))
+    found = {}
+    for given in call.conditions.categories:
+        known = scope.catalog.find(given.id)
+        if known is None:
+            raise OcciError(400, f"The filter names {given.id[:200]}, which does not exist.")
+        found[known.id] = known
+    return Reply(document=Discovery(categories=tuple(found.values())))
+
+
+def _add_mixins(scope: Scope, call: Call) -> Reply:
+    tagging.add(scope, call.body)
+    return Reply()
+
+
+def _remove_mixins(scope: Scope, call: Call) -> Reply:
+    tagging.remove(scope, call.body)
+    return Reply()
+
+
+# Entities -----------------------------------------------------------------------------------------------
+
+
+def _shown(scope: Scope, instance_id: str) -> Reply:
+    return Reply(document=compute.entity(scope, instance_id))
+
+
+def _read(scope: Scope, call: Call) -> Reply:
+    _needs_description(call)
+    return _shown(scope, compute.id_at(call.path))
+
+
+def _put(scope: Scope, call: Call) -> Reply:
+    instance_id = compute.chosen_id_at(call.path)
+    if compute.exists(scope, instance_id):
+        _needs_description(call)
+        compute.replace(scope, instance_id, call.body)
+        return _shown(scope, instance_id)
+    _check_kind(scope, call, kinds.COMPUTE)
+    return _created(call, compute.create(scope, [call.body], chosen=instance_id))
+
+
+def _post_entity(scope: Scope, call: Call) -> Reply:
+    _needs_description(call)
+    instance_id = compute.id_at(call.path)
+    if "action" in call.query:
+        _act(scope, call, [instance_id])
+    elif call.body.is_empty:
+        raise OcciError(400, "Nothing is said that could be changed.")
+    else:
+        compute.update(scope, instance_id, call.body)
+    return _shown(scope, instance_id)
+
+
+def _delete_entity(scope: Scope, call: Call) -> Reply:
+    compute.delete(scope, [compute.id_at(call.path)])
+    return Reply()
+
+
+def _act(scope: Scope, call: Call, wanted: list[str]) -> None:
+    compute.act(scope, wanted, _action(scope, call), call.body.attributes)
+
+
+def _action(scope: Scope, call: Call) -> Category:
+    """The action that both the query and the body name (OCCI-AMB-10); a body without category names none."""
+    term, body = call.query["action"], call.body
+    given = [scope.known(category) for category in body.categories]
+    if any(category.class_ is not CategoryClass.ACTION for category in given) or len(given) > 1:
+        raise OcciError(400, "An action is invoked by exactly one category, the action.")
+    if body.links or body.locations or body.members:
+        raise OcciError(400, "An action takes attributes only.")
+    if given and given[0].term != term:
+        raise OcciError(400, f"The query asks for {term[:80]}, the body for {given[0].term}.")
+    found = given or [each for each in scope.catalog.actions_of(kinds.COMPUTE) if each.term == term]
+    if not found:
+        raise OcciError(404, f"There is no action {term[:80]}.")
+    return found[0]
+
+
+# Creation -----------------------------------------------------------------------------------------------
+
+
+def _create(scope: Scope, call: Call, category: Category) -> Reply:
+    """Create the entity of the body, or (JSON) all its members; each of a kind that belongs here."""
+    requests = call.body.members or (call.body,)
+    if call.body.members and (call.body.categories or call.body.attributes):
+        raise OcciError(400, "Either one entity is described, or a collection of them.")
+    for request in requests:
+        kind = scope.kind_of(request)
+        if kind is not None and category.id not in scope.catalog.ancestry(kind):
+            raise OcciError(400, f"An entity of the kind {kind.id} is not made here.")
+    return _created(call, compute.create(scope, requests))
+
+
+def _check_kind(scope: Scope, call: Call, kind: Category) -> None:
+    named = scope.kind_of(call.body)
+    if named is not None and named.id != kind.id:
+        raise OcciError(400, f"An entity of the kind {named.id} is not made here.")
+
+
+def _created(call: Call, made: list[str]) -> Reply:
+    """201 and where it is; one Location at most, as curl refuses several (OCCI-AMB-06, OCCI-REAL-20)."""
+    locations = _locations(call, made)
+    return Reply(
+        status=201,
+        document=Created(locations=locations),
+        location=locations[0] if len(locations) == 1 else "",
+    )
+
+
+def _locations(call: Call, wanted: list[str]) -> tuple[str, ...]:
+    return tuple(f"{call.base}{compute.path_of(instance_id)}" for instance_id in wanted)
+
+
+# Collections --------------------------------------------------------------------------------------------
+
+
+def _collection(scope: Scope, call: Call, wanted: list[str]) -> Reply:
+    if call.detail is Detail.LOCATIONS:
+        return Reply(document=Collection(locations=_locations(call, wanted)))
+    found = compute.entities(scope, wanted) if wanted else []
+    return Reply(document=Collection(resources=tuple(found)))
+
+
+def _members(scope: Scope, call: Call, conditions: Request) -> list[str]:
+    """What a collection or a path stands for, after a filter."""
+    category = _category(scope, call)
+    found = (
+        listing.members(scope, category) if category is not None else listing.below(scope, _closed(call.path))
+    )
+    return listing.filtered(scope, found, conditions)
+
+
+def _list(scope: Scope, call: Call) -> Reply:
+    return _collection(scope, call, listing.paged(_members(scope, call, call.conditions), call.query))
+
+
+def _delete_members(scope: Scope, call: Call) -> Reply:
+    """Delete all members, or those that a filter leaves; a list of them is no filter."""
+    if call.body.locations or call.body.members or call.body.links:
+        raise OcciError(400, "Entities are deleted one by one, or by categories and attributes.")
+    compute.delete(scope, _members(scope, call, call.body))
+    return Reply()
+
+
+def _post_kind(scope: Scope, call: Call) -> Reply:
+    category = _bound(scope, call)
+    if "action" in call.query:
+        return _act_on_all(scope, call, category)
+    return _create(scope, call, category)
+
+
+def _act_on_all(scope: Scope, call: Call, category: Category) -> Reply:
+    wanted = listing.members(scope, category)
+    _act(scope, call, wanted)
+    return _collection(scope, call, wanted)
+
+
+def _post_unbound(scope: Scope, call: Call) -> Reply:
+    """Create by the kind in the body (OCCI-AMB-24)."""
+    if call.path != "/" or "action" in call.query:
+        raise OcciError(400, "This path is bound to no kind or mixin.")
+    return _create(scope, call, kinds.ENTITY)
+
+
+def _post_mixin(scope: Scope, call: Call) -> Reply:
+    """An action on all members, or association of the entities listed."""
+    category = _bound(scope, call)
+    if "action" in call.query:
+        return _act_on_all(scope, call, category)
+    wanted = listing.named(call.body)
+    if not wanted:
+        raise OcciError(400, "Expected the locations of entities.")
+    catalog = scope.catalog
+    if category.id in catalog.tags:
+        compute.instances(scope, wanted)
+        command = Associate(scheme=category.scheme, term=category.term, add=tuple(wanted))
+        scope.engine.execute(scope.caller, command)
+    elif category.id in catalog.flavors:
+        compute.resize(scope, wanted, catalog.flavors[category.id])
+    elif category.id in catalog.images:
+        raise OcciError(501, "The OS template of a machine cannot be replaced.")
+    else:
+        raise OcciError(400, f"The mixin {category.id} is associated at creation only.")
+    return _collection(scope, call, listing.members(scope, category))
+
+
+def _own_tag(scope: Scope, call: Call) -> Category:
+    category = _bound(scope, call)
+    if category.id not in scope.catalog.tags:
+        raise OcciError(403, f"Every machine keeps what it has of {category.id}.")
+    return category
+
+
+def _put_mixin(scope: Scope, call: Call) -> Reply:
+    category = _own_tag(scope, call)
+    wanted = listing.named(call.body)
+    compute.instances(scope, wanted)
+    command = Associate(scheme=category.scheme, term=category.term, add=tuple(wanted), replace=True)
+    scope.engine.execute(scope.caller, command)
+    return _collection(scope, call, wanted)
+
+
+def _delete_from_mixin(scope: Scope, call: Call) -> Reply:
+    """Dissociate the entities listed, or all; they live on (OCCI-HTTP-053)."""
+    category = _own_tag(scope, call)
+    wanted = listing.named(call.body)
+    compute.instances(scope, wanted)
+    command = (
+        Associate(scheme=category.scheme, term=category.term, remove=tuple(wanted))
+        if wanted
+        else Associate(scheme=category.scheme, term=category.term, replace=True)
+    )
+    scope.engine.execute(scope.caller, command)
+    return Reply()
+
+
+_QUERY: Mapping[str, Handler] = {
+    "GET": _discover,
+    "HEAD": _discover,
+    "POST": _add_mixins,
+    "DELETE": _remove_mixins,
+}
+_ENTITY: Mapping[str, Handler] = {
+    "GET": _read,
+    "HEAD": _read,
+    "PUT": _put,
+    "POST": _post_entity,
+    "DELETE": _delete_entity,
+}
+_KIND: Mapping[str, Handler] = {
+    "GET": _list,
+    "HEAD": _list,
+    "POST": _post_kind,
+    "DELETE": _delete_members,
+}
+_MIXIN: Mapping[str, Handler] = {
+    "GET": _list,
+    "HEAD": _list,
+    "POST": _post_mixin,
+    "PUT": _put_mixin,
+    "DELETE": _delete_from_mixin,
+}
+_UNBOUND: Mapping[str, Handler] = {
+    "GET": _list,
+    "HEAD": _list,
+    "POST": _post_unbound,
+    "DELETE": _delete_members,
+}

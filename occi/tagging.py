@@ -1,0 +1,97 @@
+"""Tags: mixins that clients make, remove and associate (OCCI-HTTP-024 to 027, 050 to 053)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from backend.commands import CreateMixin, DeleteMixin
+from backend.errors import BackendError
+from occi.catalog import Catalog, is_described
+from occi.errors import OcciError
+from occi.scope import Scope
+from rendering.occi_document import Category, CategoryClass, Request
+
+_RESERVED_SCHEME = "http://schemas.ogf.org/occi/"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s#]{1,200}#")
+_TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_LOCATION = re.compile(r"(?:/(?!\.{1,2}/)[A-Za-z0-9_.~-]{1,100}){1,8}/")
+_RESERVED_PATHS = ("/-/", "/.well-known/")
+
+
+def add(scope: Scope, request: Request) -> None:
+    """Add the mixins of a request, all or none.
+
+    Raises:
+        OcciError: 400 for what is incomplete or no mixin, 403 for a scheme of the standard's, 409 for a
+            location that is taken.
+        BackendError: MIXIN_EXISTS.
+    """
+    wanted = [_command(scope.catalog, category) for category in _mixins(request)]
+    made: list[CreateMixin] = []
+    try:
+        for command in wanted:
+            scope.engine.execute(scope.caller, command)
+            made.append(command)
+    except BackendError:
+        for command in made:
+            scope.engine.execute(scope.caller, DeleteMixin(scheme=command.scheme, term=command.term))
+        raise
+
+
+def remove(scope: Scope, request: Request) -> None:
+    """Remove the mixins of a request with every association; 403 for those of the provider."""
+    wanted = [scope.known(category) for category in _mixins(request)]
+    for category in wanted:
+        if category.id not in scope.catalog.tags:
+            raise OcciError(403, f"{category.id} is the provider's.")
+    for category in wanted:
+        scope.engine.execute(scope.caller, DeleteMixin(scheme=category.scheme, term=category.term))
+
+
+def _mixins(request: Request) -> Sequence[Category]:
+    if not request.categories:
+        raise OcciError(400, "Expected at least one mixin.")
+    if request.attributes or request.links or request.locations or request.members:
+        raise OcciError(400, "Expected categories only.")
+    return request.categories
+
+
+def _command(catalog: Catalog, category: Category) -> CreateMixin:
+    if category.class_ is not CategoryClass.MIXIN:
+        raise OcciError(400, f"Only mixins can be added, and {category.id[:200]} is none.")
+    if is_described(category):
+        raise OcciError(400, "Mixins of clients have neither attributes nor actions.")
+    if not _SCHEME.fullmatch(category.scheme) or not _TERM.fullmatch(category.term):
+        raise OcciError(400, "A mixin needs a term, and a scheme that is a URI and ends in #.")
+    if category.scheme.startswith(_RESERVED_SCHEME):
+        raise OcciError(403, f"Schemes under {_RESERVED_SCHEME} are the standard's.")
+    if catalog.find(category.id) is not None:
+        raise OcciError(409, f"The mixin {category.id} exists.")
+    return CreateMixin(
+        scheme=category.scheme,
+        term=category.term,
+        title=category.title[:255],
+        location=_location(catalog, category.location),
+    )
+
+
+def _location(catalog: Catalog, given: str) -> str:
+    """The path for a new mixin; neither taken nor around or inside a location of the provider's."""
+    path = _path(given)
+    if not _LOCATION.fullmatch(path) or path.startswith(_RESERVED_PATHS):
+        raise OcciError(400, "A mixin needs a location: a path of its own that ends in /.")
+    for known in catalog.categories:
+        is_tag = known.id in catalog.tags
+        inside = known.location and (path.startswith(known.location) or known.location.startswith(path))
+        if path == known.location or (inside and not is_tag):
+            raise OcciError(409, f"The location {path} is taken.")
+    return path
+
+
+def _path(given: str) -> str:
+    try:
+        return urlsplit(given).path.rstrip("/") + "/"
+    except ValueError:
+        return ""
