@@ -1,8 +1,8 @@
 """Connections to one libvirt host: deadlines, limits in flight, keepalive, reconnection, generations.
 
 What is guarded against, all of it seen in experiments: ``open()`` and any call may block for ever; a
-connection serves five requests at a time and queues the rest behind slow ones; a daemon may be killed or
-stopped.
+connection queues requests behind slow ones, and its client code crashes when it is closed under several
+waiting threads; a daemon may be killed or stopped.
 """
 
 from __future__ import annotations
@@ -24,8 +24,14 @@ from backend.ports import HostSilent
 P = ParamSpec("P")
 R = TypeVar("R")
 
-WORK_LINKS = 3
-IN_FLIGHT = 4  # libvirtd answers five at once; the fifth is left to its keepalive and close messages
+READERS = 3
+WORKERS = 6
+"""Connections for quick reads and for acts, opened as they are needed and used by one call at a time.
+
+libvirt 9's client has a race when several threads wait on one connection and it is closed under them: the
+process crashes (a stack frame of one waiter is used by another). It was seen within seconds with a stopped
+daemon and four calls; with one call at a time it does not happen, and nothing queues behind slow ones.
+"""
 KEEPALIVE_SECONDS = 2
 KEEPALIVE_COUNT = 3
 FIRST_DELAY = 0.25
@@ -45,9 +51,6 @@ class Wait(Enum):
     """Memory or disks are written, or streamed."""
 
 
-Call = Callable[..., R]
-
-
 class Caller:
     """One open connection, borrowed for one operation: each call has a deadline and a translated error."""
 
@@ -60,6 +63,32 @@ class Caller:
         return self._link.run(self.connection, wait, lambda: function(*args, **kwargs))
 
 
+class Reach:
+    """Whether a host could be reached lately: after a failure nobody tries again before the back-off ends."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._delay = FIRST_DELAY
+        self._retry_at = 0.0
+        self._failure = ""
+
+    def check(self) -> None:
+        """Raise HostSilent while it is too early to try again."""
+        if time.monotonic() < self._retry_at:
+            raise HostSilent(f"{self.uri}: {self._failure}")
+
+    def failed(self, failure: object) -> HostSilent:
+        """Note a failure; the answer is to be raised."""
+        self._failure = str(failure)
+        self._retry_at = time.monotonic() + self._delay
+        self._delay = min(self._delay * 2, LAST_DELAY)
+        return HostSilent(f"{self.uri}: {failure}")
+
+    def succeeded(self) -> None:
+        """Note that the host answers."""
+        self._delay = FIRST_DELAY
+
+
 class Link:
     """One connection that is opened when needed, and opened again when lost.
 
@@ -68,29 +97,25 @@ class Link:
 
     def __init__(
         self,
-        uri: str,
+        reach: Reach,
         threads: Threads,
         *,
         in_process: bool,
+        lost: Callable[[], None],
         opened: Callable[[libvirt.virConnect], None] | None = None,
-        lost: Callable[[], None] | None = None,
     ) -> None:
-        self._uri = uri
+        self._reach = reach
         self._threads = threads
         self._in_process = in_process
-        self._opened = opened
         self._lost = lost
+        self._opened = opened
         self._connection: libvirt.virConnect | None = None
         self._opening = threading.Lock()
-        self._delay = FIRST_DELAY
-        self._retry_at = 0.0
-        self._failure = ""
         self._closed = False
 
-    @contextlib.contextmanager
-    def borrow(self) -> Iterator[Caller]:
+    def caller(self) -> Caller:
         """The connection for an operation; raises HostSilent when it cannot be had."""
-        yield Caller(self, self._connection or self._open())
+        return Caller(self, self._connection or self._open())
 
     def run(self, connection: libvirt.virConnect, wait: Wait, function: Callable[[], R]) -> R:
         """Run a call of this connection under its deadline."""
@@ -98,7 +123,7 @@ class Link:
             return self._threads.run(wait.value, function)
         except Overdue as overdue:
             self._drop(connection)
-            raise HostSilent(f"{self._uri}: {overdue}") from None
+            raise self._reach.failed(overdue) from None
         except libvirt.libvirtError as error:
             alive = self._in_process or _is_alive(connection)
             if not alive:
@@ -118,22 +143,18 @@ class Link:
             if self._connection is not None:
                 return self._connection
             if self._closed:
-                raise HostSilent(f"{self._uri}: closed")
-            if time.monotonic() < self._retry_at:
-                raise HostSilent(f"{self._uri}: {self._failure}")
+                raise HostSilent(f"{self._reach.uri}: closed")
+            self._reach.check()
             try:
                 ensure_event_loop()
                 self._connection = self._threads.run(Wait.OPEN.value, self._connect, late=_close_quietly)
             except (Overdue, libvirt.libvirtError) as error:
-                self._retry_at = time.monotonic() + self._delay
-                self._delay = min(self._delay * 2, LAST_DELAY)
-                self._failure = str(error)
-                raise HostSilent(f"{self._uri}: {error}") from error
-            self._delay = FIRST_DELAY
+                raise self._reach.failed(error) from error
+            self._reach.succeeded()
             return self._connection
 
     def _connect(self) -> libvirt.virConnect:
-        connection = libvirt.open(self._uri)
+        connection = libvirt.open(self._reach.uri)
         if not self._in_process:
             connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
             connection.registerCloseCallback(self._on_close, None)
@@ -148,14 +169,50 @@ class Link:
         if self._in_process or self._connection is not connection:
             return
         self._connection = None
-        if self._lost is not None and not self._closed:
+        if not self._closed:
             self._lost()
 
 
-class Links:
-    """A host's connections: one for events and quick reads, a few for acts; never more than 4 calls in each.
+class Pool:
+    """Connections that are lent to one operation at a time, the one used last first."""
 
-    An in-process driver has one connection for everything: nothing queues in a socket there, and a simulated
+    def __init__(self, size: int, make: Callable[[], Link]) -> None:
+        self._make = make
+        self._free = threading.BoundedSemaphore(size)
+        self._idle: list[Link] = []
+        self._all: list[Link] = []
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Caller]:
+        """A connection for one operation; waits for one to come back."""
+        if not self._free.acquire(timeout=Wait.NORMAL.value):
+            raise HostSilent("too many calls to this host are waiting")
+        try:
+            link = self._take()
+            try:
+                yield link.caller()
+            finally:
+                self._idle.append(link)
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        """Close all."""
+        for link in list(self._all):
+            link.close()
+
+    def _take(self) -> Link:
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        link = self._make()
+        self._all.append(link)
+        return link
+
+
+class Links:
+    """A host's connections: one for events, a few for quick reads, a few for acts.
+
+    An in-process driver has one connection for everything: nothing waits on a socket there, and a simulated
     host's state belongs to its connection.
     """
 
@@ -167,83 +224,80 @@ class Links:
         registered: Callable[[libvirt.virConnect], None],
         reconnected: Callable[[], None],
     ) -> None:
-        threads = Threads()
         self.in_process = in_process
         self.generation = 0
         self._since = 0.0
         self._registered = registered
         self._reconnected = reconnected
         self._closed = False
+        self._reviving = threading.Lock()
+        reach, threads = Reach(uri), Threads()
         self._events = Link(
-            uri, threads, in_process=in_process, opened=self._events_opened, lost=self._events_lost
+            reach, threads, in_process=in_process, opened=self._events_opened, lost=self._events_lost
         )
-        self._work = (
-            [self._events]
-            if in_process
-            else [Link(uri, threads, in_process=False) for _ in range(WORK_LINKS)]
-        )
-        limit = 1_000_000 if in_process else IN_FLIGHT
-        self._slots = {id(link): threading.BoundedSemaphore(limit) for link in [self._events, *self._work]}
-        self._load = {id(link): 0 for link in self._work}
-        self._lock = threading.Lock()
+
+        def make() -> Link:
+            return Link(reach, threads, in_process=False, lost=self._unsettle)
+
+        self._readers = Pool(READERS, make)
+        self._workers = Pool(WORKERS, make)
 
     @property
     def age(self) -> float:
         """Seconds since the daemon was last found anew."""
         return time.monotonic() - self._since
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Caller]:
-        """A connection for quick reads."""
-        with self._slot(self._events), self._events.borrow() as caller:
-            yield caller
+    def connect(self) -> None:
+        """Have the event connection, or raise HostSilent; once it was there, it comes back by itself."""
+        if self.generation == 0:
+            self._events.caller()
 
-    @contextlib.contextmanager
-    def working(self) -> Iterator[Caller]:
-        """A connection for acts, the one with least to do."""
-        with self._lock:
-            link = min(self._work, key=lambda one: self._load[id(one)])
-            self._load[id(link)] += 1
-        try:
-            with self._slot(link), link.borrow() as caller:
-                yield caller
-        finally:
-            with self._lock:
-                self._load[id(link)] -= 1
+    def reading(self) -> contextlib.AbstractContextManager[Caller]:
+        """A connection for quick reads, which never wait for acts."""
+        return self._lend(self._readers)
+
+    def working(self) -> contextlib.AbstractContextManager[Caller]:
+        """A connection for acts."""
+        return self._lend(self._workers)
 
     def close(self) -> None:
         """Close all; no reconnection any more."""
         self._closed = True
-        for link in {id(one): one for one in [self._events, *self._work]}.values():
-            link.close()
+        self._readers.close()
+        self._workers.close()
+        self._events.close()
 
     @contextlib.contextmanager
-    def _slot(self, link: Link) -> Iterator[None]:
-        slot = self._slots[id(link)]
-        if not slot.acquire(timeout=Wait.NORMAL.value):
-            raise HostSilent("too many calls to this host are waiting")
-        try:
-            yield
-        finally:
-            slot.release()
+    def _lend(self, pool: Pool) -> Iterator[Caller]:
+        if self.in_process:
+            yield self._events.caller()
+        else:
+            with pool.lend() as caller:
+                yield caller
 
     def _events_opened(self, connection: libvirt.virConnect) -> None:
         self._registered(connection)
         self.generation += 1
+        self._unsettle()
+
+    def _unsettle(self) -> None:
         self._since = time.monotonic()
 
     def _events_lost(self) -> None:
+        self._unsettle()
         threading.Thread(target=self._revive, name="libvirt-reconnect", daemon=True).start()
 
     def _revive(self) -> None:
         """Reopen the event connection with back-off, then say that anything may have happened meanwhile."""
         delay = FIRST_DELAY
-        while not self._closed:
-            time.sleep(delay)
-            delay = min(delay * 2, LAST_DELAY)
-            with contextlib.suppress(HostSilent), self.reading():
-                self._reconnected()
-                return
+        with self._reviving:
+            while not self._closed:
+                time.sleep(delay)
+                delay = min(delay * 2, LAST_DELAY)
+                with contextlib.suppress(HostSilent):
+                    self._events.caller()
+                    self._reconnected()
+                    return
 
 
 def _is_alive(connection: libvirt.virConnect) -> bool:

@@ -68,9 +68,7 @@ class LibvirtHost:
 
     def ensure(self) -> None:
         """Have a connection, or raise HostSilent. Once connected, reconnection is by itself."""
-        if self._links.generation == 0:
-            with self._links.reading():
-                pass
+        self._links.connect()
 
     def facts(self) -> HostFacts:
         """Probe the host; the first time on a daemon a guest may be run for some seconds."""

@@ -47,7 +47,7 @@ POOL_PATH: Final = "/var/lib/libvirt/images/isthmus"
 ROOT_LIMIT: Final = 107 - len(
     "/lib/qemu/channel/target/domain-99999-i-0123456789abcdef0/org.qemu.guest_agent.0"
 )
-"""Bytes of an embedded root: the path of a UNIX socket holds 107, and libvirt makes them deep below the root."""
+"""Bytes of an embedded root: a UNIX socket's path holds 107, and libvirt makes sockets deep below it."""
 QEMU_CONF: Final = """\
 # Written for an embedded host: there is no log daemon, and no security driver set up for this directory.
 stdio_handler = "file"
@@ -212,8 +212,8 @@ def _prepare_embedded(parts: Parts) -> str:
 def _short_name(root: Path) -> Path:
     """A name for the root that leaves room for the sockets below it: a link in /tmp when it is long.
 
-    The name depends on the root alone, so that guests are found again. /tmp is sticky: nobody but us can change
-    a link of ours, and one of somebody else's is refused.
+    The name depends on the root alone, so that guests are found again. /tmp is sticky: nobody but us can
+    change a link of ours, and one of somebody else's is refused.
     """
     if len(os.fsencode(root)) <= ROOT_LIMIT:
         return root
