@@ -79,16 +79,27 @@ class QueueWorker:
         """
         migrate(self._database)
         self._lock = lock(self._database, self.executor)
-        self.take_over(self._dead())
-        self._dbos = self._launch()
+        try:
+            self.take_over(self._dead())
+            self._dbos = self._launch()
+        except BaseException:
+            self._lock.release()
+            self._lock = None
+            raise
         self._watcher = Watcher(self._database, self._bells)
         self._watcher.start()
         self._listen(self._dbos)
 
     def stop(self) -> None:
-        """Begin nothing more, let acts in progress end, and leave the rest for the next start."""
+        """Begin nothing more, let acts in progress end, and leave the rest for the next start.
+
+        An act that outlasts the time allowed keeps its thread, which the interpreter would wait for: leave
+        the process with ``os._exit`` afterwards.
+        """
         from backend.jobs.library import DBOS, running
 
+        if self._lock is None:
+            return
         self._stop.set()
         for bell in self._bells.values():
             bell.stop()
@@ -97,11 +108,11 @@ class QueueWorker:
         deadline = time.monotonic() + _LEAVE
         for thread in self._threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
-        while self._dbos is not None and running(self._dbos) and time.monotonic() < deadline:
+        while running(self._dbos) and time.monotonic() < deadline:
             time.sleep(0.02)
         DBOS.destroy(destroy_registry=True)
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.release()
+        self._lock = None
 
     def take_over(self, dead: Sequence[str]) -> int:
         """Put the begun work of dead executors back on the queue; answers how much."""
@@ -132,7 +143,8 @@ class QueueWorker:
         """Declare the two workflows; the names are what :class:`~backend.jobs.queue.Queue` enqueues."""
 
         @dbos.step(name="run_job")  # type: ignore[untyped-decorator]
-        def step(job_id: str) -> float | str | None:
+        def step(job_id: str, asked: threading.Event) -> float | str | None:
+            asked.set()
             return self._step(job_id)
 
         @dbos.workflow(name=JOB, max_recovery_attempts=None)  # type: ignore[untyped-decorator]
@@ -156,14 +168,18 @@ class QueueWorker:
 
     # Work -----------------------------------------------------------------------------------------------
 
-    def _job(self, step: Callable[[str], Any], job_id: str) -> None:
+    def _job(self, step: Callable[[str, threading.Event], Any], job_id: str) -> None:
+        """Ask until the job is over. Pauses that an earlier worker has begun are not made again: asking too
+        early is harmless, and what is not due yet says so.
+        """
         while True:
-            delay = step(job_id)
+            asked = threading.Event()  # not set when the answer comes from the record
+            delay = step(job_id, asked)
             if isinstance(delay, str):
                 raise JobFailed(delay)
             if delay is None:
                 return
-            if self._stop.wait(delay):
+            if self._stop.wait(delay if asked.is_set() else 0.0):
                 raise _Leaving
 
     def _step(self, job_id: str) -> float | str | None:
