@@ -51,7 +51,6 @@ def obey():
             with ended:
                 mine, daemon = daemon, 0
                 os.kill(mine, signal.SIGKILL)
-                os.kill(mine, signal.SIGCONT)
                 ended.wait(10)
         elif word == "stop":
             os.kill(daemon, signal.SIGSTOP)
@@ -59,8 +58,11 @@ def obey():
             os.kill(daemon, signal.SIGCONT)
         elif word == "kill-guests":
             for guest in filter(str.isdecimal, os.listdir("/proc")):  # of this namespace only
-                if "qemu-system" in open("/proc/" + guest + "/cmdline").read().split("\\0")[0]:
-                    os.kill(int(guest), signal.SIGKILL)
+                try:
+                    if "qemu-system" in open("/proc/" + guest + "/cmdline").read().split("\\0")[0]:
+                        os.kill(int(guest), signal.SIGKILL)
+                except OSError:
+                    pass  # it has just ended
         print("done", flush=True)
     os._exit(0)
 

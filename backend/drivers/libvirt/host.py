@@ -192,7 +192,7 @@ class LibvirtHost:
     def reboot(self, instance_id: str) -> None:
         """Ask the guest to go down and start again, by the power button."""
         with self._links.working() as call:
-            domain = self._present(call, instance_id)
+            domain = self._active(call, instance_id)
             if self._simulated:
                 call(Wait.NORMAL, domain.reboot)
                 self._happenings.note(instance_id, reboot=True)
@@ -202,7 +202,7 @@ class LibvirtHost:
     def reset(self, instance_id: str) -> None:
         """Reset the CPUs."""
         with self._links.working() as call:
-            call(Wait.NORMAL, self._present(call, instance_id).reset)
+            call(Wait.NORMAL, self._active(call, instance_id).reset)
             if self._simulated:
                 self._happenings.note(instance_id, reboot=True)
 
@@ -265,6 +265,12 @@ class LibvirtHost:
             raise Absent(f"no domain {instance_id}")
         return domain
 
+    def _active(self, call: Caller, instance_id: str) -> libvirt.virDomain:
+        domain = self._present(call, instance_id)
+        if not call(Wait.FAST, domain.isActive):
+            raise WrongState(f"{instance_id} is off")
+        return domain
+
     def _active_already(self, call: Caller, spec: DomainSpec) -> bool:
         """Whether it runs under the same permit; a copy under another one is not touched."""
         domain = self._find(call, spec.instance_id)
@@ -308,7 +314,7 @@ class LibvirtHost:
         method: Callable[[libvirt.virDomain], Callable[[], int]],
     ) -> None:
         with self._links.working() as call:
-            domain = self._present(call, instance_id)
+            domain = self._active(call, instance_id)
             if _status(call, domain) is wanted:
                 return
             try:

@@ -36,7 +36,6 @@ from backend.ports import DiskSpec, ImageSource, StepFailed
 COMPLETE: Final = ".complete"
 PROBE: Final = "isthmus-boot-probe.img"
 REFRESH_TRIES: Final = 20
-CHUNK: Final = 1024 * 1024
 
 
 class PoolStorage:
@@ -193,7 +192,7 @@ class PoolStorage:
     def _upload(self, call: Caller, pool: libvirt.virStoragePool, image: ImageSource, prefix: str) -> str:
         path = check_image(image)
         name = f"{prefix}{secrets.token_hex(4)}.{image.format}"
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:  # its position is the descriptor's, for SEEK_HOLE
             size = os.fstat(file.fileno()).st_size
             volume = call(Wait.NORMAL, pool.createXML, raw_document(name, size))
             call(Wait.SLOW, _send, call.connection, volume, file, size)
