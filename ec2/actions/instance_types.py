@@ -1,0 +1,120 @@
+"""Instance types are the operator's flavors."""
+
+from __future__ import annotations
+
+from backend.model import Flavor
+from ec2 import mapping
+from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.errors import Ec2Error
+from ec2.filters import FilterTable
+from ec2.pages import PageLimits, Position
+
+LIMITS = PageLimits(minimum=5, maximum=100, default=None, ids="InstanceTypes", ids_word="instanceTypeSet")
+OFFERING_LIMITS = PageLimits(minimum=5, maximum=1000, default=None)
+_DEFAULT_ARCHITECTURE = "x86_64"
+
+FILTERS: FilterTable[Document] = FilterTable(
+    {
+        "auto-recovery-supported": lambda row: row["AutoRecoverySupported"],
+        "bare-metal": lambda row: row["BareMetal"],
+        "burstable-performance-supported": lambda row: row["BurstablePerformanceSupported"],
+        "current-generation": lambda row: row["CurrentGeneration"],
+        "dedicated-hosts-supported": lambda row: row["DedicatedHostsSupported"],
+        "ebs-info.ebs-optimized-support": lambda row: row["EbsInfo"]["EbsOptimizedSupport"],
+        "ebs-info.encryption-support": lambda row: row["EbsInfo"]["EncryptionSupport"],
+        "ebs-info.nvme-support": lambda row: row["EbsInfo"]["NvmeSupport"],
+        "free-tier-eligible": lambda row: row["FreeTierEligible"],
+        "hibernation-supported": lambda row: row["HibernationSupported"],
+        "hypervisor": lambda row: row["Hypervisor"],
+        "instance-storage-info.total-size-in-gb": lambda row: (row["InstanceStorageInfo"] or {}).get(
+            "TotalSizeInGB"
+        ),
+        "instance-storage-supported": lambda row: row["InstanceStorageSupported"],
+        "instance-type": lambda row: row["InstanceType"],
+        "memory-info.size-in-mib": lambda row: row["MemoryInfo"]["SizeInMiB"],
+        "network-info.ena-support": lambda row: row["NetworkInfo"]["EnaSupport"],
+        "network-info.ipv4-addresses-per-interface": lambda row: row["NetworkInfo"][
+            "Ipv4AddressesPerInterface"
+        ],
+        "network-info.ipv6-supported": lambda row: row["NetworkInfo"]["Ipv6Supported"],
+        "network-info.maximum-network-cards": lambda row: row["NetworkInfo"]["MaximumNetworkCards"],
+        "network-info.maximum-network-interfaces": lambda row: row["NetworkInfo"]["MaximumNetworkInterfaces"],
+        "processor-info.supported-architecture": lambda row: row["ProcessorInfo"]["SupportedArchitectures"],
+        "supported-boot-mode": lambda row: row["SupportedBootModes"],
+        "supported-root-device-type": lambda row: row["SupportedRootDeviceTypes"],
+        "supported-usage-class": lambda row: row["SupportedUsageClasses"],
+        "supported-virtualization-type": lambda row: row["SupportedVirtualizationTypes"],
+        "vcpu-info.default-cores": lambda row: row["VCpuInfo"]["DefaultCores"],
+        "vcpu-info.default-threads-per-core": lambda row: row["VCpuInfo"]["DefaultThreadsPerCore"],
+        "vcpu-info.default-vcpus": lambda row: row["VCpuInfo"]["DefaultVCpus"],
+        "vcpu-info.valid-cores": lambda row: row["VCpuInfo"]["ValidCores"],
+        "vcpu-info.valid-threads-per-core": lambda row: row["VCpuInfo"]["ValidThreadsPerCore"],
+    }
+)
+
+
+OFFERING_FILTERS: FilterTable[Document] = FilterTable(
+    {
+        "instance-type": lambda row: row["InstanceType"],
+        "location": lambda row: row["Location"],
+    }
+)
+
+
+def describe_instance_types(context: Ec2Context, params: Params) -> Document:
+    """Flavors by name (DescribeInstanceTypes)."""
+    matches = FILTERS.compile(params.get("Filters", ()))
+    architectures = _architectures(context)
+    documents = [mapping.instance_type_document(flavor, architectures) for flavor in _chosen(context, params)]
+    rows: list[tuple[Position, Document]] = [
+        ((document["InstanceType"],), document) for document in documents if matches(document)
+    ]
+    page, token = page_of(context, params, rows, LIMITS)
+    return {"InstanceTypes": page, "NextToken": token}
+
+
+def _chosen(context: Ec2Context, params: Params) -> list[Flavor]:
+    flavors = sorted(context.engine.flavors(), key=lambda flavor: flavor.name)
+    wanted = params.get("InstanceTypes")
+    if not wanted:
+        return flavors
+    unknown = [name for name in dict.fromkeys(wanted) if name not in {flavor.name for flavor in flavors}]
+    if unknown:
+        raise Ec2Error(
+            "InvalidInstanceType",
+            f"The following supplied instance types do not exist: [{', '.join(unknown)[:240]}]",
+        )
+    return [flavor for flavor in flavors if flavor.name in wanted]
+
+
+def _architectures(context: Ec2Context) -> list[str]:
+    """What the hosts of the region are; a cloud without hosts yet is going to have the usual one."""
+    found = {host.architecture for host in context.engine.hosts() if host.region == context.region}
+    return sorted(found - {""}) or [_DEFAULT_ARCHITECTURE]
+
+
+def describe_instance_type_offerings(context: Ec2Context, params: Params) -> Document:
+    """Every flavor in every place of the kind asked for (DescribeInstanceTypeOfferings)."""
+    matches = OFFERING_FILTERS.compile(params.get("Filters", ()))
+    kind = params.get("LocationType", "region")
+    documents = [
+        {"InstanceType": flavor.name, "LocationType": kind, "Location": location}
+        for flavor in context.engine.flavors()
+        for location in _locations(context, kind)
+    ]
+    rows = [((row["InstanceType"], row["Location"]), row) for row in documents if matches(row)]
+    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), OFFERING_LIMITS)
+    return {"InstanceTypeOfferings": page, "NextToken": token}
+
+
+def _locations(context: Ec2Context, kind: str) -> list[str]:
+    match kind:
+        case "region":
+            return [context.region]
+        case "availability-zone":
+            return list(context.zones)
+        case "availability-zone-id":
+            ids = [mapping.zone_id_of(context.region, name) for name in context.zones]
+            return [item for item in ids if item is not None]
+        case _:
+            return []

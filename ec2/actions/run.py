@@ -1,0 +1,162 @@
+"""RunInstances: a request becomes one launch of the engine."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from backend.commands import Launch
+from backend.model import GuestShutdown
+from ec2 import mapping
+from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, unsupported_value
+from ec2.context import Document, Ec2Context, Params
+from ec2.errors import Ec2Error
+from ec2.ids import IdKind, require_well_formed
+
+_NOT_OFFERED = (
+    "AdditionalInfo",
+    "BlockDeviceMappings",
+    "CreditSpecification",
+    "ElasticGpuSpecification",
+    "ElasticInferenceAccelerators",
+    "EnablePrimaryIpv6",
+    "IamInstanceProfile",
+    "Ipv6AddressCount",
+    "Ipv6Addresses",
+    "KernelId",
+    "LaunchTemplate",
+    "LicenseSpecifications",
+    "NetworkInterfaces",
+    "Operator",
+    "PrivateIpAddress",
+    "RamdiskId",
+    "SecondaryInterfaces",
+    "SecurityGroupIds",
+    "SecurityGroups",
+    "SubnetId",
+)
+"""Parameters whose effect this cloud does not have yet."""
+
+_AS_IT_IS: Mapping[str, Any] = {
+    "CapacityReservationSpecification": {"CapacityReservationPreference": ("open", "none")},
+    "CpuOptions": {"ThreadsPerCore": 1, "AmdSevSnp": "disabled", "NestedVirtualization": "disabled"},
+    "EbsOptimized": False,
+    "EnclaveOptions": {"Enabled": False},
+    "InstanceMarketOptions": {"MarketType": "on-demand"},
+    "MaintenanceOptions": {"AutoRecovery": "disabled"},
+    "MetadataOptions": mapping.METADATA_OPTIONS,
+    "Monitoring": {"Enabled": False},
+    "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
+    "PrivateDnsNameOptions": mapping.DNS_NAME_OPTIONS,
+}
+"""Options accepted only when they ask for what every instance has."""
+
+_PLACEMENT = ("Affinity", "GroupId", "GroupName", "HostId", "HostResourceGroupArn", "PartitionNumber")
+_ALSO_TAGGED = frozenset({"volume", "network-interface"})
+_TOKEN_LENGTH = 64
+
+
+def run_instances(context: Ec2Context, params: Params) -> Document:
+    """Launch between MinCount and MaxCount instances as one reservation (RunInstances)."""
+    launched = context.engine.execute(context.caller, launch_command(context, params))
+    instances = launched.instances
+    head = mapping.reservation_head(launched.launch_id, context.caller.account_id)
+    tags = context.engine.tags_of([instance.id for instance in instances])
+    return head | {
+        "Instances": [
+            mapping.instance_document(instance, tags.get(instance.id, {})) for instance in instances
+        ]
+    }
+
+
+def launch_command(context: Ec2Context, params: Params) -> Launch:
+    """The launch that a request asks for; refuses what the cloud cannot do rather than leave it out."""
+    image_id = params.get("ImageId")
+    if not image_id:
+        raise missing("ImageId")
+    require_well_formed(IdKind.IMAGE, [image_id])
+    minimum, maximum = _counts(params)
+    user_data = decode_user_data(params.get("UserData", ""))
+    refuse_all(params, _NOT_OFFERED)
+    refuse_unless(params, _AS_IT_IS)
+    token = _token(params)
+    return Launch(
+        image_id=image_id,
+        flavor=params.get("InstanceType") or None,
+        minimum=minimum,
+        maximum=maximum,
+        zone=_zone(context, params.get("Placement", {})),
+        key_name=params.get("KeyName") or None,
+        user_data=user_data,
+        tags=specified_tags(params, "instance", also=_ALSO_TAGGED),
+        client_token=token,
+        token_digest=request_digest(params) if token else "",
+        on_guest_shutdown=GuestShutdown(params.get("InstanceInitiatedShutdownBehavior", "stop")),
+        locked_terminate=params.get("DisableApiTermination", False),
+        locked_stop=params.get("DisableApiStop", False),
+        hibernation=params.get("HibernationOptions", {}).get("Configured", False),
+    )
+
+
+def _counts(params: Params) -> tuple[int, int]:
+    minimum, maximum = params["MinCount"], params["MaxCount"]
+    for name, value in (("minCount", minimum), ("maxCount", maximum)):
+        if value < 1:
+            raise Ec2Error(
+                "InvalidParameterValue",
+                f"Value ({value}) for parameter {name} is invalid. It must be at least 1.",
+            )
+    if minimum > maximum:
+        raise Ec2Error(
+            "InvalidParameterCombination",
+            f"MinCount ({minimum}) must not be greater than MaxCount ({maximum}).",
+        )
+    return minimum, maximum
+
+
+def decode_user_data(text: str) -> bytes:
+    """User data out of base64; line breaks are allowed, as old clients make them."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise Ec2Error("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from None
+
+
+def _token(params: Params) -> str:
+    token: str = params.get("ClientToken", "")
+    if len(token) > _TOKEN_LENGTH or not token.isascii():
+        raise Ec2Error(
+            "InvalidParameterValue",
+            f"Value ({token[:120]}) for parameter clientToken is invalid. "
+            "It must have at most 64 ASCII characters.",
+        )
+    return token
+
+
+def request_digest(params: Params) -> str:
+    """A digest of everything a request says but its token: equal requests have equal digests (§11)."""
+    kept = {name: value for name, value in params.items() if name not in {"ClientToken", "DryRun"}}
+    return hashlib.sha256(msgspec.json.encode(kept, order="deterministic")).hexdigest()
+
+
+def _zone(context: Ec2Context, placement: Mapping[str, Any]) -> str | None:
+    for name in _PLACEMENT:
+        if placement.get(name) not in (None, "", 0):
+            raise unsupported_value(placement[name], f"Placement.{name}")
+    if placement.get("Tenancy", "default") != "default":
+        raise unsupported_value(placement["Tenancy"], "Placement.Tenancy")
+    if placement.get("SpreadDomain"):
+        raise unsupported_value(placement["SpreadDomain"], "Placement.SpreadDomain")
+    zone: str | None = placement.get("AvailabilityZone") or None
+    wanted = placement.get("AvailabilityZoneId")
+    if not wanted:
+        return zone
+    named = [name for name in context.zones if mapping.zone_id_of(context.region, name) == wanted]
+    if not named or zone not in (None, named[0]):
+        raise Ec2Error("InvalidParameterValue", f"Invalid availability zone id: [{wanted[:120]}]")
+    return named[0]

@@ -1,0 +1,115 @@
+"""What an action is given besides its parameters: the engine, the caller, and the face's settings.
+
+Settings are a value handed down by the gateway; nothing here is global.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from backend.engine import Engine
+from backend.model import Caller
+from ec2.errors import Ec2Error
+from ec2.pages import PageLimits, PageTokens, Position, page_size
+from ec2.rendered import RenderedInstances
+
+Params = dict[str, Any]
+Document = dict[str, Any]
+
+
+class Ec2Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the face behaves.
+
+    ``page_secret`` signs page tokens and must be the same in all processes. ``endpoint`` is the host name
+    (and port) that DescribeRegions tells; empty means the one the client called. ``max_body`` is the size in
+    bytes above which a request is refused. ``lenient`` ignores parameters that the pinned model does not
+    know, instead of refusing them. ``image_directories`` are the only places on the server from which
+    RegisterImage may take a disk image; without any, it takes none.
+    """
+
+    page_secret: str
+    endpoint: str = ""
+    max_body: int = 1 << 20
+    lenient: bool = False
+    image_directories: tuple[Path, ...] = ()
+    rendered_instances: int = 40_000
+
+
+class ImportedImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk image that now lies, checked and complete, in the image store."""
+
+    path: str
+    format: str
+    checksum: str
+    size_bytes: int
+    virtual_bytes: int
+
+
+class ImageImporter(Protocol):
+    """Takes disk images into the image store."""
+
+    def import_file(self, source: Path) -> ImportedImage:
+        """Check a disk image and copy it into the store.
+
+        An image that refers to other files (a qcow2 backing or data file) must be refused: its author chose
+        their names. Raises BackendError IMAGE_UNREADABLE for what is no whole and self-contained image.
+        """
+        ...
+
+
+class Ec2Context(msgspec.Struct, frozen=True, kw_only=True):
+    """One call: who makes it, what it names, and what serves it."""
+
+    engine: Engine
+    caller: Caller
+    settings: Ec2Settings
+    action: str
+    tokens: PageTokens
+    rendered: RenderedInstances
+    endpoint: str = ""
+    importer: ImageImporter | None = None
+
+    @property
+    def region(self) -> str:
+        """The region the call goes to."""
+        return self.caller.region or self.engine.settings.default_region
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones of that region."""
+        return self.engine.settings.zones.get(self.region, ())
+
+    @property
+    def now(self) -> float:
+        """The engine's time, Unix seconds."""
+        return self.engine.clock()
+
+    def after(self, params: Params) -> Position | None:
+        """The position of the last item of the page before; None on the first page."""
+        return self.tokens.position(account=self._listing, action=self.action, params=params)
+
+    def next_token(self, params: Params, last: Position) -> str:
+        """The token of the page after an item."""
+        return self.tokens.issue(account=self._listing, action=self.action, params=params, last=last)
+
+    @property
+    def _listing(self) -> str:
+        return f"{self.caller.account_id}/{self.region}"
+
+
+def page_of(
+    context: Ec2Context, params: Params, rows: list[tuple[Position, Any]], limits: PageLimits
+) -> tuple[list[Any], str | None]:
+    """The rows of the page asked for and the token of the next one; rows come sorted by position."""
+    size = page_size(params, limits)
+    after = context.after(params)
+    if after is not None and rows and len(after) != len(rows[0][0]):
+        raise Ec2Error("InvalidNextToken", "The specified NextToken is not valid.")
+    left = rows if after is None else [row for row in rows if row[0] > after]
+    if size is None or len(left) <= size:
+        return [row for _, row in left], None
+    shown = left[:size]
+    return [row for _, row in shown], context.next_token(params, shown[-1][0])

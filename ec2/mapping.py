@@ -1,0 +1,484 @@
+"""From the backend's nouns to EC2's: instances, images, key pairs and flavors as reply documents.
+
+Everything said here is true of the machine. Where EC2's vocabulary has no word for it, the nearest one is
+used and explained beside it. Pure functions; nothing depends on the time of the call except
+:func:`status_document`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from backend.lifecycle import ec2_state
+from backend.model import Desired, Flavor, Image, ImageState, Instance, KeyPair, Reason
+
+Document = dict[str, Any]
+
+STATE_CODES: Mapping[str, int] = {
+    "pending": 0,
+    "running": 16,
+    "shutting-down": 32,
+    "terminated": 48,
+    "stopping": 64,
+    "stopped": 80,
+}
+
+# The only words that EC2's enumeration has are ovm and xen; the real service says xen of its KVM guests too.
+HYPERVISOR = "xen"
+# The root disk outlives a stop, which is what clients want to know from this word before they stop a machine.
+ROOT_DEVICE_TYPE = "ebs"
+ROOT_DEVICE_NAME = "/dev/vda"
+# Guests get their data from a disk (NoCloud); there is no metadata endpoint on their link yet.
+METADATA_OPTIONS: Mapping[str, Any] = {
+    "HttpTokens": "optional",
+    "HttpPutResponseHopLimit": 1,
+    "HttpEndpoint": "disabled",
+    "HttpProtocolIpv6": "disabled",
+    "InstanceMetadataTags": "disabled",
+}
+DNS_NAME_OPTIONS: Mapping[str, Any] = {
+    "HostnameType": "ip-name",
+    "EnableResourceNameDnsARecord": False,
+    "EnableResourceNameDnsAAAARecord": False,
+}
+PLATFORM = "Linux/UNIX"
+USAGE_OPERATION = "RunInstances"
+BOOT_MODE = "legacy-bios"
+_SETTLING_SECONDS = 60.0
+_GB = 10**9
+_GIB = 1 << 30
+
+
+def moment(seconds: float) -> datetime:
+    """Unix seconds as an aware time."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _iso(seconds: float) -> str:
+    return moment(seconds).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def tag_list(tags: Mapping[str, str]) -> list[Document] | None:
+    """Tags in a reply. None (no element at all) without tags, as the real service does for these nouns."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())] or None
+
+
+# States -------------------------------------------------------------------------------------------------
+
+
+def state_name(instance: Instance) -> str:
+    """EC2's word for an instance's state (lifecycle §7.1)."""
+    return ec2_state(instance.detail, gone=instance.desired is Desired.GONE)
+
+
+def state_document(name: str) -> Document:
+    """A state with its code."""
+    return {"Code": STATE_CODES[name], "Name": name}
+
+
+class StateReason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an instance is in its state; ``code`` is empty while it only waits."""
+
+    code: str
+    message: str
+
+    @property
+    def document(self) -> Document:
+        """The reason in a reply."""
+        return {"Code": self.code or None, "Message": self.message}
+
+
+_USER = StateReason(
+    code="Client.UserInitiatedShutdown", message="Client.UserInitiatedShutdown: User initiated shutdown"
+)
+_HIBERNATE = StateReason(
+    code="Client.UserInitiatedHibernate", message="Client.UserInitiatedHibernate: User initiated hibernate"
+)
+_GUEST = StateReason(
+    code="Client.InstanceInitiatedShutdown",
+    message="Client.InstanceInitiatedShutdown: Instance initiated shutdown",
+)
+_NO_CAPACITY = StateReason(
+    code="Server.InsufficientInstanceCapacity",
+    message="Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy instance request",
+)
+_INTERNAL = StateReason(code="Server.InternalError", message="Server.InternalError: Internal error on launch")
+_STOPPED_BY_FAULT = StateReason(
+    code="Server.InternalError", message="Server.InternalError: The instance was stopped by an internal error"
+)
+
+_REASONS: Mapping[Reason, StateReason | None] = {
+    Reason.NONE: None,
+    Reason.USER_SHUTDOWN: _USER,
+    Reason.USER_HIBERNATE: _HIBERNATE,
+    Reason.PAUSED_OUTSIDE: _HIBERNATE,
+    Reason.GUEST_SHUTDOWN: _GUEST,
+    Reason.CRASHED: _STOPPED_BY_FAULT,
+    Reason.DESTROYED_OUTSIDE: _STOPPED_BY_FAULT,
+    Reason.VANISHED: _STOPPED_BY_FAULT,
+    Reason.HOST_REBOOT: _STOPPED_BY_FAULT,
+    Reason.HOST_SILENT: _STOPPED_BY_FAULT,
+    Reason.JOB_FAILED: _STOPPED_BY_FAULT,
+    Reason.LAUNCH_FAILED: _INTERNAL,
+    Reason.NO_CAPACITY: _NO_CAPACITY,
+}
+
+
+def state_reason(instance: Instance) -> StateReason | None:
+    """Why an instance is in its state, as long as it applies (lifecycle §7.1); never while running."""
+    name = state_name(instance)
+    if name == "running":
+        return None
+    if name == "pending" and instance.state.value != "fail":
+        return StateReason(code="", message=instance.reason_text) if instance.reason_text else None
+    return _REASONS[instance.reason] or _unexplained(name)
+
+
+def _unexplained(name: str) -> StateReason | None:
+    """An ending is always somebody's wish; a stop without a recorded reason stays unexplained."""
+    return _USER if name in {"shutting-down", "terminated"} else None
+
+
+def transition_reason(instance: Instance) -> str:
+    """``StateTransitionReason``: who did it and when, or the server's own reason; empty while running."""
+    if state_name(instance) in {"running", "pending"}:
+        return ""
+    if instance.by_user:
+        return f"User initiated ({moment(instance.state_since):%Y-%m-%d %H:%M:%S} GMT)"
+    reason = state_reason(instance)
+    return reason.message if reason is not None and reason.code.startswith("Server.") else ""
+
+
+# Instances ----------------------------------------------------------------------------------------------
+
+
+def dns_domain(region: str) -> str:
+    """The private domain of a region, without a leading dot."""
+    return "ec2.internal" if region == "us-east-1" else f"{region}.compute.internal"
+
+
+def private_address(instance: Instance) -> str | None:
+    """The private address; an instance that ended has given it back."""
+    return instance.address or None if state_name(instance) != "terminated" else None
+
+
+def private_dns_name(instance: Instance) -> str:
+    """The private name; empty without an address."""
+    address = private_address(instance)
+    return f"ip-{address.replace('.', '-')}.{dns_domain(instance.region)}" if address else ""
+
+
+def instance_document(instance: Instance, tags: Mapping[str, str]) -> Document:
+    """``Instance`` of RunInstances and DescribeInstances.
+
+    Volumes, subnets and interfaces are not modelled yet: the lists are empty and their ids absent. The
+    source/destination check holds of every guest, since its network passes nothing but its own traffic.
+    """
+    name = state_name(instance)
+    reason = state_reason(instance)
+    return {
+        "InstanceId": instance.id,
+        "ImageId": instance.image_id,
+        "State": state_document(name),
+        "PrivateDnsName": private_dns_name(instance),
+        "PublicDnsName": "",
+        "StateTransitionReason": transition_reason(instance),
+        "StateReason": reason.document if reason is not None else None,
+        "KeyName": instance.key_name or None,
+        "AmiLaunchIndex": instance.launch_index,
+        "ProductCodes": [],
+        "InstanceType": instance.flavor,
+        "LaunchTime": moment(instance.created_at),
+        "Placement": placement(instance),
+        "Monitoring": {"State": "disabled"},
+        "PrivateIpAddress": private_address(instance),
+        "Tags": tag_list(tags),
+        **_machine(instance),
+        **_network(name),
+        **_options(instance),
+    }
+
+
+def placement(instance: Instance) -> Document:
+    """Where an instance is, as far as tenants may know."""
+    return {
+        "AvailabilityZone": instance.zone,
+        "AvailabilityZoneId": zone_id_of(instance.region, instance.zone),
+        "GroupName": "",
+        "Tenancy": "default",
+    }
+
+
+def _machine(instance: Instance) -> Document:
+    return {
+        "Architecture": instance.architecture,
+        "BlockDeviceMappings": [],
+        "BootMode": BOOT_MODE,
+        "CurrentInstanceBootMode": BOOT_MODE,
+        "ClientToken": instance.client_token,
+        "EbsOptimized": False,
+        "EnaSupport": False,  # the interface is virtio
+        "Hypervisor": HYPERVISOR,
+        "PlatformDetails": PLATFORM,
+        "RootDeviceName": ROOT_DEVICE_NAME,
+        "RootDeviceType": ROOT_DEVICE_TYPE,
+        "UsageOperation": USAGE_OPERATION,
+        "UsageOperationUpdateTime": moment(instance.created_at),
+        "VirtualizationType": "hvm",
+    }
+
+
+def _network(state: str) -> Document:
+    return {
+        "NetworkInterfaces": [],
+        "SecurityGroups": [],
+        "SourceDestCheck": None if state == "terminated" else True,
+    }
+
+
+def _options(instance: Instance) -> Document:
+    return {
+        "CpuOptions": {"CoreCount": instance.vcpus, "ThreadsPerCore": 1},
+        "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
+        "EnclaveOptions": {"Enabled": False},
+        "HibernationOptions": {"Configured": instance.hibernation},
+        "MaintenanceOptions": {"AutoRecovery": "disabled", "RebootMigration": "disabled"},
+        "MetadataOptions": {"State": "applied", **METADATA_OPTIONS},
+        "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
+        "Operator": {"Managed": False},
+        "PrivateDnsNameOptions": dict(DNS_NAME_OPTIONS),
+    }
+
+
+def reservation_head(launch_id: str, account_id: str) -> Document:
+    """``Reservation`` without its instances."""
+    return {"ReservationId": launch_id, "OwnerId": account_id, "Groups": []}
+
+
+def state_change(before: Instance, after: Instance) -> Document:
+    """``InstanceStateChange``: both states as one transaction read and left them."""
+    return {
+        "InstanceId": after.id,
+        "CurrentState": state_document(state_name(after)),
+        "PreviousState": state_document(state_name(before)),
+    }
+
+
+# Status checks ------------------------------------------------------------------------------------------
+
+_REACHABILITY = {
+    "ok": "passed",
+    "impaired": "failed",
+    "initializing": "initializing",
+    "insufficient-data": "insufficient-data",
+}
+_ARRIVING = frozenset({"boot.unkn", "boot.migrate", "migr.live", "migr.cold", "migr.unkn", "save.migrate"})
+
+
+def checks(instance: Instance, now: float) -> tuple[str, str]:
+    """The words of the instance's and the system's status checks (lifecycle §7.1)."""
+    if state_name(instance) != "running":
+        return "not-applicable", "not-applicable"
+    if instance.detail == "unkn":
+        return "insufficient-data", "impaired"
+    if instance.detail in _ARRIVING:
+        return "initializing", "ok"
+    if instance.health != "ok":
+        return "impaired", "ok"
+    if now - instance.state_since < _SETTLING_SECONDS:
+        return "initializing", "initializing"
+    return "ok", "ok"
+
+
+def reachability(word: str) -> str | None:
+    """The detail ``reachability`` that goes with a check's word."""
+    return _REACHABILITY.get(word)
+
+
+def _summary(word: str, since: float | None) -> Document:
+    detail = reachability(word)
+    if detail is None:
+        return {"Status": word}
+    impaired = moment(since) if word == "impaired" and since is not None else None
+    return {
+        "Status": word,
+        "Details": [{"Name": "reachability", "Status": detail, "ImpairedSince": impaired}],
+    }
+
+
+def status_document(instance: Instance, now: float) -> Document:
+    """``InstanceStatus`` of DescribeInstanceStatus at a time."""
+    of_instance, of_system = checks(instance, now)
+    return {
+        "InstanceId": instance.id,
+        "AvailabilityZone": instance.zone,
+        "AvailabilityZoneId": zone_id_of(instance.region, instance.zone),
+        "InstanceState": state_document(state_name(instance)),
+        "InstanceStatus": _summary(of_instance, instance.state_since),
+        "SystemStatus": _summary(of_system, instance.last_seen),
+        "Operator": {"Managed": False},
+    }
+
+
+# Images -------------------------------------------------------------------------------------------------
+
+IMAGE_STATES: Mapping[ImageState, str] = {
+    ImageState.LOCKED: "pending",
+    ImageState.READY: "available",
+    ImageState.DISABLED: "disabled",
+    ImageState.ERROR: "error",
+    ImageState.GONE: "deregistered",
+}
+
+
+def image_location(image: Image) -> str:
+    """Where an image came from; without a known source, owner and name as the real service says."""
+    return image.location or f"{image.account_id}/{image.name}"
+
+
+def image_document(image: Image, tags: Mapping[str, str]) -> Document:
+    """``Image`` of DescribeImages. There are no snapshots yet, so no block device mapping."""
+    return {
+        "ImageId": image.id,
+        "ImageLocation": image_location(image),
+        "ImageType": "machine",
+        "Name": image.name,
+        "Description": image.description or None,
+        "State": IMAGE_STATES[image.state],
+        "OwnerId": image.account_id,
+        "Public": image.public,
+        "CreationDate": _iso(image.created_at),
+        "Architecture": image.architecture,
+        "BlockDeviceMappings": [],
+        "BootMode": BOOT_MODE,
+        "EnaSupport": False,
+        "Hypervisor": HYPERVISOR,
+        "PlatformDetails": PLATFORM,
+        "ProductCodes": None,
+        "RootDeviceName": ROOT_DEVICE_NAME,
+        "RootDeviceType": ROOT_DEVICE_TYPE,
+        "UsageOperation": USAGE_OPERATION,
+        "VirtualizationType": "hvm",
+        "Tags": tag_list(tags),
+    }
+
+
+# Key pairs ----------------------------------------------------------------------------------------------
+
+
+def key_pair_document(pair: KeyPair, tags: Mapping[str, str], *, with_key: bool) -> Document:
+    """``KeyPairInfo`` of DescribeKeyPairs."""
+    return {
+        "KeyPairId": pair.id,
+        "KeyName": pair.name,
+        "KeyType": pair.key_type,
+        "KeyFingerprint": pair.fingerprint,
+        "CreateTime": moment(pair.created_at),
+        "PublicKey": pair.public_key if with_key else None,
+        "Tags": tag_list(tags),
+    }
+
+
+# Regions, zones, types ----------------------------------------------------------------------------------
+
+_COMPASS: Mapping[str, str] = {
+    "north": "n",
+    "south": "s",
+    "east": "e",
+    "west": "w",
+    "central": "c",
+    "northeast": "ne",
+    "northwest": "nw",
+    "southeast": "se",
+    "southwest": "sw",
+}
+
+
+def zone_id(region: str, position: int) -> str:
+    """The id of a region's n-th zone (from 0): ``use1-az1``."""
+    first, *rest = region.split("-")
+    short = "".join(_COMPASS.get(part, part if part.isdigit() else part[:1]) for part in rest)
+    return f"{first}{short}-az{position + 1}"
+
+
+def zone_id_of(region: str, zone: str) -> str | None:
+    """The id of a zone by its letter; None for a name that is not its region's with a letter."""
+    letter = zone.removeprefix(region)
+    if len(letter) != 1 or not "a" <= letter <= "z":
+        return None
+    return zone_id(region, ord(letter) - ord("a"))
+
+
+def instance_type_document(flavor: Flavor, architectures: list[str]) -> Document:
+    """``InstanceTypeInfo``: a flavor. EC2's enumeration of hypervisors has ``nitro`` for KVM."""
+    return {
+        "InstanceType": flavor.name,
+        "CurrentGeneration": True,
+        "FreeTierEligible": False,
+        "SupportedUsageClasses": ["on-demand"],
+        "SupportedRootDeviceTypes": [ROOT_DEVICE_TYPE],
+        "SupportedVirtualizationTypes": ["hvm"],
+        "BareMetal": False,
+        "Hypervisor": "nitro",
+        "ProcessorInfo": {"SupportedArchitectures": architectures},
+        "VCpuInfo": _cpu_info(flavor.vcpus),
+        "MemoryInfo": {"SizeInMiB": flavor.memory_mib},
+        "InstanceStorageSupported": flavor.ephemeral_gib > 0,
+        "InstanceStorageInfo": _storage_info(flavor.ephemeral_gib) if flavor.ephemeral_gib else None,
+        "EbsInfo": {
+            "EbsOptimizedSupport": "unsupported",
+            "EncryptionSupport": "unsupported",
+            "NvmeSupport": "unsupported",
+        },
+        "NetworkInfo": _network_info(),
+        "PlacementGroupInfo": {"SupportedStrategies": []},
+        "HibernationSupported": True,
+        "BurstablePerformanceSupported": False,
+        "DedicatedHostsSupported": False,
+        "AutoRecoverySupported": False,
+        "SupportedBootModes": [BOOT_MODE],
+        "NitroEnclavesSupport": "unsupported",
+        "NitroTpmSupport": "unsupported",
+        "PhcSupport": "unsupported",
+        "RebootMigrationSupport": "unsupported",
+    }
+
+
+def _cpu_info(vcpus: int) -> Document:
+    return {
+        "DefaultVCpus": vcpus,
+        "DefaultCores": vcpus,
+        "DefaultThreadsPerCore": 1,
+        "ValidCores": [vcpus],
+        "ValidThreadsPerCore": [1],
+    }
+
+
+def _storage_info(gib: int) -> Document:
+    size = gib * _GIB // _GB
+    return {
+        "TotalSizeInGB": size,
+        "Disks": [{"SizeInGB": size, "Count": 1}],
+        "NvmeSupport": "unsupported",
+        "EncryptionSupport": "unsupported",
+    }
+
+
+def _network_info() -> Document:
+    return {
+        "MaximumNetworkInterfaces": 1,
+        "MaximumNetworkCards": 1,
+        "DefaultNetworkCardIndex": 0,
+        "NetworkCards": [{"NetworkCardIndex": 0, "MaximumNetworkInterfaces": 1}],
+        "Ipv4AddressesPerInterface": 1,
+        "Ipv6AddressesPerInterface": 0,
+        "Ipv6Supported": False,
+        "EnaSupport": "unsupported",
+        "EfaSupported": False,
+        "EncryptionInTransitSupported": False,
+        "EnaSrdSupported": False,
+    }

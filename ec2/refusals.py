@@ -1,0 +1,188 @@
+"""The backend's refusals in EC2's words: one table, complete (a test asserts it).
+
+Codes are those of the EC2 API reference, "Error codes"; messages that clients compare are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from backend.errors import BackendError, Code
+from ec2.errors import Ec2Error
+from ec2.ids import IMAGE_UNAVAILABLE, UNKNOWN_ID, IdKind, kind_of, not_found
+
+Builder = Callable[[BackendError], Ec2Error]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A code with its sentence; without one, the backend's own."""
+
+    code: str
+    message: str = ""
+
+    def __call__(self, error: BackendError) -> Ec2Error:
+        """The EC2 error."""
+        return Ec2Error(self.code, self.message or error.message)
+
+
+def _ids(error: BackendError) -> Sequence[str]:
+    ids = error.context.get("ids", ())
+    return [str(item) for item in ids] if isinstance(ids, tuple | list) else []
+
+
+def _name(error: BackendError) -> str:
+    return str(error.context.get("name", ""))
+
+
+def _missing(kind: IdKind) -> Builder:
+    return lambda error: not_found(kind, _ids(error))
+
+
+def _resource(error: BackendError) -> Ec2Error:
+    """A thing to be tagged that is not there: its kind's NotFound, else the id is of no kind."""
+    ids = _ids(error)
+    kind = kind_of(ids[0]) if ids else None
+    return not_found(kind, ids) if kind is not None else UNKNOWN_ID.error(ids)
+
+
+def _parameter(error: BackendError) -> Ec2Error:
+    value, name = error.context.get("value"), str(error.context.get("parameter", ""))
+    if value is None or not name:
+        return Ec2Error("InvalidParameterValue", error.message)
+    word = name[:1].lower() + name[1:]
+    message = f"Value ({str(value)[:120]}) for parameter {word} is invalid. {error.message}"
+    return Ec2Error("InvalidParameterValue", message)
+
+
+def _missing_parameter(error: BackendError) -> Ec2Error:
+    name = str(error.context.get("parameter", ""))
+    wire = {"image": "ImageId"}.get(name, name[:1].upper() + name[1:])
+    return Ec2Error("MissingParameter", f"The request must contain the parameter {wire}")
+
+
+_VERBS = {
+    "start": "started",
+    "poweroff": "stopped",
+    "poweroff_hard": "stopped",
+    "suspend": "stopped",
+    "reboot": "rebooted",
+    "terminate": "terminated",
+    "cancel": "terminated",
+}
+
+
+def _wrong_state(error: BackendError) -> Ec2Error:
+    verb = _VERBS.get(str(error.context.get("op", "")))
+    ids = _ids(error)
+    if verb is None or not ids:
+        return Ec2Error("IncorrectInstanceState", error.message)
+    sentence = f"The instance '{ids[0]}' is not in a state from which it can be {verb}."
+    return Ec2Error("IncorrectInstanceState", sentence)
+
+
+_LOCKS = {"terminate": ("terminated", "disableApiTermination"), "stop": ("stopped", "disableApiStop")}
+
+
+def _locked(error: BackendError) -> Ec2Error:
+    verb, attribute = _LOCKS[str(error.context.get("lock", "terminate"))]
+    return Ec2Error(
+        "OperationNotPermitted",
+        f"The instance '{', '.join(_ids(error))}' may not be {verb}. "
+        f"Modify its '{attribute}' instance attribute and try again.",
+    )
+
+
+def _hibernation(error: BackendError) -> Ec2Error:
+    sentence = f"The instance '{', '.join(_ids(error))}' is not configured for hibernation."
+    return Ec2Error("UnsupportedHibernationConfiguration", sentence)
+
+
+def _not_owner(error: BackendError) -> Ec2Error:
+    return Ec2Error("AuthFailure", f"Not authorized for image:{', '.join(_ids(error))}")
+
+
+ANSWERS: Mapping[Code, Builder] = {
+    Code.PARAMETER_INVALID: _parameter,
+    Code.PARAMETER_MISSING: _missing_parameter,
+    Code.USER_DATA_TOO_LARGE: Answer(
+        code="InvalidParameterValue", message="User data is limited to 16384 bytes"
+    ),
+    Code.TAG_INVALID: Answer(code="InvalidParameterValue"),
+    Code.TAG_RESERVED: Answer(
+        code="InvalidParameterValue", message="Tag keys starting with 'aws:' are reserved for internal use"
+    ),
+    Code.INSTANCE_NOT_FOUND: _missing(IdKind.INSTANCE),
+    Code.IMAGE_NOT_FOUND: _missing(IdKind.IMAGE),
+    Code.KEY_PAIR_NOT_FOUND: lambda error: not_found(IdKind.KEY_PAIR, [_name(error)]),
+    Code.FLAVOR_NOT_FOUND: lambda error: Ec2Error(
+        "InvalidParameterValue", f"Invalid value '{_name(error)[:120]}' for InstanceType."
+    ),
+    Code.ZONE_NOT_FOUND: lambda error: Ec2Error(
+        "InvalidParameterValue", f"Invalid availability zone: [{_name(error)[:120]}]"
+    ),
+    Code.RESOURCE_NOT_FOUND: _resource,
+    # Nouns that EC2 has no word for: no action of this face leads to them.
+    Code.MIXIN_NOT_FOUND: Answer(code="InvalidID.NotFound"),
+    Code.HOST_NOT_FOUND: Answer(code="InvalidHostID.NotFound"),
+    Code.TENANT_NOT_FOUND: Answer(
+        code="AuthFailure", message="AWS was not able to validate the provided access credentials"
+    ),
+    Code.USER_NOT_FOUND: Answer(
+        code="AuthFailure", message="AWS was not able to validate the provided access credentials"
+    ),
+    Code.KEY_PAIR_EXISTS: lambda error: Ec2Error(
+        "InvalidKeyPair.Duplicate", f"The keypair '{_name(error)}' already exists."
+    ),
+    Code.IMAGE_EXISTS: Answer(code="InvalidAMIID.Duplicate"),
+    Code.IMAGE_NAME_EXISTS: Answer(code="InvalidAMIName.Duplicate"),
+    Code.FLAVOR_EXISTS: Answer(code="InvalidInstanceType.Duplicate"),
+    Code.HOST_EXISTS: Answer(code="InvalidHost.Duplicate"),
+    Code.TENANT_EXISTS: Answer(code="InvalidAccount.Duplicate"),
+    Code.USER_EXISTS: Answer(code="InvalidUser.Duplicate"),
+    Code.MIXIN_EXISTS: Answer(code="InvalidParameterValue"),
+    Code.INSTANCE_EXISTS: Answer(code="InvalidInstanceID.Duplicate"),
+    Code.IMAGE_UNAVAILABLE: lambda error: IMAGE_UNAVAILABLE.error(_ids(error)),
+    Code.IMAGE_UNREADABLE: Answer(code="InvalidParameterValue"),
+    Code.INSTANCE_WRONG_STATE: _wrong_state,
+    Code.INSTANCE_BUSY: Answer(code="IncorrectInstanceState"),
+    Code.INSTANCE_UNREACHABLE: Answer(code="IncorrectInstanceState"),
+    Code.INSTANCE_LOCKED: _locked,
+    Code.HIBERNATION_NOT_CONFIGURED: _hibernation,
+    Code.HOST_IN_USE: Answer(code="IncorrectState"),
+    Code.FLAVOR_IN_USE: Answer(code="IncorrectState"),
+    Code.TOKEN_MISMATCH: Answer(
+        code="IdempotentParameterMismatch",
+        message="Arguments on this idempotent request are inconsistent with arguments used in previous "
+        "request(s).",
+    ),
+    Code.TOKEN_TERMINATED: Answer(
+        code="IdempotentInstanceTerminated",
+        message="The instances launched with this client token have been terminated; use another token.",
+    ),
+    Code.STALE: Answer(code="Unavailable", message="The resource is being changed; please try again."),
+    Code.NO_CAPACITY: Answer(code="InsufficientInstanceCapacity"),
+    Code.ADDRESSES_EXHAUSTED: Answer(code="InsufficientFreeAddressesInSubnet"),
+    Code.QUOTA_INSTANCES: Answer(code="InstanceLimitExceeded"),
+    Code.QUOTA_CORES: Answer(code="VcpuLimitExceeded"),
+    Code.QUOTA_MEMORY: Answer(code="InstanceLimitExceeded"),
+    Code.QUOTA_KEY_PAIRS: Answer(code="ResourceLimitExceeded"),
+    Code.QUOTA_IMAGES: Answer(code="ResourceLimitExceeded"),
+    Code.TAG_LIMIT: Answer(
+        code="TagLimitExceeded", message="The maximum number of Tags for a resource has been reached."
+    ),
+    Code.DENIED: Answer(
+        code="UnauthorizedOperation", message="You are not authorized to perform this operation."
+    ),
+    Code.NOT_OWNER: _not_owner,
+    Code.HOST_UNAVAILABLE: Answer(code="Unavailable"),
+    Code.UNSUPPORTED: Answer(code="UnsupportedOperation"),
+    Code.INTERNAL: Answer(code="InternalError", message="An internal error has occurred"),
+}
+"""What EC2 says to each reason for which the backend refuses a command."""
+
+
+def from_backend(error: BackendError) -> Ec2Error:
+    """The EC2 error of a refusal."""
+    return ANSWERS[error.code](error)
