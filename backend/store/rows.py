@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Table, Text, and_, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    Text,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from backend.errors import BackendError, Code
 from backend.model import Value
@@ -26,11 +39,8 @@ class Rows(Generic[T]):
         self.connection = connection
         self.table = table
         self.kind = kind
-        self._json = tuple(
-            field.name for field in msgspec.structs.fields(kind) if _is_json(table, field.name)
-        )
         self._names = kind.__struct_fields__
-        self._columns = [table.c[name] for name in self._names]
+        self._json, self._columns = _layout(table, self._names)
         self._keys = tuple(table.primary_key.columns.keys())
         self._versioned = "version" in table.c
 
@@ -103,6 +113,12 @@ class Rows(Generic[T]):
 
     def _at(self, key: Sequence[str | int]) -> ColumnElement[bool]:
         return and_(*(self.table.c[name] == part for name, part in zip(self._keys, key, strict=True)))
+
+
+@cache
+def _layout(table: Table, names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Column[Any], ...]]:
+    """The JSON columns among some, and all: found once, as every transaction makes all row classes."""
+    return tuple(name for name in names if _is_json(table, name)), tuple(table.c[name] for name in names)
 
 
 def _plain(value: Any, *, as_json: bool) -> Any:
