@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -19,8 +20,8 @@ from backend.jobs.database import Database, Ledger
 CHANNEL: Final = "isthmus_jobs"
 _TICK = 0.02
 """Seconds between looks at SQLite's counter, and between rings while work waits for a free place."""
-_QUIET = 2.0
-"""Seconds that a PostgreSQL watcher blocks before it looks whether it should end."""
+_QUIET = 5.0
+"""Seconds that a PostgreSQL watcher blocks before it looks at the queues without having been notified."""
 _PAUSE = 1.0
 """Seconds before a lost connection is made again."""
 
@@ -72,6 +73,9 @@ class Watcher:
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()
+        if not self._database.is_sqlite:
+            with suppress(Exception), self._database.engine.begin() as connection:
+                connection.execute(text(f"NOTIFY {CHANNEL}"))  # it may be blocked in waiting for one
         self._thread.join(timeout=_QUIET + _PAUSE)
 
     def _run(self) -> None:

@@ -142,8 +142,8 @@ def test_two_workers_share_the_work_and_do_none_of_it_twice(store, queue, crew):
     assert {name for (name,) in rows(store, "SELECT DISTINCT executor FROM trace")} == {"one", "two"}
 
 
-def test_work_of_a_killed_worker_waits_while_its_namesake_lives(store, queue, crew):
-    """The lock goes with the process, so the same name may start again at once."""
+def test_a_name_may_be_used_again_at_once_after_its_worker_was_killed(store, queue, crew):
+    """The lock goes with the process."""
     first = crew.start("one", seconds=0.5)
     fill(store, queue, 2)
     until(lambda: rows(store, "SELECT job FROM trace"))
