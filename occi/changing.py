@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.commands import Associate, Command, CreateTags, DeleteTags, ModifyInstance
 from backend.model import Flavor, Instance, uuid_of
-from occi import kinds, mixins
+from occi import kinds
 from occi.context import public_keys, user_data
 from occi.creation import (
     checked_hostname,
@@ -18,16 +18,11 @@ from occi.creation import (
     refuse_links,
 )
 from occi.errors import OcciError
+from occi.mixins import CONTEXT_IDS, KEY_SPELLINGS
 from occi.scope import Scope
 from occi.values import checked_all
 from rendering.occi_document import ID, SUMMARY, TITLE, Category, CategoryClass, Entity, Request
 
-_CONTEXT = (
-    mixins.SSH_KEY,
-    mixins.USER_DATA_MIXIN,
-    mixins.OPENSTACK_PUBLIC_KEY,
-    mixins.OPENSTACK_USER_DATA_MIXIN,
-)
 #: What changes by itself between a client's reading and its PUT of what it read (OCCI-REAL-13).
 _VOLATILE = frozenset({kinds.STATE, kinds.STATE_MESSAGE})
 
@@ -118,13 +113,13 @@ def _check_context(machine: Machine, given: Mapping[str, Any], wanted: Sequence[
         raise OcciError(403, "A machine's keys are given at its creation.")
     if user_data(given) not in {b"", machine.user_data}:
         raise OcciError(403, "A machine's user data is given at its creation.")
-    late = [mixin for mixin in wanted if mixin in _CONTEXT and not _has(machine, mixin)]
+    late = [mixin for mixin in wanted if mixin.id in CONTEXT_IDS and not _has(machine, mixin)]
     if late:
         raise OcciError(400, f"The mixin {late[0].id} is associated at creation only.")
 
 
 def _has(machine: Machine, mixin: Category) -> bool:
-    is_key = mixin in {mixins.SSH_KEY, mixins.OPENSTACK_PUBLIC_KEY}
+    is_key = any(mixin.id == spelling.id for spelling, _ in KEY_SPELLINGS)
     return bool(machine.instance.public_keys) if is_key else bool(machine.user_data)
 
 

@@ -108,7 +108,7 @@ def _rendered(scope: Scope, found: Sequence[Instance]) -> list[Entity]:
             each,
             scope.catalog,
             title=tags.get(each.id, {}).get("Name", ""),
-            tags=associated.get(each.id, ()),
+            associated=associated.get(each.id, ()),
             user_data=_user_data(scope, each),
         )
         for each in found

@@ -10,6 +10,7 @@ from backend.commands import Launch
 from occi import kinds
 from occi.context import public_keys, user_data
 from occi.errors import OcciError
+from occi.mixins import CONTEXT_IDS
 from occi.scope import Scope
 from occi.values import LONGEST_HOSTNAME, LONGEST_TITLE, check_required, checked_all
 from rendering.occi_document import SUMMARY, TITLE, AttributeSpec, Category, CategoryClass, Request
@@ -73,7 +74,7 @@ def _command(
         vcpus=sizes.get(kinds.CORES),
         memory_mib=memory_mib(sizes[kinds.MEMORY]) if kinds.MEMORY in sizes else None,
         instance_id=chosen,
-        mixins=tuple((m.scheme, m.term) for m in associated if m.id in catalog.tags),
+        mixins=tuple((m.scheme, m.term) for m in associated if m.id in catalog.tags.keys() | CONTEXT_IDS),
     )
 
 

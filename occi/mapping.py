@@ -121,45 +121,44 @@ def _fits(instance: Instance, flavor: Flavor) -> bool:
     return (instance.vcpus, instance.memory_mib) == (flavor.vcpus, flavor.memory_mib)
 
 
-def mixins_of(
-    instance: Instance, catalog: Catalog, tags: Sequence[tuple[str, str]] = ()
-) -> tuple[Category, ...]:
-    """The mixins of an instance: templates, context, tags."""
-    found = [
-        catalog.template(instance.image_id),
-        size_template(instance, catalog),
-        mixins.SSH_KEY if instance.public_keys else None,
-        mixins.USER_DATA_MIXIN if instance.user_data_size else None,
-        *(catalog.find(scheme + term) for scheme, term in tags),
-    ]
-    return tuple(category for category in found if category is not None)
-
-
 def entity(
     instance: Instance,
     catalog: Catalog,
     *,
     title: str = "",
-    tags: Sequence[tuple[str, str]] = (),
+    associated: Sequence[tuple[str, str]] = (),
     user_data: bytes = b"",
 ) -> Entity:
-    """An instance as a compute resource."""
-    associated = mixins_of(instance, catalog, tags)
+    """An instance as a compute resource; ``associated`` are the mixins on record, as scheme and term."""
+    on_record = {scheme + term for scheme, term in associated}
+    context = _context(instance, on_record, user_data)
+    templates = (catalog.template(instance.image_id), size_template(instance, catalog))
+    tags = [catalog.find(type_id) for type_id in sorted(on_record & catalog.tags.keys())]
+    found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), *tags) if each)
     values = _attributes(instance, title)
-    if instance.public_keys:
-        values[mixins.PUBLIC_KEY] = instance.public_keys[0]
-    if user_data:
-        values[mixins.USER_DATA] = encoded(user_data)
-    if any(spec.name == mixins.EPHEMERAL_SIZE for category in associated for spec in category.attributes):
+    values.update({name: value for _, name, value in context})
+    if any(spec.name == mixins.EPHEMERAL_SIZE for category in found for spec in category.attributes):
         values[mixins.EPHEMERAL_SIZE] = float(instance.ephemeral_gib)
         values[mixins.EPHEMERAL_DEVICE] = mixins.EPHEMERAL_TARGET
     return Entity(
         kind=kinds.COMPUTE,
         location=f"{kinds.COMPUTE.location}{uuid_of(instance.id)}",
-        mixins=associated,
+        mixins=found,
         attributes=values,
         actions=offered(instance),
     )
+
+
+def _context(instance: Instance, on_record: set[str], user_data: bytes) -> list[tuple[Category, str, str]]:
+    """Key and user data as mixin, attribute and value: in the spellings that the client used, or 1.2's."""
+    found = []
+    for spellings, value in (
+        (mixins.KEY_SPELLINGS, instance.public_keys[0] if instance.public_keys else ""),
+        (mixins.USER_DATA_SPELLINGS, encoded(user_data)),
+    ):
+        used = [spelling for spelling in spellings if spelling[0].id in on_record] or spellings[:1]
+        found += [(mixin, name, value) for mixin, name in used if value]
+    return found
 
 
 def _attributes(instance: Instance, title: str) -> dict[str, Value]:

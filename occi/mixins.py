@@ -90,6 +90,12 @@ OPENSTACK_USER_DATA_MIXIN = _context(
     ),
 )
 
+#: The two spellings of a machine's key and of its user data, 1.2's first, each with its attribute.
+KEY_SPELLINGS = ((SSH_KEY, PUBLIC_KEY), (OPENSTACK_PUBLIC_KEY, OPENSTACK_KEY_DATA))
+USER_DATA_SPELLINGS = ((USER_DATA_MIXIN, USER_DATA), (OPENSTACK_USER_DATA_MIXIN, OPENSTACK_USER_DATA))
+#: Mixins that are associated at creation only.
+CONTEXT_IDS = frozenset(mixin.id for mixin, _ in (*KEY_SPELLINGS, *USER_DATA_SPELLINGS))
+
 MIXINS: tuple[Category, ...] = (
     OS_TPL,
     RESOURCE_TPL,

@@ -1,7 +1,8 @@
 """OCCI without HTTP's bytes: a method, a path and a parsed request → a document and a status.
 
 Five sorts of paths: the query interface, a kind's collection, a mixin's collection, an entity, and paths
-bound to nothing that stand for the collections below them. Each has a table of methods (HTTP 8 to 11, H11 3.4).
+bound to nothing that stand for the collections below them. Each has a table of methods (HTTP 8 to 11,
+H11 3.4).
 """
 
 from __future__ import annotations
