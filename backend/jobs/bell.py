@@ -95,6 +95,7 @@ class Watcher:
         raw: Any = pooled.dbapi_connection
         seen, waits = None, True
         with reading as connection:
+            connection.detach()  # for good, so that it is none of the pool's
             try:
                 while not self._stop.wait(_TICK):
                     version = raw.execute("PRAGMA data_version").fetchone()

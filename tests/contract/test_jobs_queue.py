@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -273,6 +277,30 @@ def test_purging_forgets_what_is_over_and_old(store, queue, working):
         for table, left in (("workflow_input", 1), ("operation_outputs", 0), ("workflow_output", 0)):
             count = tx.connection.execute(text(f"SELECT count(*) FROM {schema}{table}")).scalar()
             assert (table, count) == (table, left)
+
+
+def test_the_library_is_not_imported_before_it_is_used():
+    program = "import sys, backend.jobs; sys.exit('dbos' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)
+
+
+def test_a_forked_process_enqueues_on_its_own(store, queue, working):
+    """As web workers do: the queue is made, and even used, before the fork."""
+    enqueue(store, queue, "parent", "j-1")
+    store.close()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            enqueue(store, queue, "child", "j-2")
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    recorder = Recorder()
+    working(recorder)
+    until(lambda: over(queue, "parent", "child"))
+    assert sorted(recorder.jobs) == ["j-1", "j-2"]
 
 
 def test_nothing_in_the_database_is_pickled(store, queue, working):
