@@ -32,7 +32,7 @@ _FULFILLED: dict[Op, frozenset[str]] = {
 }
 """EC2 states in which an operation has nothing left to do."""
 
-_ADMIN_ONLY = frozenset({Op.RESTART, Op.RECOVER_RETRY, Op.RECOVER_RECREATE})
+_ADMIN_ONLY = frozenset({Op.RECOVER_RETRY, Op.RECOVER_RECREATE})
 
 
 def operate(work: Work, command: Operate) -> tuple[Change, ...]:

@@ -1,18 +1,43 @@
-"""A whole cloud in memory: the real engine and store, hosts in memory, a clock and a queue that tests drive."""
+"""A whole cloud in memory: the real engine and store, hosts in memory, a clock and a queue that tests drive.
+
+Nothing runs by itself. :meth:`Cloud.step` does one step of queued work, :meth:`Cloud.settle` all there is,
+:meth:`Cloud.quiesce` lets time pass until nothing is left to do. Hosts can be told to fail, to fall silent,
+to reboot; the worker can be told to die before or after any commit and any act, and a new one takes over.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from backend.commands import AddHost, CreateTenant, CreateUser, Launch, PutFlavor, RegisterImage
-from backend.drivers.memory import MemoryHost, MemoryHosts
+import msgspec
+
+from backend.commands import (
+    AddHost,
+    Change,
+    CreateTenant,
+    CreateUser,
+    Launch,
+    Op,
+    Operate,
+    PutFlavor,
+    RegisterImage,
+    SetHostState,
+)
+from backend.drivers.memory import Fault, MemoryHost, MemoryHosts
 from backend.engine import Engine, EngineSettings
 from backend.engine.worker import Monitor, Worker
-from backend.model import Api, Caller, Flavor, Instance, Role
-from backend.store import Store
+from backend.model import Api, Caller, Capacity, Event, Flavor, HostState, Instance, Role
+from backend.ports import DomainReason, DomainStatus, HostEvent
+from backend.store import Store, Tx
 
 ADMIN = Caller(tenant_id="", account_id="", user_id="", user_name="root", role=Role.ADMIN, api=Api.CLI)
+
+
+class WorkerKilled(BaseException):
+    """The worker's process ends here, as ``kill -9`` would end it: nothing may catch this."""
 
 
 class Clock:
@@ -63,6 +88,96 @@ class ListQueue:
         return 0
 
 
+class MortalStore(Store):
+    """A store whose process can be told to die at a commit: just before it, or just after it.
+
+    ``deaths`` counts down with every transaction that may write: ``(transactions still to pass, after it)``.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.death: tuple[int, bool] | None = None
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        dies, after = False, False
+        if self.death is not None:
+            left, after = self.death
+            dies = left == 0
+            self.death = None if dies else (left - 1, after)
+        with super().begin() as tx:
+            yield tx
+            if dies and not after:
+                raise WorkerKilled
+        if dies:
+            raise WorkerKilled
+
+
+class SimulatedHost(MemoryHost):
+    """A host in memory whose trouble is planned.
+
+    ``plan`` maps a number of calls still to pass to what happens at that call: a :class:`Fault`, the
+    worker's death before or after the call's effect, or something that happens meanwhile.
+    """
+
+    def __init__(self, host_id: str, clock: Clock) -> None:
+        super().__init__(host_id, clock=clock)
+        self._clock = clock
+        self.plan: list[tuple[int, Fault | str | Callable[[], object]]] = []
+        self.broken: set[str] = set()
+        self.fault = self._planned
+        self._then: Fault = Fault.NONE
+
+    def _planned(self, method: str) -> Fault:
+        if method in self.broken:
+            return Fault.FAIL_BEFORE
+        return self._then
+
+    @contextmanager
+    def _call(self, method: str) -> Iterator[None]:
+        due = [what for left, what in self.plan if left <= 0]
+        self.plan = [(left - 1, what) for left, what in self.plan if left > 0]
+        self._then, dies_after = Fault.NONE, False
+        faults = [what for what in due if isinstance(what, Fault)]
+        for what in due:
+            if callable(what):
+                what()
+            elif what == "die before":
+                raise WorkerKilled
+            elif what == "die after":
+                dies_after = True
+        self._then = faults[0] if faults else Fault.NONE
+        with super()._call(method):
+            yield
+        if dies_after:
+            raise WorkerKilled
+
+    def wait(self, instance_id: str, seconds: float) -> None:
+        """Nothing happens for so long."""
+        self._clock.advance(seconds)
+
+    # What happens to it, or is done there behind the engine's back
+
+    def change(self, instance_id: str, status: DomainStatus, reason: DomainReason) -> None:
+        """A domain changes without our doing; the hypervisor hints at it."""
+        facts = self.domains[instance_id]
+        saved = reason is DomainReason.SAVED
+        self._set(msgspec.structs.replace(facts, status=status, reason=reason, has_checkpoint=saved))
+
+    def power_cycle(self) -> None:
+        """The machine reboots: every guest is gone, disks and checkpoints stay."""
+        for facts in list(self.domains.values()):
+            if facts.status is not DomainStatus.OFF:
+                self.domains[facts.instance_id] = msgspec.structs.replace(
+                    facts, status=DomainStatus.OFF, reason=DomainReason.UNKNOWN
+                )
+        self.listener(HostEvent(host_id=self.host_id, instance_id=None))
+
+    def running(self) -> set[str]:
+        """The ids of instances whose domain runs here."""
+        return {name for name, facts in self.domains.items() if facts.status is DomainStatus.RUNNING}
+
+
 class Cloud:
     """Engine, worker and hosts in one process, without threads: ``settle`` runs everything there is to do."""
 
@@ -71,11 +186,13 @@ class Cloud:
     ) -> None:
         self.clock = Clock()
         self.queue = ListQueue()
-        self.store = Store(url)
+        self.store = MortalStore(url)
         self.store.create()
         self.engine = Engine(self.store, self.queue, settings or EngineSettings(), clock=self.clock)
-        self.hosts = MemoryHosts(lambda host_id: MemoryHost(host_id, clock=self.clock))
-        self.worker = Worker(self.engine, self.hosts, "worker-1")
+        self.hosts = MemoryHosts(lambda host_id: SimulatedHost(host_id, self.clock))
+        self.failpoint: Callable[[str], None] = lambda _place: None
+        self.monitors: dict[str, Monitor] = {}
+        self.restart_worker()
         self.tenant = self.engine.execute(ADMIN, CreateTenant(name="alpha", account_id="111122223333"))
         self.other_tenant = self.engine.execute(ADMIN, CreateTenant(name="beta", account_id="444455556666"))
         self.caller = self.login("ann", self.tenant)
@@ -85,42 +202,88 @@ class Cloud:
             Flavor(name="t2.large", vcpus=2, memory_mib=8192, root_gib=4, ephemeral_gib=2),
         ):
             self.engine.execute(ADMIN, PutFlavor(flavor=flavor))
-        self.image = self.engine.execute(
-            self.caller,
-            RegisterImage(
-                name="guest",
-                path="/nowhere/guest.qcow2",
-                format="qcow2",
-                checksum="c" * 64,
-                size_bytes=1 << 24,
-                virtual_bytes=1 << 28,
-                public=True,
-            ),
-        )
-        self.host_ids = [
-            self.engine.execute(
-                ADMIN, AddHost(uri=f"memory:{number}", region="us-east-1", zone="us-east-1a")
-            ).id
-            for number in range(hosts)
-        ]
-        self.monitors = {host_id: Monitor(self.worker, host_id) for host_id in self.host_ids}
-        self.worker._monitors = dict(self.monitors)  # no threads: tests turn the crank
+        self.image = self.register("guest")
+        self.host_ids: list[str] = []
+        for _ in range(hosts):
+            self.add_host()
         self.poll()
+        self.queue.work.clear()  # scheduler passes over nothing
 
-    def login(self, name: str, tenant: Any) -> Caller:
+    def register(self, name: str, caller: Caller | None = None, **parameters: Any) -> Any:
+        """Register an image; its path leads nowhere unless one is given."""
+        known: dict[str, Any] = {
+            "path": f"/nowhere/{name}.qcow2",
+            "format": "qcow2",
+            "checksum": name.encode().hex().ljust(64, "c"),
+            "size_bytes": 1 << 24,
+            "virtual_bytes": 1 << 28,
+            "public": True,
+        }
+        return self.engine.execute(caller or self.caller, RegisterImage(name=name, **{**known, **parameters}))
+
+    def add_host(self, total: Capacity | None = None) -> SimulatedHost:
+        """One more host, met at the next poll."""
+        uri = f"memory:{len(self.host_ids)}"
+        added = self.engine.execute(ADMIN, AddHost(uri=uri, region="us-east-1", zone="us-east-1a"))
+        self.host_ids.append(added.id)
+        self._watch(added.id)
+        host = self.host(len(self.host_ids) - 1)
+        if total is not None:
+            host.total = total
+        return host
+
+    def _watch(self, host_id: str) -> None:
+        self.monitors[host_id] = Monitor(self.worker, host_id)
+        self.worker._monitors[host_id] = self.monitors[host_id]  # no threads: tests turn the crank
+
+    def restart_worker(self) -> None:
+        """A new worker process with the same name, as after a crash: what its start does, without threads."""
+        self.store.death = None
+        for host in self.hosts.hosts.values():
+            host.plan = []
+        self.worker = Worker(self.engine, self.hosts, "worker-1", failpoint=lambda name: self.failpoint(name))
+        with self.store.begin() as tx:
+            tx.jobs.release("worker-1")
+            tx.workers.beat("worker-1", self.clock())
+        self.hosts.watch(self.worker._hint)
+        for host_id in list(self.monitors):
+            self._watch(host_id)
+
+    def login(self, name: str, tenant: Any, api: Api = Api.EC2) -> Caller:
         user = self.engine.execute(ADMIN, CreateUser(tenant_id=tenant.id, name=name, password_hash="x"))
         return Caller(
             tenant_id=tenant.id,
             account_id=tenant.account_id,
             user_id=user.id,
             user_name=name,
-            api=Api.EC2,
+            api=api,
             region="us-east-1",
         )
 
     def launch(self, caller: Caller | None = None, **parameters: Any) -> list[Instance]:
         parameters.setdefault("image_id", self.image.id)
         return list(self.engine.execute(caller or self.caller, Launch(**parameters)).instances)
+
+    def started(self, caller: Caller | None = None, **parameters: Any) -> Instance:
+        """One instance that runs."""
+        instance = self.launch(caller, **parameters)[0]
+        self.settle()
+        found = self.get(instance)
+        assert found.detail == "runn", found
+        return found
+
+    def operate(
+        self, op: Op, *instances: Instance | str, caller: Caller | None = None, **flags: bool
+    ) -> tuple[Change, ...]:
+        """One operation by the owner, or another caller."""
+        ids = tuple(item if isinstance(item, str) else item.id for item in instances)
+        return self.engine.execute(caller or self.caller, Operate(op=op, ids=ids, **flags))
+
+    def do(self, op: Op, instance: Instance, caller: Caller | None = None, **flags: bool) -> Instance:
+        """An operation carried out to its end."""
+        self.operate(op, instance, caller=caller, **flags)
+        self.settle()
+        return self.get(instance)
 
     def get(self, instance: Instance | str) -> Instance:
         instance_id = instance if isinstance(instance, str) else instance.id
@@ -129,21 +292,53 @@ class Cloud:
         assert found is not None
         return found
 
-    def host(self, index: int = 0) -> MemoryHost:
-        return self.hosts.driver(self.host_ids[index], "")
+    def events(self, instance: Instance | str) -> list[Event]:
+        with self.store.read() as tx:
+            return tx.events.of(instance if isinstance(instance, str) else instance.id)
+
+    def details(self, instance: Instance | str) -> list[str]:
+        """Every detail the instance has been in, in order."""
+        return [event.new for event in self.events(instance) if event.old != event.new]
+
+    def host(self, index: int = 0) -> SimulatedHost:
+        found = self.hosts.driver(self.host_ids[index], "")
+        assert isinstance(found, SimulatedHost)
+        return found
+
+    def host_of(self, instance: Instance) -> SimulatedHost:
+        found = self.hosts.driver(str(self.get(instance).host_id), "")
+        assert isinstance(found, SimulatedHost)
+        return found
+
+    def set_host(self, index: int, state: HostState) -> None:
+        self.engine.execute(ADMIN, SetHostState(host_id=self.host_ids[index], state=state.value))
+
+    def alive(self, deed: Callable[[], object]) -> bool:
+        """Let the worker do something; if it dies of it, a new one is there afterwards."""
+        try:
+            deed()
+        except WorkerKilled:
+            self.restart_worker()
+            return False
+        return True
 
     def step(self) -> bool:
-        """Do one piece of queued work; whether there was one."""
+        """Do one piece of queued work; whether there was one. Work in which the worker dies stays queued."""
         if not self.queue.work:
             return False
         name, argument = self.queue.work.popleft()
         if name == "schedule":
-            self.worker.scheduler.run()
+            if not self.alive(self.worker.scheduler.run):
+                self.queue.work.append((name, argument))
             return True
-        delay = self.worker.run_job(argument)
-        if delay is not None:
-            if delay:
-                self.clock.advance(min(delay, 0.5))
+        delay: list[float | None] = [0.0]
+
+        def run() -> None:
+            delay[0] = self.worker.run_job(argument)
+
+        self.alive(run)
+        if delay[0] is not None:
+            self.clock.advance(min(delay[0], 0.5))
             self.queue.work.append((name, argument))
         return True
 
@@ -156,11 +351,21 @@ class Cloud:
                 self.clock.advance(0.01)
         raise AssertionError(f"work never ended: {list(self.queue.work)[:5]}")
 
-    def poll(self) -> None:
-        """Every monitor asks its host once."""
-        for monitor in self.monitors.values():
+    def poll(self, host_id: str | None = None) -> None:
+        """Every monitor (or one) asks its host once."""
+        for monitor in list(self.monitors.values()) if host_id is None else [self.monitors[host_id]]:
             monitor.hint()
-            monitor._round()
+            if not self.alive(monitor._round):
+                return
+
+    def hear(self) -> None:
+        """Monitors follow up the hints they got."""
+        for monitor in list(self.monitors.values()):
+            if monitor._hints:
+                self.alive(monitor._round)
+
+    def sweep(self) -> None:
+        self.alive(self.worker.sweep)
 
     def quiesce(self, rounds: int = 12) -> None:
         """Time passes with healthy hosts until nothing is left to do."""
@@ -168,5 +373,5 @@ class Cloud:
             self.settle()
             self.clock.advance(40)
             self.poll()
-            self.worker.sweep()
+            self.sweep()
             self.settle()
