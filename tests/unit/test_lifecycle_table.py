@@ -12,7 +12,7 @@ from backend.engine import HANDLERS
 from backend.engine.access import POLICY
 from backend.engine.stages import STEPS
 from backend.engine.work import DESIRES, IN_PLACE
-from backend.errors import CLASSES, BackendError, Code, ErrorClass
+from backend.errors import CLASSES, BackendError, Code, DryRunPassed, ErrorClass
 from backend.lifecycle import (
     DETAILS,
     EC2_OPERATIONS,
@@ -374,12 +374,14 @@ def _answer(cloud: Cloud, instance: Instance, op: Op, flags: dict[str, bool]) ->
     try:
         (change,) = cloud.operate(op, instance, **flags)
     except BackendError as error:
-        assert error.error_class in {ErrorClass.WRONG_STATE, ErrorClass.BUSY}
-        assert cloud.get(instance) == instance  # a refusal changes nothing
-        return BUSY
-    assert change.before == instance
-    assert change.after == cloud.get(instance)
-    return "noop" if change.before == change.after else "go"
+        refusal = error
+    else:
+        assert change.before == instance
+        assert change.after == cloud.get(instance)
+        return "noop" if change.before == change.after else "go"
+    assert refusal.error_class in {ErrorClass.WRONG_STATE, ErrorClass.BUSY}
+    assert cloud.get(instance) == instance  # a refusal changes nothing
+    return BUSY
 
 
 @pytest.mark.parametrize("detail", ["pend", "hold", "poff"])
