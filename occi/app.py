@@ -21,6 +21,7 @@ DEFAULT_DOMAIN = "isthmus.local"
 _HIGHEST_VERSION = (1, 2)
 _VERSION = re.compile(r"(?<![A-Za-z0-9-])OCCI/([0-9]{1,3})\.([0-9]{1,3})")
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+_CONDITIONS = ("CATEGORY", "X-OCCI-CATEGORY", "X-OCCI-ATTRIBUTE")
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -91,7 +92,9 @@ def _check_version(user_agent: str) -> None:
 
 def _conditions(req: falcon.Request) -> Request:
     """The filter of a listing stands in the headers, whatever is accepted (OCCI-HTTP-022, 041)."""
-    return occi_text.parse_headers(req.headers) if req.method in {"GET", "HEAD"} else Request()
+    if req.method not in {"GET", "HEAD"}:
+        return Request()
+    return occi_text.parse_headers({name: req.headers[name] for name in _CONDITIONS if name in req.headers})
 
 
 def _body(req: falcon.Request) -> bytes:

@@ -36,7 +36,8 @@ class Accepted:
     """What a client accepts: ``listing`` for lists of entities, ``describing`` for all else, or None."""
 
     def __init__(self, accept: str | None) -> None:
-        wanted = accept if accept and accept.strip() else "*/*"
+        # Types are compared without case, and a list may have empty elements (RFC 9110).
+        wanted = ",".join(filter(str.strip, (accept or "").lower().split(","))) or "*/*"
         self.listing = _best(tuple(Media), wanted)
         self.describing = _best(_DESCRIBING, wanted)
         if self.listing is None:

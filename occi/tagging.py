@@ -21,14 +21,16 @@ _RESERVED_PATHS = ("/-/", "/.well-known/")
 
 
 def add(scope: Scope, request: Request) -> None:
-    """Add the mixins of a request, all or none.
+    """Add the mixins of a request, all or none. One that is there already, at that location, stays.
 
     Raises:
-        OcciError: 400 for what is incomplete or no mixin, 403 for a scheme of the standard's, 409 for a
-            location that is taken.
+        OcciError: 400 for what is incomplete or no mixin, 403 for a scheme of the standard's, 409 for an
+            identifier or a location that is taken.
         BackendError: MIXIN_EXISTS.
     """
-    wanted = [_command(scope.catalog, category) for category in _mixins(request)]
+    wanted = [
+        _command(scope.catalog, category) for category in _mixins(request) if not _known(scope, category)
+    ]
     made: list[CreateMixin] = []
     try:
         for command in wanted:
@@ -56,6 +58,11 @@ def _mixins(request: Request) -> Sequence[Category]:
     if request.attributes or request.links or request.locations or request.members:
         raise OcciError(400, "Expected categories only.")
     return request.categories
+
+
+def _known(scope: Scope, category: Category) -> bool:
+    tag = scope.catalog.tags.get(category.id)
+    return tag is not None and tag.location == _path(category.location)
 
 
 def _command(catalog: Catalog, category: Category) -> CreateMixin:

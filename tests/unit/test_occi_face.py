@@ -135,6 +135,7 @@ def test_discovery_filter_names_categories(ann):
         (None, 200, "text/plain; charset=utf-8"),
         ("*/*", 200, "text/plain; charset=utf-8"),
         ("text/*", 200, "text/plain; charset=utf-8"),
+        ("Text/Plain; charset=UTF-8, , x/y", 200, "text/plain; charset=utf-8"),
         ("text/occi+plain", 200, "text/occi+plain; charset=utf-8"),
         ("text/plain,text/occi;q=0.2", 200, "text/plain; charset=utf-8"),
         ("text/occi", 200, "text/occi"),
@@ -618,7 +619,8 @@ def test_tags_of_users(ann, bob):
     shown = [line for line in ann("GET", "/-/").text.split("\n") if line.startswith("Category: web;")]
     assert shown == [f'{WEB}; location="/tag/web/"']
     assert "web" not in bob("GET", "/-/").text
-    assert ann("POST", "/-/", TAG).status_code == 409
+    assert ann("POST", "/-/", TAG).status_code == 200
+    assert ann("POST", "/-/", TAG.replace("/tag/web/", "/tag/elsewhere/")).status_code == 409
     associated = ann("POST", "/tag/web/", f"X-OCCI-Location: http://h{one}", f"X-OCCI-Location: {two}")
     assert (associated.status_code, associated.text.count("\n")) == (200, 1)
     assert ann.locations("/tag/web/") == ann.locations("/tag/") == [one, two]
