@@ -162,9 +162,7 @@ class InstanceRows(Rows[Instance]):
     def touch(self, ids: Collection[str]) -> None:
         """Raise the versions of instances, because something shown with them (a tag) changed."""
         c = self.table.c
-        self.connection.execute(
-            update(self.table).where(c.id.in_(list(ids)), c.detail != DONE).values(version=c.version + 1)
-        )
+        self.connection.execute(update(self.table).where(c.id.in_(list(ids))).values(version=c.version + 1))
 
     def count_by_detail(self) -> dict[str, int]:
         """How many instances are in each detail, ended ones left out."""
@@ -190,17 +188,21 @@ def _conditions(query: InstanceQuery) -> list[ColumnElement[bool]]:
     ended = c.ended_at > query.done_since if query.done_since is not None else None
     found.append(c.detail != DONE if ended is None else or_(c.detail != DONE, ended))
     found.extend(c[name].in_(values) for name, values in query.equal.items())
-    found.extend(_has_tag(key, values) for key, values in query.tags)
+    found.extend(_has_tag(query.tenant_id, key, values) for key, values in query.tags)
     if query.after is not None:
         found.append(tuple_(c.created_at, c.launch_id, c.launch_index) > tuple_(*query.after))
     return found
 
 
-def _has_tag(key: str, values: Sequence[str]) -> ColumnElement[bool]:
+def _has_tag(tenant_id: str | None, key: str, values: Sequence[str]) -> ColumnElement[bool]:
+    """The subquery must not refer to the outer row: databases would run it once for each instance."""
     t = tables.tag.c
-    same = and_(t.tenant_id == tables.instance.c.tenant_id, t.key == key)
-    value = t.value.in_(values) if values else true()
-    return tables.instance.c.id.in_(select(t.resource_id).where(same, value))
+    conditions = [t.key == key]
+    if tenant_id is not None:
+        conditions.append(t.tenant_id == tenant_id)
+    if values:
+        conditions.append(t.value.in_(values))
+    return tables.instance.c.id.in_(select(t.resource_id).where(*conditions))
 
 
 class JobRows(Rows[Job]):
