@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 class libvirtError(Exception):
+    err: tuple[Any, ...] | None
     def get_error_code(self) -> int | None: ...
     def get_error_message(self) -> str | None: ...
     def get_error_domain(self) -> int | None: ...
@@ -164,6 +165,7 @@ VIR_ERR_NO_DOMAIN_METADATA: int
 VIR_ERR_NO_MEMORY: int
 VIR_ERR_NO_STORAGE_POOL: int
 VIR_ERR_NO_STORAGE_VOL: int
+VIR_ERR_OK: int
 VIR_ERR_OPERATION_INVALID: int
 VIR_ERR_OPERATION_TIMEOUT: int
 VIR_ERR_RESOURCE_BUSY: int

@@ -179,7 +179,7 @@ def guest_image() -> Path:
 def kill_embedded_guests(root: Path) -> None:
     """SIGKILL the QEMU processes of an embedded root: they outlive the test process otherwise."""
     for pid_file in (root / "run/qemu").glob("*.pid"):
-        with contextlib.suppress(ValueError, ProcessLookupError):
+        with contextlib.suppress(ValueError, OSError):
             pid = int(re.sub(r"\D", "", pid_file.read_text()))
             if str(root) in Path(f"/proc/{pid}/cmdline").read_text():
                 os.kill(pid, 9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -364,6 +365,26 @@ def test_a_reset_is_a_reboot(world, guest):
     world.driver.reset(guest.instance_id)
     until(lambda: world.driver.rebooted(guest.instance_id, since))
     assert not world.driver.rebooted(guest.instance_id, time.time() + 60)
+
+
+@every_host
+def test_failed_calls_leave_no_garbage(world, guest):
+    """libvirt objects in reference cycles are freed by the collector, which resets the thread's last error."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            assert world.driver.domain("i-00000000000000000") is None
+            with pytest.raises(StepFailed):
+                world.driver.pause("i-00000000000000000")
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = [one for one in gc.garbage if type(one).__module__ in {"libvirt", "concurrent.futures._base"}]
+        assert left == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 # Simulated hosts --------------------------------------------------------------------------------------------

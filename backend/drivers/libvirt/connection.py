@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 import libvirt
 
 from backend.drivers.libvirt.errors import translate
-from backend.drivers.libvirt.events import ensure_event_loop
+from backend.drivers.libvirt.events import ensure_event_loop, keeping_errors
 from backend.drivers.libvirt.threads import Overdue, Threads
 from backend.ports import HostSilent
 
@@ -120,7 +120,7 @@ class Link:
     def run(self, connection: libvirt.virConnect, wait: Wait, function: Callable[[], R]) -> R:
         """Run a call of this connection under its deadline."""
         try:
-            return self._threads.run(wait.value, function)
+            result: R = self._threads.run(wait.value, keeping_errors, function)
         except Overdue as overdue:
             self._drop(connection)
             raise self._reach.failed(overdue) from None
@@ -129,6 +129,7 @@ class Link:
             if not alive:
                 self._drop(connection)
             raise translate(error, alive=alive) from error
+        return result
 
     def close(self) -> None:
         """Let go for good. The C library closes when the last call has returned."""

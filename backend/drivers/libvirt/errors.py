@@ -33,6 +33,8 @@ class WrongState(StepFailed):
 
 
 MEANINGS: dict[int, Meaning] = {
+    # The call failed, and libvirt does not know why any more: asking again will tell.
+    libvirt.VIR_ERR_OK: Meaning.TRANSIENT,
     libvirt.VIR_ERR_NO_CONNECT: Meaning.SILENT,
     libvirt.VIR_ERR_INVALID_CONN: Meaning.SILENT,
     libvirt.VIR_ERR_RPC: Meaning.SILENT,
@@ -65,7 +67,8 @@ _CLASSES: dict[Meaning, type[StepFailed]] = {
 def translate(error: libvirt.libvirtError, *, alive: bool) -> HostSilent | StepFailed:
     """Our exception for libvirt's. Whatever a dead connection says is silence: the effect is unknown."""
     text = error.get_error_message() or str(error)
-    meaning = MEANINGS.get(error.get_error_code() or 0, Meaning.FAILED) if alive else Meaning.SILENT
+    code = error.get_error_code() or libvirt.VIR_ERR_OK
+    meaning = MEANINGS.get(code, Meaning.FAILED) if alive else Meaning.SILENT
     if meaning is Meaning.SILENT:
         return HostSilent(text)
     kind = _CLASSES.get(meaning)

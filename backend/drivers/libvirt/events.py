@@ -10,12 +10,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import libvirt
 
 from backend.drivers.libvirt.domain_xml import PROBE_PREFIX
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 HINTS: tuple[int, ...] = (
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
@@ -32,13 +35,31 @@ HINTS: tuple[int, ...] = (
 @functools.cache
 def ensure_event_loop() -> None:
     """Start libvirt's event loop in its thread, once per process; connections need it before they open."""
-    libvirt.registerErrorHandler(_silence, None)
+    libvirt.registerErrorHandler(_keep, None)
     libvirt.virEventRegisterDefaultImpl()
     threading.Thread(target=_run_loop, name="libvirt-events", daemon=True).start()
 
 
-def _silence(_context: object, _error: object) -> None:
-    """Errors come as exceptions; the C library need not print them too."""
+def keeping_errors(function: Callable[[], T]) -> T:
+    """Call libvirt, and see that its error is not lost on the way.
+
+    The exception asks the C library for the thread's last error. When Python collects garbage just before,
+    and frees a domain, that error is reset, and "no such domain" would become a failure without a name.
+    """
+    try:
+        return function()
+    except libvirt.libvirtError as error:
+        if error.err is None:
+            error.err = getattr(_last, "error", None)
+        raise
+
+
+_last = threading.local()
+
+
+def _keep(_context: object, error: tuple[Any, ...]) -> None:
+    """Called in the failing thread, at once; that it is here also keeps the C library from printing."""
+    _last.error = error
 
 
 def _run_loop() -> None:

@@ -165,7 +165,7 @@ class LibvirtHost:
     def shutdown(self, instance_id: str) -> None:
         """Press the power button; a domain that is off needs no pressing."""
         with self._links.working() as call, contextlib.suppress(WrongState):
-            domain = self._present(call, instance_id)
+            domain = self._active(call, instance_id)
             if self._simulated:
                 call(Wait.NORMAL, domain.shutdown)
             else:
@@ -173,10 +173,15 @@ class LibvirtHost:
 
     def destroy(self, instance_id: str) -> None:
         """Power off hard."""
-        with self._links.working() as call, contextlib.suppress(WrongState, Absent):
+        with self._links.working() as call, contextlib.suppress(Absent):
             domain = self._find(call, instance_id)
-            if domain is not None and call(Wait.FAST, domain.isActive):
+            if domain is None or not call(Wait.FAST, domain.isActive):
+                return
+            try:
                 call(Wait.NORMAL, domain.destroy)
+            except StepFailed:
+                if call(Wait.FAST, domain.isActive):  # else it went by itself meanwhile
+                    raise
 
     def undefine(self, instance_id: str) -> None:
         """Remove the definition and all that libvirt keeps with it; refuses while the domain is active."""
@@ -292,8 +297,8 @@ class LibvirtHost:
     def _create(self, call: Caller, domain: libvirt.virDomain, flags: int) -> None:
         try:
             call(Wait.SLOW, domain.createWithFlags, flags)
-        except WrongState:
-            if not call(Wait.FAST, domain.isActive):
+        except StepFailed:
+            if not call(Wait.FAST, domain.isActive):  # else another thread was faster
                 raise
 
     def _renew_checkpoint(self, call: Caller, domain: libvirt.virDomain, spec: DomainSpec) -> None:

@@ -6,13 +6,15 @@ together with its thread, which neither holds up the caller nor the end of the p
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
+Work: TypeAlias = tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]
 
 
 class Overdue(Exception):  # noqa: N818 - a fact about the call, which may still be going on
@@ -23,7 +25,7 @@ class Threads:
     """Idle daemon threads, lent to one call each; as many as there are calls at once."""
 
     def __init__(self) -> None:
-        self._idle: list[SimpleQueue[Callable[[], None]]] = []
+        self._idle: list[SimpleQueue[Work]] = []
         self._lock = threading.Lock()
 
     def run(
@@ -35,36 +37,42 @@ class Threads:
     ) -> T:
         """The function's result; raises :class:`Overdue`. ``late`` receives a result that came afterwards."""
         future: Future[T] = Future()
-        self._lend().put(lambda: _settle(future, function, arguments))
+        self._lend().put((future, function, arguments))
         try:
             return future.result(timeout=seconds)
         except TimeoutError:
             if future.done():
                 return future.result()
             if late is not None:
-                future.add_done_callback(lambda done: _deliver(done, late))
+                future.add_done_callback(functools.partial(_deliver, late=late))
             raise Overdue(f"no answer within {seconds:g} s") from None
+        finally:
+            # The exception's traceback holds this frame, and the future holds the exception: without this
+            # cycle libvirt's objects are freed where they are used last, not by the garbage collector.
+            del future
 
-    def _lend(self) -> SimpleQueue[Callable[[], None]]:
+    def _lend(self) -> SimpleQueue[Work]:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        inbox: SimpleQueue[Work] = SimpleQueue()
         threading.Thread(target=self._serve, args=(inbox,), name="libvirt-call", daemon=True).start()
         return inbox
 
-    def _serve(self, inbox: SimpleQueue[Callable[[], None]]) -> None:
+    def _serve(self, inbox: SimpleQueue[Work]) -> None:
         while True:
-            inbox.get()()
+            _settle(*inbox.get())
             with self._lock:
                 self._idle.append(inbox)
 
 
-def _settle(future: Future[T], function: Callable[..., T], arguments: tuple[Any, ...]) -> None:
+def _settle(future: Future[Any], function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
         future.set_result(function(*arguments))
     except BaseException as error:  # the caller's, whatever it is
         future.set_exception(error)
+    finally:
+        del future, function, arguments  # as in Threads.run
 
 
 def _deliver(done: Future[T], late: Callable[[T], None]) -> None:
