@@ -1,0 +1,43 @@
+"""The operator's command line: ``isthmus NOUN VERB``. Every command takes ``--home`` and ``--json``."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from gateway.commands import doctor, host, image, init, people, serve, size, vm
+
+app = typer.Typer(
+    name="isthmus",
+    help="One cloud, two standards: OCCI and the Amazon EC2 Query API over libvirt hosts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they could show secrets
+)
+app.command("init")(init.init)
+app.command("migrate")(init.migrate)
+app.command("serve")(serve.serve)
+app.command("web")(serve.web)
+app.command("worker")(serve.worker)
+app.command("doctor")(doctor.doctor)
+app.add_typer(host.app, name="host")
+app.add_typer(image.app, name="image")
+app.add_typer(people.tenants, name="tenant")
+app.add_typer(people.users, name="user")
+app.add_typer(people.keys, name="key")
+app.add_typer(people.tokens, name="token")
+app.add_typer(size.app, name="flavor")
+app.add_typer(vm.app, name="vm")
+app.add_typer(vm.jobs, name="job")
+app.add_typer(vm.events, name="events")
+
+
+def main() -> None:
+    """Run the command line. Whatever it or its children make can be read by nobody else."""
+    os.umask(0o077)
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""``isthmus serve``, ``web`` and ``worker``: the processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from gateway import logs, server
+from gateway.context import HomeOption, JsonOption, Refused, command, home_of
+from gateway.installation import Installation
+
+ListenOption = Annotated[
+    str | None, typer.Option(help="HOST:PORT; the setting `listen` without.", metavar="HOST:PORT")
+]
+_LIBVIRT_MISSING = 78
+
+
+def _installation(home: HomeOption, process: str, listen: str | None = None) -> Installation:
+    overrides = {} if listen is None else {"listen": listen}
+    installation = Installation.at(home_of(home), **overrides)
+    settings = installation.settings
+    logs.configure(settings.log_level, settings.log_format, process=process)
+    assert installation.keys.at_rest  # a missing key is told now, not with the first request
+    assert installation.keys.pages
+    return installation
+
+
+@command
+def serve(
+    listen: ListenOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: ARG001 - every command takes it; logs are JSON anyway
+) -> None:
+    """Run everything: web processes and a worker, watched and restarted."""
+    installation = _installation(home, "supervisor", listen)
+    installation.migrate()
+    installation.close()
+    settings = installation.settings
+    try:
+        server.serve(settings.home, settings.listen)
+    except server.AddressTaken as error:
+        raise Refused(f"{error} Another `isthmus serve`? Choose: --listen HOST:PORT") from error
+
+
+@command
+def web(
+    listen: ListenOption = None,
+    fd: Annotated[int | None, typer.Option(help="An open listening socket.", hidden=True)] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: ARG001
+) -> None:
+    """Run the web processes alone. Any number of machines may, on PostgreSQL."""
+    from gateway import web as web_server
+
+    server.die_with_parent()
+    installation = _installation(home, "web", listen)
+    if installation.store.pending_revision() is not None:
+        installation.migrate()
+    installation.close()
+    sys.argv = ["isthmus-web"]  # gunicorn shows it
+    web_server.run(installation, bind=installation.settings.listen if fd is None else f"fd://{fd}")
+
+
+@command
+def worker(home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: ARG001
+    """Run a worker alone: one on SQLite, any number on PostgreSQL."""
+    from gateway import worker as worker_process
+
+    server.die_with_parent()
+    installation = _installation(home, "worker")
+    try:
+        status = worker_process.run(installation)
+    except ModuleNotFoundError as error:
+        if error.name != "libvirt":
+            raise
+        logging.getLogger(__name__).error("libvirt's Python binding is missing; see: isthmus doctor")  # noqa: TRY400
+        status = _LIBVIRT_MISSING
+    logging.shutdown()
+    os._exit(status)  # threads that wait for hosts must not hold up the end

@@ -1,0 +1,101 @@
+"""What all commands share: ``--home`` and ``--json``, the installation behind them, how refusals end them."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from backend.errors import BackendError, Code
+from backend.jobs import ExecutorTaken
+from backend.model import Tenant
+from gateway.crypto import KeyUnusable
+from gateway.installation import FIRST_TENANT, Installation
+from gateway.output import Output
+from gateway.settings import NotConfigured
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", envvar="ISTHMUS_HOME", help="The home directory.", show_default=False, file_okay=False
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+_NEXT_STEPS = {
+    Code.HOST_IN_USE: "Disable it and terminate what runs there: isthmus vm list",
+    Code.TENANT_NOT_FOUND: "See: isthmus tenant list",
+    Code.USER_NOT_FOUND: "See: isthmus user list",
+    Code.HOST_NOT_FOUND: "See: isthmus host list",
+    Code.INSTANCE_NOT_FOUND: "See: isthmus vm list",
+    Code.IMAGE_NOT_FOUND: "See: isthmus image list",
+    Code.FLAVOR_NOT_FOUND: "See: isthmus flavor list",
+    Code.ZONE_NOT_FOUND: "Zones are set in isthmus.toml, [regions].",
+}
+_REFUSALS = (NotConfigured, KeyUnusable, ExecutorTaken)
+
+
+class Refused(Exception):  # noqa: N818 - it says what happened
+    """A command cannot be done as asked; the message says why and what to do."""
+
+
+def home_of(home: Path | None) -> Path:
+    """The home directory meant; raises Refused when none is."""
+    if home is None:
+        raise Refused("Which home directory? Give --home DIR or set ISTHMUS_HOME.")
+    return home.expanduser().absolute()
+
+
+def installation_of(home: Path | None) -> Installation:
+    """The installation meant, its database at the newest revision."""
+    installation = Installation.at(home_of(home))
+    if installation.store.pending_revision() is not None:
+        raise Refused(
+            "The database is older than this program. Start `isthmus serve`, which upgrades it, "
+            "or run: isthmus migrate"
+        )
+    return installation
+
+
+def tenant_named(installation: Installation, name: str | None) -> Tenant:
+    """A tenant by name, id or account id; the first tenant without a name."""
+    wanted = name or FIRST_TENANT
+    tenant = installation.engine.tenant(wanted) or next(
+        (each for each in installation.engine.tenants() if each.account_id == wanted), None
+    )
+    if tenant is None:
+        raise Refused(f"There is no tenant {wanted}. See: isthmus tenant list")
+    return tenant
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn refusals into a sentence and exit status 1 (a bug keeps its traceback)."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        output = Output(as_json=bool(kwargs.get("as_json")))
+        try:
+            return function(*args, **kwargs)
+        except BackendError as error:
+            hint = _NEXT_STEPS.get(error.code, "")
+            _end(output, f"{error.message} {hint}".strip(), error.code.value)
+        except Refused as error:
+            _end(output, str(error), "refused")
+        except _REFUSALS as error:
+            _end(output, str(error), "not_configured")
+        except BrokenPipeError:
+            os._exit(0)  # the reader of our list has seen enough
+
+    return guarded
+
+
+def _end(output: Output, message: str, code: str) -> NoReturn:
+    output.fail(message, code)
+    raise typer.Exit(1)

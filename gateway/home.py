@@ -1,0 +1,69 @@
+"""The home directory: where everything of one installation lies, and who may read it (its owner alone)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from backend.model import Value
+
+PRIVATE_FOLDER: Final = 0o700
+PRIVATE_FILE: Final = 0o600
+
+
+class Home(Value, frozen=True, kw_only=True):
+    """The paths in a home directory."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The settings file."""
+        return self.path / "isthmus.toml"
+
+    @property
+    def keys(self) -> Path:
+        """Key files: of the secrets at rest and of page tokens."""
+        return self.path / "keys"
+
+    @property
+    def images(self) -> Path:
+        """The image store."""
+        return self.path / "images"
+
+    @property
+    def metrics(self) -> Path:
+        """Counters of the running web processes."""
+        return self.path / "run" / "metrics"
+
+    @property
+    def embedded_host(self) -> str:
+        """The libvirt URI of this machine's QEMU, run without a daemon."""
+        return f"qemu:///embed?root={self.path / 'hosts' / 'embed'}"
+
+    def make(self) -> None:
+        """Make the directories that are missing, closed to everybody else."""
+        self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        self.path.chmod(PRIVATE_FOLDER)
+        for folder in (self.keys, self.images, self.path / "run", self.path / "hosts"):
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+
+def write_private(path: Path, data: bytes, *, exclusive: bool = False) -> None:
+    """Write a file that nobody else can read at any moment.
+
+    Raises:
+        FileExistsError: with ``exclusive``, when it is there already.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if exclusive else os.O_TRUNC)
+    descriptor = os.open(path, flags, PRIVATE_FILE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def open_to_others(path: Path) -> bool:
+    """Whether anybody but the owner can read a file or directory."""
+    return bool(path.stat().st_mode & 0o077)

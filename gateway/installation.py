@@ -1,0 +1,196 @@
+"""One installation: its settings, keys and database put together, and the first things made in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backend import jobs
+from backend.commands import (
+    CreateAccessKey,
+    CreateTenant,
+    CreateUser,
+    PutFlavor,
+    RegisterImage,
+)
+from backend.engine import Engine
+from backend.model import Api, Caller, Image, Role, Tenant, User, Value
+from backend.store import Store
+from gateway import flavors
+from gateway.crypto import KeyFiles, Passwords, SecretBox, new_key_id, new_password, new_secret
+from gateway.home import Home, write_private
+from gateway.images import ImageStore
+from gateway.settings import NotConfigured, Settings, checked, load, written
+
+FIRST_TENANT = "default"
+SIMULATED_IMAGE = "simulated"
+
+
+class Credentials(Value, frozen=True, kw_only=True):
+    """What a user needs to log in by both faces; secrets are told once and never again."""
+
+    tenant: str
+    account_id: str
+    access_key: str
+    secret_key: str
+    occi_user: str
+    occi_password: str
+
+
+class Installation:
+    """The parts of an installation in one process. Opens nothing before it is used, so it survives a fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.home = Home(path=settings.home)
+        self.keys = KeyFiles(self.home)
+        self.store = Store(settings.database_url)
+        self.queue = jobs.Queue(self.store)
+        self.engine = Engine(self.store, self.queue, settings.engine())
+        self.images = ImageStore(self.home.images)
+
+    @classmethod
+    def at(cls, home: Path, **overrides: object) -> Installation:
+        """The installation of a home directory; raises NotConfigured when there is none."""
+        return cls(load(home, **overrides))
+
+    def migrate(self) -> None:
+        """Bring the database to the newest revision, the job library's tables too."""
+        self.store.migrate()
+        jobs.migrate(self.store)
+
+    def box(self) -> SecretBox:
+        """Opens and seals secret keys; raises KeyUnusable without its key."""
+        return SecretBox(self.keys.at_rest)
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self.store.close()
+
+
+def operator(name: str = "operator", *, request_id: str = "") -> Caller:
+    """The administrator at the command line, who sees all tenants."""
+    return Caller(
+        tenant_id="",
+        account_id="",
+        user_id="",
+        user_name=name,
+        role=Role.ADMIN,
+        api=Api.CLI,
+        request_id=request_id,
+    )
+
+
+def acting_for(tenant: Tenant) -> Caller:
+    """The administrator doing something in a tenant's name."""
+    return Caller(
+        tenant_id=tenant.id,
+        account_id=tenant.account_id,
+        user_id="",
+        user_name="operator",
+        role=Role.ADMIN,
+        api=Api.CLI,
+    )
+
+
+def make(
+    home: Path,
+    *,
+    listen: str,
+    regions: dict[str, tuple[str, ...]],
+    database: str = "",
+    account_id: str | None = None,
+) -> tuple[Installation, Credentials]:
+    """Make a home directory with settings, keys, database, flavors and a first tenant.
+
+    Raises:
+        NotConfigured: the directory is an installation already, or a setting is wrong. Nothing was changed.
+    """
+    home = home.expanduser().absolute()
+    place = Home(path=home)
+    if place.config.exists():
+        raise NotConfigured(f"{home} is an Isthmus home already; nothing was changed.")
+    checked(home, listen=listen, regions=regions, database=database)
+    place.make()
+    KeyFiles(place).make()
+    write_private(place.config, written(listen, regions, database).encode(), exclusive=True)
+    try:
+        installation = Installation.at(home)
+        installation.migrate()
+        put_flavors(installation)
+        return installation, create_tenant(installation, FIRST_TENANT, account_id)
+    except BaseException:
+        place.config.unlink()  # so that the command can be repeated
+        raise
+
+
+def put_flavors(installation: Installation) -> None:
+    """Offer the default sizes."""
+    for flavor in flavors.DEFAULTS:
+        installation.engine.execute(operator(), PutFlavor(flavor=flavor))
+
+
+def create_tenant(installation: Installation, name: str, account_id: str | None = None) -> Credentials:
+    """Add a tenant with a user of the same name, who can use both faces."""
+    tenant = installation.engine.execute(operator(), CreateTenant(name=name, account_id=account_id))
+    _, password = create_user(installation, tenant, name)
+    key_id, secret = create_key(installation, name)
+    return Credentials(
+        tenant=tenant.name,
+        account_id=tenant.account_id,
+        access_key=key_id,
+        secret_key=secret,
+        occi_user=name,
+        occi_password=password,
+    )
+
+
+def create_user(
+    installation: Installation,
+    tenant: Tenant,
+    name: str,
+    *,
+    password: str | None = None,
+    role: Role = Role.MEMBER,
+) -> tuple[User, str]:
+    """Add a user; answers it with its password, a random one unless given."""
+    password = password or new_password()
+    user = installation.engine.execute(
+        operator(),
+        CreateUser(tenant_id=tenant.id, name=name, password_hash=Passwords().hash(password), role=role),
+    )
+    return user, password
+
+
+def create_key(installation: Installation, user_name: str) -> tuple[str, str]:
+    """Add an access key for a user; answers its id and secret."""
+    key_id, secret = new_key_id(), new_secret()
+    sealed = installation.box().seal(key_id, secret)
+    installation.engine.execute(
+        operator(), CreateAccessKey(key_id=key_id, user_name=user_name, secret=sealed)
+    )
+    return key_id, secret
+
+
+def simulated_image(installation: Installation) -> Image | None:
+    """A public image for simulated hosts, so that instances can be launched there without any disk image.
+
+    None when the installation has images, or lost its first tenant.
+    """
+    engine = installation.engine
+    tenant = engine.tenant(FIRST_TENANT)
+    if tenant is None or engine.images(operator()):
+        return None
+    disk = installation.images.empty()
+    return engine.execute(
+        acting_for(tenant),
+        RegisterImage(
+            name=SIMULATED_IMAGE,
+            description="An empty disk, for simulated hosts",
+            path=disk.path,
+            format=disk.format,
+            checksum=disk.checksum,
+            size_bytes=disk.size_bytes,
+            virtual_bytes=disk.virtual_bytes,
+            public=True,
+        ),
+    )

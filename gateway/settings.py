@@ -1,0 +1,253 @@
+"""What an operator can set: ``isthmus.toml`` in the home directory, overridden by the environment.
+
+A setting ``max_body`` is the environment's ``ISTHMUS_MAX_BODY``; one in a table (``[deadlines] boot = 60``)
+is ``ISTHMUS_DEADLINES__BOOT``. Unknown names in the file are refused, so that a typing error is found at
+once. Times are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+import msgspec
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from backend.engine import Deadlines, EngineSettings
+
+CONFIG_FILE: Final = "isthmus.toml"
+DEFAULT_REGION: Final = "us-east-1"
+DEFAULT_LISTEN: Final = "127.0.0.1:8080"
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?")
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]*):(?P<port>[0-9]{1,5})")
+
+
+class NotConfigured(Exception):  # noqa: N818 - it says what is the case
+    """The home directory has no usable configuration; the message says what to do."""
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``; IPv6 addresses stand in brackets, an empty host means all.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    match = _LISTEN.fullmatch(text)
+    if match is None or not 0 <= int(match["port"]) <= 65535:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return match["host"].strip("[]"), int(match["port"])
+
+
+def _checked_listen(text: str) -> str:
+    listen_address(text)
+    return text
+
+
+def _checked_zones(zones: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Names that can stand in a signature's scope and in a URL, each zone in one region only."""
+    every = [zone for names in zones.values() for zone in names]
+    if not zones or not all(zones.values()):
+        raise ValueError("there must be a region, and each needs a zone")
+    if bad := [name for name in (*zones, *every) if not _NAME.fullmatch(name)]:
+        raise ValueError(f"{bad[0]!r}: names of regions and zones are lower-case letters, digits and dashes")
+    if len(set(every)) != len(every):
+        raise ValueError("a zone belongs to one region")
+    return zones
+
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class DeadlineSettings(BaseModel):
+    """How long each kind of stage may take; ``shutdown`` is the grace a guest has before the power goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prolog: Seconds = 3600.0
+    boot: Seconds = 120.0
+    restore: Seconds = 300.0
+    save: Seconds = 600.0
+    shutdown: Seconds = 120.0
+    destroy: Seconds = 60.0
+    reboot: Seconds = 240.0
+    epilog: Seconds = 3600.0
+
+
+class WebSettings(BaseModel):
+    """The web processes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workers: Annotated[int, Field(ge=1, le=256)] = 2
+    threads: Annotated[int, Field(ge=1, le=256)] = 8
+    timeout: Annotated[int, Field(ge=5)] = 60
+    keepalive: Annotated[int, Field(ge=0)] = 75
+    max_requests: Annotated[int, Field(ge=0)] = 100_000
+
+
+class Ec2FaceSettings(BaseModel):
+    """The EC2 face. ``version_2`` admits signature version 2, which old clients know only.
+
+    ``any_service`` accepts any region and service in a signature's scope, for clients that derive them from
+    the host name (boto 2's ``connect_euca``). ``skew`` is how far a client's clock may be off for version 4.
+    ``lenient`` ignores parameters that the service model does not know. ``image_directories`` are the places
+    on this machine from which RegisterImage may take disk images.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version_2: bool = True
+    any_service: bool = False
+    skew: Seconds = 300.0
+    skew_version_2: Seconds = 900.0
+    max_body: Annotated[int, Field(ge=4096)] = 1 << 20
+    lenient: bool = False
+    endpoint: str = ""
+    image_directories: tuple[Path, ...] = ()
+
+
+class OcciFaceSettings(BaseModel):
+    """The OCCI face.
+
+    ``domain`` stands in the schemes of this cloud's templates; keep it once clients have it.
+    ``public_url`` is the origin that clients use when a proxy hides it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: str = "isthmus.local"
+    public_url: str = ""
+    realm: str = "isthmus"
+
+
+class Settings(BaseSettings):
+    """All settings of one installation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ISTHMUS_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path
+    database: str = ""
+    listen: Annotated[str, AfterValidator(_checked_listen)] = DEFAULT_LISTEN
+    regions: Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked_zones)] = {
+        DEFAULT_REGION: (f"{DEFAULT_REGION}a",)
+    }
+    network: str = "172.31.0.0/16"
+    default_flavor: str = "t2.nano"
+    done_visible: Seconds = 3600.0
+    pending_timeout: Seconds | None = None
+    poll_interval: Annotated[float, Field(gt=0)] = 30.0
+    keep_failed_launches: bool = False
+    executor: str = ""
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 16
+    max_body: Annotated[int, Field(ge=4096)] = 4 << 20
+    credential_memory: Seconds = 300.0
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    log_format: Annotated[str, Field(pattern="^(json|text)$")] = "json"
+    deadlines: DeadlineSettings = DeadlineSettings()
+    web: WebSettings = WebSettings()
+    ec2: Ec2FaceSettings = Ec2FaceSettings()
+    occi: OcciFaceSettings = OcciFaceSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The command line first, then the environment, then the file in the home directory."""
+        home = Path(init_settings()["home"])
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / CONFIG_FILE)
+
+    @model_validator(mode="after")
+    def _known_flavor(self) -> Self:
+        if not self.default_flavor:
+            raise ValueError("default_flavor must name a flavor")
+        return self
+
+    @property
+    def database_url(self) -> str:
+        """The database: SQLite in the home directory unless another is set. PostgreSQL means psycopg 3."""
+        if not self.database:
+            return f"sqlite:///{self.home / 'isthmus.db'}"
+        scheme, separator, rest = self.database.partition("://")
+        return f"{'postgresql+psycopg' if scheme in {'postgres', 'postgresql'} else scheme}{separator}{rest}"
+
+    @property
+    def default_region(self) -> str:
+        """The first region."""
+        return next(iter(self.regions))
+
+    @property
+    def executor_id(self) -> str:
+        """The worker's name, the same at every start: it takes up again what it had begun."""
+        return self.executor or f"worker-{os.uname().nodename}"
+
+    def engine(self) -> EngineSettings:
+        """The engine's part."""
+        return EngineSettings(
+            zones=dict(self.regions),
+            network=self.network,
+            default_flavor=self.default_flavor,
+            done_visible=self.done_visible,
+            pending_timeout=self.pending_timeout,
+            poll_interval=self.poll_interval,
+            keep_failed_launches=self.keep_failed_launches,
+            deadlines=msgspec.convert(self.deadlines.model_dump(), Deadlines),
+        )
+
+    def skews(self) -> tuple[timedelta, timedelta]:
+        """How far clocks may be off, for signature versions 4 and 2."""
+        return timedelta(seconds=self.ec2.skew), timedelta(seconds=self.ec2.skew_version_2)
+
+
+def load(home: Path, **overrides: object) -> Settings:
+    """The settings of a home directory.
+
+    Raises:
+        NotConfigured: there is no configuration file, or it (or the environment) is wrong.
+    """
+    home = home.expanduser().absolute()
+    if not (home / CONFIG_FILE).is_file():
+        raise NotConfigured(f"{home} is no Isthmus home. Make one: isthmus init --home {home}")
+    return checked(home, **overrides)
+
+
+def checked(home: Path, **overrides: object) -> Settings:
+    """Settings for a home directory that need not exist yet; raises NotConfigured for wrong ones."""
+    try:
+        return Settings(home=home, **overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise NotConfigured(f"{home / CONFIG_FILE} (or the environment): {where}: {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise NotConfigured(f"{home / CONFIG_FILE}: {error}") from error
+
+
+def written(listen: str, regions: dict[str, tuple[str, ...]], database: str) -> str:
+    """The text of a first ``isthmus.toml``."""
+    lines = [
+        "# Settings of this Isthmus installation; docs/reference/settings.md names them all.",
+        f"listen = {json.dumps(listen)}",
+    ]
+    if database:
+        lines.append(f"database = {json.dumps(database)}")
+    lines += ["", "# Regions and their zones. The first region is the default.", "[regions]"]
+    lines += [f"{region} = {json.dumps(zones)}" for region, zones in regions.items()]
+    return "\n".join(lines) + "\n"
