@@ -100,7 +100,9 @@ def _conditions(req: falcon.Request) -> Request:
 def _body(req: falcon.Request) -> bytes:
     if (req.content_length or 0) > LARGEST_BODY:
         raise OcciError(413, f"A body has at most {LARGEST_BODY} bytes.")
-    body: bytes = req.bounded_stream.read(LARGEST_BODY + 1)
+    # A chunked body has no length; the server says when its stream ends by itself.
+    stream = req.stream if req.env.get("wsgi.input_terminated") else req.bounded_stream
+    body: bytes = stream.read(LARGEST_BODY + 1)
     if len(body) > LARGEST_BODY:
         raise OcciError(413, f"A body has at most {LARGEST_BODY} bytes.")
     return body

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from backend.model import Flavor, Image, ImageState, UserMixin
 from occi import kinds, mixins
-from rendering.occi_document import AttributeSpec, Category, CategoryClass
+from rendering.occi_document import AttributeSpec, Category
 
 
 class Catalog:
@@ -90,7 +90,7 @@ class Catalog:
         return found
 
     def attributes(self, categories: Iterable[Category]) -> Mapping[str, AttributeSpec]:
-        """The attributes that an entity of these categories has; mixins narrow the kind's (OCCI-CORE-009)."""
+        """The attributes that an entity of these categories has; the last declaration of a name counts."""
         return {spec.name: spec for category in categories for spec in category.attributes}
 
     @property
@@ -106,8 +106,3 @@ class Catalog:
 def is_described(category: Category) -> bool:
     """Whether a category is more than named: such mixins are refused, tags carry nothing (OCCI-HTTP-024)."""
     return bool(category.attributes or category.actions)
-
-
-def of_class(categories: Iterable[Category], class_: CategoryClass) -> list[Category]:
-    """The categories of one class."""
-    return [category for category in categories if category.class_ is class_]

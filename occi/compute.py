@@ -92,14 +92,17 @@ def entity(scope: Scope, instance_id: str) -> Entity:
     return _rendered(scope, [instance(scope, instance_id)])[0]
 
 
-def entities(scope: Scope, wanted: Sequence[str] | None = None) -> list[Entity]:
-    """Renderings of all machines or of some, oldest first; those that have gone meanwhile are left out."""
+def entities(scope: Scope, wanted: Sequence[str] | None = None, *, in_full: bool = True) -> list[Entity]:
+    """Renderings of all machines or of some, oldest first; those that have gone meanwhile are left out.
+
+    Without ``in_full`` the user data is spared, which is read machine by machine.
+    """
     named = None if wanted is None else tuple(wanted)
     found = scope.engine.instances(scope.caller, InstanceQuery(ids=named, equal={"detail": _ALIVE}))
-    return _rendered(scope, [each for each in found if mapping.is_shown(each)])
+    return _rendered(scope, [each for each in found if mapping.is_shown(each)], in_full=in_full)
 
 
-def _rendered(scope: Scope, found: Sequence[Instance]) -> list[Entity]:
+def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) -> list[Entity]:
     names = [each.id for each in found]
     tags = scope.engine.tags_of(names)
     associated = scope.engine.mixins_of(scope.caller, names)
@@ -109,7 +112,7 @@ def _rendered(scope: Scope, found: Sequence[Instance]) -> list[Entity]:
             scope.catalog,
             title=tags.get(each.id, {}).get("Name", ""),
             associated=associated.get(each.id, ()),
-            user_data=_user_data(scope, each),
+            user_data=_user_data(scope, each) if in_full else None,
         )
         for each in found
     ]

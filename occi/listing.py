@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from occi import compute, kinds
 from occi.errors import OcciError
+from occi.mixins import OPENSTACK_USER_DATA, USER_DATA
 from occi.scope import Scope
 from rendering.occi_document import ID, Category, CategoryClass, Entity, Request
 
@@ -23,7 +24,8 @@ def members(scope: Scope, category: Category) -> list[str]:
     if category.id in scope.catalog.tags:
         tagged = set(scope.engine.mixin_members(scope.caller, category.scheme, category.term))
         return [instance_id for instance_id in compute.ids(scope) if instance_id in tagged]
-    return _ids(entity for entity in compute.entities(scope) if category.id in types(scope, entity))
+    everything = compute.entities(scope, in_full=False)
+    return _ids(entity for entity in everything if category.id in types(scope, entity))
 
 
 def below(scope: Scope, path: str) -> list[str]:
@@ -59,9 +61,10 @@ def filtered(scope: Scope, wanted: Sequence[str], conditions: Request) -> list[s
         if known is None:
             raise OcciError(400, f"The filter names {given.id[:200]}, which does not exist.")
         needed.add(known.id)
+    in_full = not conditions.attributes.keys().isdisjoint({USER_DATA, OPENSTACK_USER_DATA})
     return _ids(
         entity
-        for entity in compute.entities(scope, wanted)
+        for entity in compute.entities(scope, wanted, in_full=in_full)
         if needed <= types(scope, entity) and _matches(entity, conditions)
     )
 

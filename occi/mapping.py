@@ -127,16 +127,19 @@ def entity(
     *,
     title: str = "",
     associated: Sequence[tuple[str, str]] = (),
-    user_data: bytes = b"",
+    user_data: bytes | None = None,
 ) -> Entity:
-    """An instance as a compute resource; ``associated`` are the mixins on record, as scheme and term."""
+    """An instance as a compute resource; ``associated`` are the mixins on record, as scheme and term.
+
+    Without ``user_data`` its mixin is there, and its attribute is not.
+    """
     on_record = {scheme + term for scheme, term in associated}
     context = _context(instance, on_record, user_data)
     templates = (catalog.template(instance.image_id), size_template(instance, catalog))
     tags = [catalog.find(type_id) for type_id in sorted(on_record & catalog.tags.keys())]
     found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), *tags) if each)
     values = _attributes(instance, title)
-    values.update({name: value for _, name, value in context})
+    values.update({name: value for _, name, value in context if value is not None})
     if any(spec.name == mixins.EPHEMERAL_SIZE for category in found for spec in category.attributes):
         values[mixins.EPHEMERAL_SIZE] = float(instance.ephemeral_gib)
         values[mixins.EPHEMERAL_DEVICE] = mixins.EPHEMERAL_TARGET
@@ -149,16 +152,23 @@ def entity(
     )
 
 
-def _context(instance: Instance, on_record: set[str], user_data: bytes) -> list[tuple[Category, str, str]]:
+def _context(
+    instance: Instance, on_record: set[str], user_data: bytes | None
+) -> list[tuple[Category, str, str | None]]:
     """Key and user data as mixin, attribute and value: in the spellings that the client used, or 1.2's."""
-    found = []
-    for spellings, value in (
-        (mixins.KEY_SPELLINGS, instance.public_keys[0] if instance.public_keys else ""),
-        (mixins.USER_DATA_SPELLINGS, encoded(user_data)),
-    ):
-        used = [spelling for spelling in spellings if spelling[0].id in on_record] or spellings[:1]
-        found += [(mixin, name, value) for mixin, name in used if value]
+    found: list[tuple[Category, str, str | None]] = []
+    if instance.public_keys:
+        spellings = _spellings(mixins.KEY_SPELLINGS, on_record)
+        found += [(mixin, name, instance.public_keys[0]) for mixin, name in spellings]
+    if instance.user_data_size:
+        value = None if user_data is None else encoded(user_data)
+        spellings = _spellings(mixins.USER_DATA_SPELLINGS, on_record)
+        found += [(mixin, name, value) for mixin, name in spellings]
     return found
+
+
+def _spellings(known: Sequence[tuple[Category, str]], on_record: set[str]) -> Sequence[tuple[Category, str]]:
+    return [spelling for spelling in known if spelling[0].id in on_record] or known[:1]
 
 
 def _attributes(instance: Instance, title: str) -> dict[str, Value]:

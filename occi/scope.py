@@ -33,10 +33,6 @@ class Scope:
             tags=self.engine.mixins(self.caller),
         )
 
-    def forget_catalog(self) -> None:
-        """Read the categories anew, after they have changed."""
-        self.__dict__.pop("catalog", None)
-
     def known(self, given: Category) -> Category:
         """The described category that a client named; 404 when there is none."""
         found = self.catalog.find(given.id)

@@ -220,6 +220,7 @@ def _action_link(location: str, action: Category) -> str:
 
 # Reading ------------------------------------------------------------------------------------------------
 
+#: The rule for each field name, in lower case (OCCI-TEXT-020, OCCI-AMB-26).
 _RULES: Mapping[str, tuple[str, str]] = {
     "category": ("categories", CATEGORY),
     "x-occi-category": ("categories", CATEGORY),
@@ -228,8 +229,6 @@ _RULES: Mapping[str, tuple[str, str]] = {
     "x-occi-attribute": ("attributes", ATTRIBUTE),
     "x-occi-location": ("locations", LOCATION),
 }
-#: The header names that carry OCCI in requests, in lower case (OCCI-TEXT-020, OCCI-AMB-26).
-HEADER_NAMES = frozenset(_RULES)
 
 
 def parse_plain(body: bytes) -> Request:

@@ -199,6 +199,12 @@ def test_content_types(ann, content_type, status):
     assert ann("POST", "/compute/", body=COMPUTE, headers=headers).status_code == status
 
 
+def test_chunked_bodies_are_read(ann):
+    chunked = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    made = ann.http.simulate_post("/compute/", body=COMPUTE, headers=PLAIN, extras=chunked)
+    assert made.status_code == 201
+
+
 def test_bodies_too_large_are_refused(ann):
     assert ann("POST", "/compute/", body="x" * ((1 << 20) + 1), headers=PLAIN).status_code == 413
 
@@ -707,7 +713,10 @@ def test_a_machine_of_ec2_is_a_machine_of_occi(ann, cloud):
     path = f"/compute/{uuid_of(instance.id)}"
     shown = ann.attributes(path)
     assert shown["occi.credentials.ssh.publickey"] == KEY
-    assert shown["occi.compute.userdata"] == base64.b64encode(b"#!/bin/sh\n").decode()
+    data = base64.b64encode(b"#!/bin/sh\n").decode()
+    assert shown["occi.compute.userdata"] == data
+    condition = f'occi.compute.userdata="{data}"'
+    assert ann.locations("/compute/", headers={"X-OCCI-Attribute": condition}) == [path]
     assert ann.locations("/mixin/ssh_key/") == ann.locations("/mixin/user_data/") == [path]
     assert (shown["occi.core.title"], shown["occi.compute.state"]) == ("from ec2", "active")
     assert ann("POST", path, query="action=stop").status_code == 200
