@@ -35,7 +35,8 @@ FIRST_VERSION = "2006-06-26"
 
 #: Instance types and the resource types of tags are checked by the actions: a private cloud has types of its
 #: own, and a resource that cannot be tagged has its own sentence. Likewise the length of an image's name, and
-#: account attributes, of which the service knows more than its model. A call on no instances at all is answered by its action ("No instances specified"), after dry run.
+#: account attributes, of which the service knows more than its model. A call on no instances at all is
+#: answered by its action ("No instances specified"), after dry run.
 CORRECTIONS = model.Corrections(
     open_choices=frozenset({"AccountAttributeName", "InstanceType", "ResourceType"}),
     unbounded=frozenset({"ImageNameRequest"}),
