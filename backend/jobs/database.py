@@ -30,6 +30,7 @@ QUEUES: Final = (JOB, SCHEDULE)
 _ENQUEUED = "ENQUEUED"
 _PENDING = "PENDING"
 _CANCELLED = "CANCELLED"
+_OVER = ("SUCCESS", "ERROR", _CANCELLED)
 _CHUNK = 500
 
 
@@ -70,19 +71,13 @@ class Ledger:
         ]
         s = self.status.c
         self._mine = s.queue_name.in_(QUEUES)
-        # Literals, so that the partial index over rows in flight serves (SQLite decides when it prepares).
-        self._waiting = and_(self._mine, s.status == literal_column(f"'{_ENQUEUED}'"))
-        self._in_flight = and_(
-            self._mine, s.status.in_([literal_column(f"'{_ENQUEUED}'"), literal_column(f"'{_PENDING}'")])
-        )
-        self._waiting_in = (
-            select(s.workflow_uuid)
-            .where(
-                s.queue_name == bindparam("queue"),
-                s.status == literal_column(f"'{_ENQUEUED}'"),
-            )
-            .limit(1)
-        )
+        # SQLite uses the index over rows in flight only when its own condition is there, word for word.
+        in_flight = s.status.in_([literal_column(f"'{_ENQUEUED}'"), literal_column(f"'{_PENDING}'")])
+        self._open = and_(self._mine, in_flight)
+        self._waiting = and_(self._open, s.status == _ENQUEUED)
+        self._begun = and_(self._open, s.status == _PENDING)
+        one = select(s.workflow_uuid).where(s.queue_name == bindparam("queue"), in_flight)
+        self._waiting_in = one.where(s.status == _ENQUEUED).limit(1)
         self._waiting_queues = select(s.queue_name).where(self._waiting).distinct()
 
     def is_waiting(self, connection: Connection, queue: str) -> bool:
@@ -100,14 +95,13 @@ class Ledger:
 
     def open_keys(self, connection: Connection) -> list[str]:
         """Keys that wait or run."""
-        found = connection.execute(select(self.status.c.workflow_uuid).where(self._in_flight))
+        found = connection.execute(select(self.status.c.workflow_uuid).where(self._open))
         return sorted(row[0] for row in found)
 
     def executors(self, connection: Connection) -> list[str]:
         """Executors that have begun work and not ended it."""
-        s = self.status.c
-        begun = select(s.executor_id).where(self._mine, s.status == literal_column(f"'{_PENDING}'"))
-        return [row[0] for row in connection.execute(begun.distinct()) if row[0]]
+        begun = select(self.status.c.executor_id).where(self._begun).distinct()
+        return [row[0] for row in connection.execute(begun) if row[0]]
 
     def cancel(self, connection: Connection, key: str, now: float) -> bool:
         """Take a key off the queue unless it has begun; whether it was there."""
@@ -126,7 +120,7 @@ class Ledger:
     def forget(self, connection: Connection, before: float) -> int:
         """Delete what was over before a time, with all its details; how much."""
         s = self.status.c
-        over = and_(self._mine, s.status.not_in([_ENQUEUED, _PENDING]), s.updated_at < int(before * 1000))
+        over = and_(self._mine, s.status.in_(_OVER), s.completed_at < int(before * 1000))
         keys = [row[0] for row in connection.execute(select(s.workflow_uuid).where(over).limit(_CHUNK))]
         for each in (*self._details, self.status):
             self._delete(connection, each, keys)

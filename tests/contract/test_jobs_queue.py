@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from backend.jobs import ExecutorTaken, Queue, QueueWorker
 from backend.jobs import worker as worker_module
+from backend.jobs.database import Ledger
 from backend.jobs.lock import lock
 
 OVER = {"SUCCESS", "ERROR", "CANCELLED"}
@@ -277,6 +278,28 @@ def test_purging_forgets_what_is_over_and_old(store, queue, working):
         for table, left in (("workflow_input", 1), ("operation_outputs", 0), ("workflow_output", 0)):
             count = tx.connection.execute(text(f"SELECT count(*) FROM {schema}{table}")).scalar()
             assert (table, count) == (table, left)
+
+
+def test_no_question_reads_the_whole_history(store, queue):
+    """Finished work piles up; what is asked many times a second must be answered by an index."""
+    if not store.is_sqlite:
+        pytest.skip("PostgreSQL chooses by statistics")
+    ledger, asked = Ledger(store), []
+    with store.begin() as tx:
+        event.listen(store.engine, "before_cursor_execute", lambda *e: asked.append((e[2], e[3])))
+        ledger.is_waiting(tx.connection, "schedule")
+        ledger.waiting_queues(tx.connection)
+        ledger.executors(tx.connection)
+        ledger.open_keys(tx.connection)
+        ledger.state(tx.connection, "k")
+        ledger.cancel(tx.connection, "k", 1.0)
+        ledger.coalesce(tx.connection, "schedule", 1.0)
+        ledger.forget(tx.connection, 1.0)
+        for statement, parameters in list(asked):
+            plan = tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            steps = [row[-1] for row in plan]
+            assert not [step for step in steps if step.startswith("SCAN")], (statement, steps)
+    assert len(asked) >= 8
 
 
 def test_the_library_is_not_imported_before_it_is_used():
