@@ -35,7 +35,7 @@ class Detail(Enum):
 
 
 class Call(Document, frozen=True, kw_only=True):
-    """One request. ``body`` is what it says, ``conditions`` the filter in a GET's headers.
+    """One request. ``body`` is what it says, ``conditions`` the filter in the headers of a GET.
 
     ``base`` is the absolute URI of ``/`` without the slash. ``detail`` is how collections are to be answered;
     ``can_describe`` is False when the client accepts nothing but lists of URIs.
