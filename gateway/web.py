@@ -108,8 +108,11 @@ def _adapt_gunicorn() -> None:
     from gunicorn.http import message, wsgi
 
     class Response(wsgi.Response):  # type: ignore[misc]
-        def default_headers(self) -> list[str]:
-            return [line for line in super().default_headers() if not line.startswith("Server:")]
+        def process_headers(self, headers: list[tuple[str, str]]) -> None:
+            for name, value in headers:
+                if name.lower() == "server":
+                    self.version = value  # what it names itself in this header
+            super().process_headers(headers)
 
     wsgi.Response = Response
     message.MAX_REQUEST_LINE = _LONGEST_LINE
