@@ -91,6 +91,7 @@ class LibvirtDaemon:
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation",
              "private", sys.executable, "-c", INIT, str(home), str(self.port)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(home / "init.log").open("wb"), text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("LIBVIRT_")},
         )  # fmt: skip
         self.start()
 

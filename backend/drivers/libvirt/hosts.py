@@ -16,6 +16,7 @@ option             hosts                  meaning
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import logging
@@ -52,6 +53,8 @@ QEMU_CONF: Final = """\
 # Written for an embedded host: there is no log daemon, and no security driver set up for this directory.
 stdio_handler = "file"
 security_driver = "none"
+# QEMU runs as the owner of every file here; an image is not to change hands.
+dynamic_ownership = 0
 """
 QEMU_CONF_ROOT: Final = """\
 user = "root"
@@ -246,6 +249,7 @@ def _prepare_simulated(parts: Parts) -> str:
         "w", prefix="isthmus-node-", suffix=".xml", delete=False, encoding="utf-8"
     ) as file:
         file.write(text_of(node))
+    atexit.register(Path(file.name).unlink, missing_ok=True)
     return f"test://{file.name}"
 
 

@@ -140,11 +140,16 @@ class MemoryHost(HostDriver):
         """Everything of the instance."""
         with self._call("delete_files"):
             self.disks.pop(instance_id, None)
+            known = self.domains.get(instance_id)
+            if known is not None and known.has_checkpoint:
+                self.domains[instance_id] = _REPLACE(known, has_checkpoint=False)
 
     def files(self, instance_id: str) -> frozenset[str]:
         """What is there."""
         with self._call("files"):
-            return frozenset(self.disks.get(instance_id, ()))
+            known = self.domains.get(instance_id)
+            checkpoint = {"checkpoint"} if known is not None and known.has_checkpoint else set()
+            return frozenset(self.disks.get(instance_id, ())) | checkpoint
 
     def forget_image(self, checksum: str) -> None:
         """An image's cached copy."""
