@@ -64,6 +64,7 @@ class QueueWorker:
         self._bells = {name: Bell() for name in self._concurrency}
         self._stop = threading.Event()
         self._one_pass = threading.Lock()
+        self._places = threading.BoundedSemaphore(concurrency)
         self._threads: list[threading.Thread] = []
         self._watcher: Watcher | None = None
         self._lock: Lock | None = None
@@ -185,7 +186,8 @@ class QueueWorker:
     def _step(self, job_id: str) -> float | str | None:
         """One answer of ``run_job``; a text says that it raised, after ``on_error`` was told."""
         try:
-            return self._run_job(job_id)
+            with self._places:  # the library counts late, and takes a few more than it is told to
+                return self._run_job(job_id)
         except Exception as error:
             _log.exception("job %s failed", job_id)
             try:
