@@ -68,12 +68,12 @@ def _claim(work: Work, instance: Instance, vcpus: int, memory_mib: int) -> None:
     quotas = tenant.quotas if tenant else {}
     _, cores, memory = work.tx.instances.usage(instance.tenant_id)
     wanted = (
-        (QuotaName.CORES, Code.QUOTA_CORES, cores - instance.vcpus + vcpus),
-        (QuotaName.MEMORY_MIB, Code.QUOTA_MEMORY, memory - instance.memory_mib + memory_mib),
+        (QuotaName.CORES, Code.QUOTA_CORES, cores, vcpus - instance.vcpus),
+        (QuotaName.MEMORY_MIB, Code.QUOTA_MEMORY, memory, memory_mib - instance.memory_mib),
     )
-    for name, code, usage in wanted:
+    for name, code, usage, more in wanted:
         limit = quotas.get(name.value, QUOTA_DEFAULTS[name.value])
-        if limit != UNLIMITED and usage > limit:
+        if more > 0 and limit != UNLIMITED and usage + more > limit:
             raise BackendError(code, f"Your limit of {limit} {name.value} is reached.", limit=limit)
     for held in work.tx.reservations.of(instance.id):
         _claim_on_host(work, held, vcpus, memory_mib)
@@ -87,7 +87,8 @@ def _claim_on_host(work: Work, held: Reservation, vcpus: int, memory_mib: int) -
         memory_mib=used.memory_mib - held.memory_mib + memory_mib,
         disk_gib=used.disk_gib,
     )
-    if host is None or not need.plus(host.foreign).fits(host.limit):
+    grows = vcpus * 100 > held.cpu or memory_mib > held.memory_mib
+    if grows and (host is None or host.overcommitted or not need.plus(host.foreign).fits(host.limit)):
         raise BackendError(Code.NO_CAPACITY, "The instance's host has no room for this size.")
     work.tx.reservations.update(held, cpu=vcpus * 100, memory_mib=memory_mib)
 

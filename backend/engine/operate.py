@@ -12,6 +12,9 @@ from backend.lifecycle import SAME, Transition, Who, ec2_state, transition
 from backend.model import Desired, Instance, Reason, State
 
 _ENDINGS = frozenset({Op.TERMINATE, Op.CANCEL, Op.DELETE})
+_LOCKED_OUT = _ENDINGS | {Op.SHUTDOWN}
+"""Operations that end in ``done``: the termination lock stands against all of them (invariant 32)."""
+
 _EDGES: dict[Op, tuple[str, ...]] = {
     Op.START: ("release", "resume", "recover_retry"),
     Op.RESTART_COLD: ("reset",),
@@ -50,7 +53,7 @@ def operate(work: Work, command: Operate) -> tuple[Change, ...]:
 def _choose(work: Work, command: Operate, instance: Instance) -> Transition | None:
     """The edge to take, or None when there is nothing to do; refuses what is not allowed."""
     op, gone = command.op, instance.desired is Desired.GONE
-    if op in _ENDINGS and instance.locked_terminate and instance.detail != "done" and not gone:
+    if op in _LOCKED_OUT and instance.locked_terminate and instance.detail != "done" and not gone:
         raise BackendError(
             Code.INSTANCE_LOCKED,
             f"The instance '{instance.id}' may not be terminated.",
@@ -87,6 +90,8 @@ def _allowed(work: Work, edge: Transition) -> bool:
 
 def _may_begin(op: Op, edge: Transition, instance: Instance, *, gone: bool) -> bool:
     """Whether an edge may be taken now: not against a wish to be gone, not over another job."""
+    if gone and op is Op.RECOVER_RECREATE:
+        return True  # an administrator's recover alone takes the wish back (lifecycle §3.8)
     if gone and op not in _ENDINGS:
         return False
     if gone and op is Op.TERMINATE:
@@ -126,6 +131,8 @@ def _reason(op: Op) -> dict[str, Any]:
         Op.SUSPEND: Reason.USER_HIBERNATE,
         Op.PAUSE: Reason.USER_HIBERNATE,
     }
+    if op in {Op.RESUBMIT, Op.RECOVER_RECREATE}:  # a new beginning: every host may be tried again
+        return {"reason": Reason.NONE, "reason_text": "", "by_user": False, "attempts": 0, "excluded": ()}
     if op not in reasons:
         return {}
     return {"reason": reasons[op], "reason_text": "", "by_user": True}

@@ -6,6 +6,7 @@ is at work on it, and only when the answer is younger than the instance's last c
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any
 
@@ -25,6 +26,7 @@ from backend.ports import (
     StepFailed,
 )
 
+_log = logging.getLogger(__name__)
 _WATCHED = frozenset({"runn", "unkn", "poff", "susp.disk", "susp.ram"})
 _EXTERNAL_PAUSE_POLLS = 2
 _RETRY_END = 30.0
@@ -56,8 +58,8 @@ class Testimony:
         """One answer about one instance."""
         if instance.detail not in _WATCHED or instance.job_id is not None:
             return
-        if instance.state_since >= asked_at:
-            return
+        if max(instance.state_since, instance.last_seen or 0.0) >= asked_at:
+            return  # a job that ended in the state it began in changed the machine all the same
         verdict = self._verdict(driver, instance, facts)
         if verdict is None:
             self._wish(instance)
@@ -88,7 +90,7 @@ class Testimony:
             return self._paused(instance, facts)
         self._pauses.pop(instance.id, None)
         if facts is not None and facts.status in {DomainStatus.CRASHED, DomainStatus.PM_SUSPENDED}:
-            return _health(instance, "impaired" if facts.status is DomainStatus.CRASHED else "ok")
+            return _stuck(instance, "impaired" if facts.status is DomainStatus.CRASHED else "ok")
         return self._off(driver, instance, facts)
 
     def _running(self, instance: Instance) -> tuple[str, dict[str, Any]] | None:
@@ -98,18 +100,16 @@ class Testimony:
         return "seen_running", {}
 
     def _paused(self, instance: Instance, facts: DomainFacts) -> tuple[str, dict[str, Any]] | None:
-        if instance.detail not in {"runn", "unkn"}:
+        if instance.detail == "susp.ram":
             return None
         if facts.reason is DomainReason.IO_ERROR:
-            return (
-                ("seen_running", {"health": "impaired"})
-                if instance.detail == "unkn"
-                else _health(instance, "impaired")
-            )
+            return _stuck(instance, "impaired")
         self._pauses[instance.id] += 1
         if self._pauses[instance.id] < _EXTERNAL_PAUSE_POLLS:
             return None
         self._pauses.pop(instance.id)
+        if instance.detail in {"poff", "susp.disk"}:
+            return "seen_running", {}  # somebody started it; that it is paused is seen next
         return "paused_outside", {"reason": Reason.PAUSED_OUTSIDE}
 
     def _off(
@@ -122,7 +122,8 @@ class Testimony:
             saved = facts is not None and facts.has_checkpoint and reason is DomainReason.SAVED
             return ("saved_outside", {}) if saved else None
         if instance.detail == "susp.disk":
-            return None
+            kept = facts is not None and facts.has_checkpoint
+            return None if kept else ("guest_gone", {"reason": Reason.VANISHED})
         match reason:
             case DomainReason.GUEST_SHUTDOWN:
                 ends = instance.on_guest_shutdown is GuestShutdown.TERMINATE
@@ -159,9 +160,14 @@ class Testimony:
             mine = [item for item in placements if item.epoch == facts.epoch]
             if instance is None or not mine or mine[0].closed_at is None or mine[0].host_id != self.host_id:
                 continue
-            driver.destroy(facts.instance_id)
-            driver.undefine(facts.instance_id)
-            driver.delete_files(facts.instance_id)
+            if any(item.closed_at is None and item.host_id == self.host_id for item in placements):
+                continue  # placed here again: its own job makes room
+            try:
+                driver.destroy(facts.instance_id)
+                driver.undefine(facts.instance_id)
+                driver.delete_files(facts.instance_id)
+            except StepFailed as error:  # one stray must not make the host look ill
+                _log.warning("stray domain of %s on %s stays: %s", instance.id, self.host_id, error)
 
 
 def apply(work: Work, instance: Instance, op: str, changes: dict[str, Any]) -> Instance:
@@ -181,6 +187,13 @@ def apply(work: Work, instance: Instance, op: str, changes: dict[str, Any]) -> I
 
 def _health(instance: Instance, health: str) -> tuple[str, dict[str, Any]] | None:
     return None if instance.health == health else ("health", {"health": health})
+
+
+def _stuck(instance: Instance, health: str) -> tuple[str, dict[str, Any]] | None:
+    """A guest that is there but does not run its own code: known, and as healthy as that (§5.3)."""
+    if instance.detail == "unkn":
+        return "seen_running", {"health": health}
+    return _health(instance, health) if instance.detail == "runn" else None
 
 
 def _vanished(

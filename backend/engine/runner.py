@@ -13,7 +13,7 @@ from typing import Any
 
 from backend.engine import Engine
 from backend.engine.stages import Act, Interrupted, Place, steps_of
-from backend.engine.work import ENGINE, Work
+from backend.engine.work import DESIRES, ENGINE, Work
 from backend.lifecycle import STAY, Transition, is_quiet, transition
 from backend.model import (
     Debris,
@@ -96,7 +96,7 @@ class Runner:
         """Whether a superseded job of the instance is still inside a step in a living worker."""
         for other in work.tx.jobs.busy_elsewhere(job.instance_id, job.id):
             beat = work.tx.workers.get(other.busy)
-            if beat is None or work.now - beat.seen_at < _STALE_WORKER:
+            if beat is not None and work.now - beat.seen_at < _STALE_WORKER:
                 return True
         return False
 
@@ -246,8 +246,13 @@ def _elsewhere(work: Work, instance: Instance) -> bool:
     """Whether a launch that failed may be tried on another host: it never ran, so nothing is lost."""
     if instance.attempts + 1 >= work.settings.max_attempts or instance.launched_at is not None:
         return False
+    return instance.desired is not Desired.GONE and _others(work, instance)
+
+
+def _others(work: Work, instance: Instance) -> bool:
+    """Whether there is a host, not tried yet, besides the one that an instance is on."""
     tried = {*instance.excluded, instance.host_id}
-    return instance.desired is not Desired.GONE and any(
+    return any(
         host.state is HostState.ON and host.id not in tried and host.zone == instance.zone
         for host in work.tx.hosts.all()
     )
@@ -271,16 +276,22 @@ def _lost(work: Work, job: Job, instance: Instance, act: Act, message: str) -> f
     if target == STAY or (work.now < job.deadline and not (never_booted and host_down)):
         work.tx.jobs.update(job, state=JobState.WAITING, message=message)
         return None
-    if never_booted:
-        for place in act.places:
-            work.tx.debris.put(
-                Debris(instance_id=instance.id, host_id=place.host.id, at=work.now, message=message)
-            )
-        instance = work.tx.instances.update(
-            instance, excluded=(*instance.excluded, act.place.host.id), attempts=instance.attempts + 1
-        )
+    if target == "pend":
+        instance = _leave_behind(work, instance, act, message)
     finish(work, job, instance, target, state=JobState.LOST, why=message)
     return None
+
+
+def _leave_behind(work: Work, instance: Instance, act: Act, message: str) -> Instance:
+    """Nothing ever ran on the silent host: its files are debris, and another is tried if there is one."""
+    for place in act.places:
+        work.tx.debris.put(
+            Debris(instance_id=instance.id, host_id=place.host.id, at=work.now, message=message)
+        )
+    excluded = instance.excluded
+    if _others(work, instance):
+        excluded = (*excluded, act.place.host.id)
+    return work.tx.instances.update(instance, excluded=excluded, attempts=instance.attempts + 1)
 
 
 # Finishing ----------------------------------------------------------------------------------------------
@@ -296,6 +307,8 @@ def finish(work: Work, job: Job, instance: Instance, detail: str, *, state: JobS
     moved = work.move(instance, detail, op=job.op, why=why, job=job, **changes)
     if moved.detail in {"pend", "done"} and work.tx.instances.in_details(["pend"], limit=1):
         work.wake_scheduler()
+    if state is JobState.FAILED and DESIRES.get(job.op) is Desired.GONE:
+        return  # an end that failed is tried again by the sweep, not at once and for ever
     go_on(work, moved, why=why)
 
 
@@ -338,14 +351,15 @@ def settled(work: Work, instance: Instance, detail: str, *, failed: bool, why: s
 def _left_host(work: Work, instance: Instance, detail: str, *, failed: bool) -> dict[str, Any]:
     """No host has anything of the instance any more: its claims on hosts are given back."""
     _close_stay(work, instance, "erro" if failed else "user" if detail == "pend" else "none")
-    proof = "never_booted" if failed else "host_answered"
     for placement in work.tx.placements.open_of(instance.id):
+        host = work.tx.hosts.get(placement.host_id)
+        offline = host is not None and host.state is HostState.OFFLINE
+        proof = "never_booted" if failed else "administrator" if offline else "host_answered"
         work.tx.placements.close(placement, work.now, proof)
     work.tx.reservations.release(instance.id)
     left: dict[str, Any] = {"host_id": None}
     if detail == "done":
         left["ended_at"] = work.now
-        work.tx.mixins.forget([instance.id])
     return left
 
 

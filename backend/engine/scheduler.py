@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from backend.engine import Engine
 from backend.engine.runner import open_stay
@@ -52,18 +52,25 @@ class Scheduler:
             pending = tx.instances.in_details(["pend"], limit=settings.max_pending)
             hosts = tx.hosts.all()
             used = tx.reservations.used()
+            littered = {(item.instance_id, item.host_id) for item in tx.debris.all()}
         dispatched = 0
         for instance in pending:
             if dispatched >= settings.max_dispatch:
                 break
-            placed = self._place(instance, hosts, used)
+            placed = self._place(instance, hosts, used, littered)
             if placed is not None:
                 used[placed] = used.get(placed, Capacity()).plus(instance.need)
                 dispatched += 1
         return dispatched
 
-    def _place(self, instance: Instance, hosts: Sequence[Host], used: Mapping[str, Capacity]) -> str | None:
-        fitting, why = candidates(instance, hosts, used)
+    def _place(
+        self,
+        instance: Instance,
+        hosts: Sequence[Host],
+        used: Mapping[str, Capacity],
+        littered: Collection[tuple[str, str]],
+    ) -> str | None:
+        fitting, why = candidates(instance, hosts, used, littered)
         for host in fitting:
             if self._claim(instance, host):
                 return host.id
@@ -99,13 +106,18 @@ class Scheduler:
 
 
 def candidates(
-    instance: Instance, hosts: Sequence[Host], used: Mapping[str, Capacity]
+    instance: Instance,
+    hosts: Sequence[Host],
+    used: Mapping[str, Capacity],
+    littered: Collection[tuple[str, str]] = (),
 ) -> tuple[list[Host], str]:
     """Hosts that pass every filter, best first (most free memory, then id), and why the others do not."""
     fitting: list[tuple[int, str, Host]] = []
     out: Counter[str] = Counter()
     for host in hosts:
         refusal = _refusal(instance, host, used.get(host.id, Capacity()))
+        if not refusal and (instance.id, host.id) in littered:
+            refusal = "with files of it to be removed first"
         if refusal:
             out[refusal] += 1
         else:
@@ -147,6 +159,8 @@ def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
     used = work.tx.reservations.used().get(host_id, Capacity())
     if _refusal(instance, host, used) or host.overcommitted:
         return False
+    if work.tx.debris.get(instance_id, host_id) is not None:
+        return False  # the reaper would remove the new files, or the prolog would take the old for its own
     edge = transition("deploy", instance.detail)
     if edge is None:
         return False

@@ -59,6 +59,7 @@ class Work:
         self.settings = settings
         self.now = now
         self.queue = queue
+        self._noted = 0
 
     def move(
         self,
@@ -73,6 +74,8 @@ class Work:
         """Change an instance's detail (and whatever else), with its event."""
         if detail != instance.detail:
             changes["state_since"] = self.now
+        if detail == "done":
+            self.tx.mixins.forget([instance.id])
         moved = self.tx.instances.update(instance, detail=detail, **changes)
         self.note(moved, op=op, old=instance.detail, why=why, job=job)
         return moved
@@ -88,8 +91,9 @@ class Work:
     def _event(self, instance: Instance, *, op: str, old: str, why: str, job: Job | None) -> Event:
         """What a job does is its requester's doing, whoever runs it."""
         by_job = job is not None and self.caller is ENGINE
+        self._noted += 1  # events of one transaction keep their order
         return Event(
-            id=f"{int(self.now * 1e6):014x}{secrets.token_hex(5)}",
+            id=f"{int(self.now * 1e6):014x}{self._noted:04x}{secrets.token_hex(3)}",
             at=self.now,
             instance_id=instance.id,
             tenant_id=instance.tenant_id,
@@ -117,7 +121,7 @@ class Work:
         The compare-and-set of the instance's version makes this the one operation at a time.
         """
         wish = DESIRES.get(op)
-        if wish is not None and instance.desired is not Desired.GONE:
+        if wish is not None and (instance.desired is not Desired.GONE or op == "recover_recreate"):
             changes.setdefault("desired", wish)
         changes.setdefault("resched", False)
         stages = edge.via or ((IN_PLACE[op],) if op in IN_PLACE else ())

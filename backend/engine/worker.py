@@ -21,6 +21,7 @@ from backend.engine.silence import host_silent
 from backend.engine.stages import CONSOLE_LIMIT
 from backend.engine.work import ENGINE
 from backend.errors import BackendError, Code
+from backend.lifecycle import STAY
 from backend.model import Host, HostState, Image, JobState
 from backend.ports import HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
 
@@ -161,7 +162,7 @@ class Worker:
             instance = instances.get(job.instance_id)
             host = hosts.get(instance.host_id or "") if instance else None
             answers = host is None or (host.failures == 0 and host.state is not HostState.ERR)
-            due = now >= job.deadline and job.attempt == 1
+            due = now >= job.deadline and bool(job.on_lost) and job.on_lost[job.stage] != STAY
             given_up = host is not None and host.state is HostState.ERR and "prol" in job.stages[job.stage]
             if answers or due or given_up:
                 self._enqueue_again(job.id)
@@ -222,7 +223,9 @@ class Worker:
             if fresh is None or tx.instances.count_with_image(image.id):
                 return
             sharing = [
-                item for item in tx.images.with_checksum(image.checksum) if item.path and item != fresh
+                item
+                for item in tx.images.with_checksum(image.checksum)
+                if item.path == fresh.path and item.id != fresh.id
             ]
             if not sharing:
                 Path(image.path).unlink(missing_ok=True)

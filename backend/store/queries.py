@@ -651,6 +651,14 @@ class WorkerRows(Rows[WorkerBeat]):
             self.insert(WorkerBeat(executor=executor, started_at=now, seen_at=now))
 
 
+def _hand_on_images(connection: Connection, tenant_id: str) -> None:
+    """Records of images that other tenants' instances still name pass to one of those tenants."""
+    i, m = tables.instance.c, tables.image.c
+    heir = select(func.min(i.tenant_id)).where(i.image_id == m.id, i.tenant_id != tenant_id).scalar_subquery()
+    named = exists().where(i.image_id == m.id, i.tenant_id != tenant_id)
+    connection.execute(update(tables.image).where(m.tenant_id == tenant_id, named).values(tenant_id=heir))
+
+
 def forget_tenant(connection: Connection, tenant_id: str) -> None:
     """Remove every row of a tenant, those that are referred to last."""
     i, u = tables.instance.c, tables.user.c
@@ -660,6 +668,7 @@ def forget_tenant(connection: Connection, tenant_id: str) -> None:
         connection.execute(delete(table).where(table.c.instance_id.in_(instances)))
     for table in (tables.access_key, tables.bearer_token):
         connection.execute(delete(table).where(table.c.user_id.in_(users)))
+    _hand_on_images(connection, tenant_id)
     for table in (tables.tag, tables.launch_token, tables.instance, tables.image, tables.user):
         connection.execute(delete(table).where(table.c.tenant_id == tenant_id))
     connection.execute(delete(tables.tenant).where(tables.tenant.c.id == tenant_id))

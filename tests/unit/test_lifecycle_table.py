@@ -53,8 +53,9 @@ def test_a_failure_leads_to_a_later_stage_or_out_of_the_job():
         for at, target in enumerate(edge.failed):
             if target in edge.via:
                 assert edge.via.index(target) > at, edge
-            else:
-                assert target == STAY or State(target[:4]) not in WORKING or len(edge.via) == 1, edge
+            else:  # a saved machine that cannot be woken is put back into the store
+                parked = edge.op == "deploy_saved" and target == "epil.stop"
+                assert target == STAY or parked or State(target[:4]) not in WORKING, edge
 
 
 def test_an_operation_has_one_edge_for_each_origin():

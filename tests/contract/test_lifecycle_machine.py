@@ -1,0 +1,819 @@
+"""Every operation, fault and crash in any order, and what must hold whatever happens (lifecycle §18).
+
+The engine, the worker and the store are the real ones; hosts live in memory. Rules are operations by arbitrary
+callers, the worker's own work in small pieces, hosts that fail, fall silent, reboot or are edited by a
+stranger, deaths of the worker before and after any commit and any act, and things that happen in the middle of a
+host's call. After every rule the ALWAYS list is checked, and after time has healed everything the QUIET list.
+At the end the cloud is drained and must be as it was in the beginning.
+
+``ISTHMUS_DEEP=N`` runs N long random examples instead of the fixed ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from typing import Any
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from simulation import ADMIN, Cloud, Op, SimulatedHost, WorkerKilled
+from sqlalchemy import select
+
+from backend.commands import (
+    CreateTags,
+    DeregisterImage,
+    Launch,
+    ModifyInstance,
+    Operate,
+    PurgeTenant,
+    SetQuota,
+)
+from backend.drivers.memory import Fault, Guest
+from backend.engine import EngineSettings
+from backend.engine.scheduler import candidates
+from backend.engine.work import IN_PLACE
+from backend.errors import BackendError, Code
+from backend.lifecycle import SAME, STAY, TRANSITIONS, VIEWS, WORKING, ec2_state
+from backend.model import (
+    Api,
+    Caller,
+    Capacity,
+    Desired,
+    Event,
+    GuestShutdown,
+    Host,
+    HostState,
+    Image,
+    ImageState,
+    Instance,
+    Job,
+    Placement,
+    QuotaName,
+    Reservation,
+    State,
+    Stay,
+)
+from backend.ports import DomainReason, DomainStatus
+from backend.store.tables import metadata
+
+HOSTS = 3
+LIMIT = 7
+PROOFS = {"host_answered", "fenced", "administrator", "never_booted"}
+ENDINGS = {Op.TERMINATE, Op.CANCEL, Op.DELETE}
+HOST = st.integers(0, HOSTS - 1)
+PICK = st.integers(0, 9)
+AHEAD = st.integers(0, 6)
+
+
+def _moves() -> dict[str, set[tuple[str, str]]]:
+    """Every change of detail that the table allows, by operation (invariant 24)."""
+    found: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for edge in TRANSITIONS:
+        ok = edge.origin if edge.ok == SAME else edge.ok
+        pairs = found["create" if edge.op == "create_held" else edge.op]
+        pairs.add((edge.origin, edge.via[0] if edge.via else ok))
+        for at, stage in enumerate(edge.via):
+            after = edge.after(at)
+            pairs.add((stage, edge.via[after] if after < len(edge.via) else ok))
+            pairs |= {(stage, target) for target in (edge.failed[at], edge.lost[at]) if target != STAY}
+        if edge.op in IN_PLACE:
+            pairs |= {("runn", "unkn")}
+    found["restart_cold"] = {("runn", "unkn")}
+    return found
+
+
+MOVES = _moves()
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """The database, read at once."""
+
+    instances: dict[str, Instance]
+    jobs: list[Job]
+    placements: list[Placement]
+    reservations: list[Reservation]
+    hosts: dict[str, Host]
+    images: dict[str, Image]
+    stays: list[Stay]
+    events: list[Event]
+    debris: set[tuple[str, str]]
+
+
+class Lifecycle(RuleBasedStateMachine):
+    """A cloud of three small hosts and two tenants, and everybody who may disturb it."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.cloud = Cloud(hosts=0, settings=EngineSettings(network="172.31.0.0/26"))
+        for _ in range(HOSTS):
+            self.cloud.add_host(Capacity(cpu=100, memory_mib=1600, disk_gib=50))
+        self.cloud.poll()
+        cloud = self.cloud
+        cloud.engine.execute(
+            ADMIN, SetQuota(tenant_id=cloud.tenant.id, quotas={QuotaName.INSTANCES.value: LIMIT})
+        )
+        self.occi = cloud.login("olga", cloud.tenant, Api.OCCI)
+        self.image_ids = [cloud.image.id]
+        self.ids: list[str] = []
+        self.first: dict[str, Instance] = {}
+        self.ended: dict[str, Instance] = {}
+        self.shown: dict[str, str] = {}
+        self.recovered: set[str] = set()
+        self.meddled: set[str] = set()
+        self.unheard: set[str] = set()
+        self.events_seen = 0
+        self.detail_of: dict[str, str] = {}
+        self.placed: set[tuple[str, int]] = set()
+        self.host_states: dict[str, HostState] = {}
+        self.testimony: tuple[str, Any, float] | None = None
+        self.healed = False
+        self.sound = True
+
+    # People ---------------------------------------------------------------------------------------------
+
+    def _callers(self) -> list[Caller]:
+        return [self.cloud.caller, self.cloud.other, self.occi, ADMIN]
+
+    def _pick(self, number: int) -> str:
+        return self.ids[number % len(self.ids)]
+
+    def _try(self, caller: Caller, command: Any) -> Any:
+        """A command: its answer, or the refusal, which has changed nothing (27); None when killed in it."""
+        before = self._dump()
+        try:
+            return self.cloud.engine.execute(caller, command)
+        except BackendError as error:
+            refusal = error
+        except WorkerKilled:
+            self.cloud.restart_worker()
+            return None
+        assert self._dump() == before, refusal
+        return refusal
+
+    def _dump(self) -> list[Any]:
+        with self.cloud.store.read() as tx:
+            return [tx.connection.execute(select(table)).all() for table in metadata.sorted_tables]
+
+    @rule(
+        who=st.integers(0, 2),
+        count=st.tuples(st.integers(1, 2), st.integers(0, 2)),
+        flags=st.fixed_dictionaries(
+            {
+                "held": st.booleans(),
+                "locked_terminate": st.sampled_from([False, False, True]),
+                "on_guest_shutdown": st.sampled_from(GuestShutdown),
+                "flavor": st.sampled_from(["t2.nano", "t2.nano", "t2.large"]),
+            }
+        ),
+        image=PICK,
+        token=st.sampled_from(["", "", "again"]),
+    )
+    def launch(self, who: int, count: tuple[int, int], flags: dict[str, Any], image: int, token: str) -> None:
+        caller = self._callers()[who]
+        tenant = caller.tenant_id
+        had = {row.id for row in self._instances()}
+        command = Launch(
+            image_id=self.image_ids[image % len(self.image_ids)],
+            minimum=count[0],
+            maximum=sum(count),
+            client_token=token,
+            token_digest="same",
+            **flags,
+        )
+        answer = self._try(caller, command)
+        made = [row for row in self._instances() if row.id not in had]
+        for row in made:
+            self.ids.append(row.id)
+            self.first[row.id] = row
+            assert row.tenant_id == tenant
+        if isinstance(answer, BackendError):
+            assert answer.code in {
+                Code.QUOTA_INSTANCES,
+                Code.ADDRESSES_EXHAUSTED,
+                Code.IMAGE_UNAVAILABLE,
+                Code.IMAGE_NOT_FOUND,
+                Code.TOKEN_TERMINATED,
+            }
+        elif answer is not None:
+            assert not (answer.replayed and made)  # 28
+            assert answer.replayed or command.minimum <= len(made) <= command.maximum
+            if tenant == self.cloud.tenant.id and made:  # 34
+                assert self.cloud.engine.usage(tenant)[0] <= LIMIT
+
+    def _instances(self) -> list[Instance]:
+        with self.cloud.store.read() as tx:
+            return tx.instances.all()
+
+    @precondition(lambda self: self.ids)
+    @rule(who=st.integers(0, 3), op=st.sampled_from(Op), pick=PICK, force=st.booleans(), strict=st.booleans())
+    def operate(self, who: int, op: Op, pick: int, force: bool, strict: bool) -> None:
+        self._operate(who, op, self._pick(pick), force=force, strict=strict)
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        op=st.sampled_from(
+            [Op.TERMINATE, Op.POWEROFF, Op.START, Op.SUSPEND, Op.PAUSE, Op.RESUBMIT, Op.DELETE]
+        ),
+        pick=PICK,
+    )
+    def owner_operates(self, op: Op, pick: int) -> None:
+        """The usual things, so that they are done often."""
+        owner = self.first[self._pick(pick)].tenant_id
+        self._operate(0 if owner == self.cloud.tenant.id else 1, op, self._pick(pick))
+
+    def _operate(
+        self, who: int, op: Op, instance_id: str, *, force: bool = False, strict: bool = False
+    ) -> None:
+        caller = self._callers()[who]
+        before = self.cloud.get(instance_id)
+        command = Operate(op=op, ids=(instance_id,), force_at_timeout=force, strict=strict)
+        answer = self._try(caller, command)
+        foreign = not caller.is_admin and caller.tenant_id != before.tenant_id
+        gone = before.desired is Desired.GONE
+        ended_long_ago = before.ended_at is not None and self.cloud.clock.now - before.ended_at > 3600
+        if isinstance(answer, BackendError):
+            if (foreign or ended_long_ago) and answer.code is not Code.DENIED:
+                assert answer.code is Code.INSTANCE_NOT_FOUND  # 35
+            elif op is Op.TERMINATE and not strict:
+                assert answer.code is Code.INSTANCE_LOCKED, answer
+        elif answer is not None:
+            assert not foreign
+            assert not ended_long_ago
+            (change,) = answer
+            assert change.before == before  # 41
+            if change.after.version != before.version:
+                assert before.detail != "done"
+                if before.locked_terminate and op in ENDINGS | {Op.SHUTDOWN}:
+                    assert gone  # 32
+                if op is Op.RECOVER_RECREATE:
+                    self.recovered.add(instance_id)
+                assert not gone or op in ENDINGS | {Op.RECOVER_RECREATE}  # 25
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        who=st.integers(0, 3),
+        pick=PICK,
+        change=st.sampled_from(
+            [
+                {"flavor": "t2.large"},
+                {"flavor": "t2.nano"},
+                {"memory_mib": 700},
+                {"locked_terminate": True},
+                {"locked_terminate": False},
+                {"user_data": b"#!/bin/sh\n"},
+                {"on_guest_shutdown": GuestShutdown.TERMINATE},
+                {"summary": "x", "expected_version": 1},
+            ]
+        ),
+    )
+    def modify(self, who: int, pick: int, change: dict[str, Any]) -> None:
+        before = self.cloud.get(self._pick(pick))
+        answer = self._try(self._callers()[who], ModifyInstance(instance_id=before.id, **change))
+        if isinstance(answer, Instance):
+            assert answer.version in {before.version, before.version + 1}  # 26
+            assert change.get("expected_version") in {None, before.version}
+
+    @precondition(lambda self: self.ids)
+    @rule(who=st.integers(0, 3), pick=PICK)
+    def tag(self, who: int, pick: int) -> None:
+        self._try(self._callers()[who], CreateTags(ids=(self._pick(pick),), tags=(("k", "v"),)))
+
+    @precondition(lambda self: len(self.image_ids) < 4)
+    @rule()
+    def another_image(self) -> None:
+        name = f"image{len(self.image_ids)}"
+        self.cloud.store.death = None
+        self.image_ids.append(self.cloud.register(name, self.cloud.other, public=False).id)
+
+    @precondition(lambda self: len(self.image_ids) > 1)
+    @rule(number=PICK)
+    def withdraw_image(self, number: int) -> None:
+        image_id = self.image_ids[1 + number % (len(self.image_ids) - 1)]
+        self._try(self.cloud.other, DeregisterImage(image_id=image_id))
+
+    # The worker -----------------------------------------------------------------------------------------
+
+    @rule(count=st.integers(1, 8))
+    def work(self, count: int) -> None:
+        for _ in range(count):
+            self.cloud.step()
+
+    @rule()
+    def work_on(self) -> None:
+        for _ in range(60):
+            if not self.cloud.step():
+                break
+
+    @rule(host=HOST)
+    def poll(self, host: int) -> None:
+        self._poll(self.cloud.host_ids[host])
+
+    def _poll(self, host_id: str) -> None:
+        self.cloud.poll(host_id)
+        with self.cloud.store.read() as tx:
+            found = tx.hosts.get(host_id)
+        if found is not None and found.state is HostState.ON and found.failures == 0:
+            self.unheard.discard(host_id)
+
+    @rule()
+    def hear(self) -> None:
+        self.cloud.hear()
+
+    @rule()
+    def sweep(self) -> None:
+        self.cloud.sweep()
+
+    @rule(seconds=st.sampled_from([0.5, 6.0, 31.0, 70.0, 130.0, 700.0, 4000.0]))
+    def wait(self, seconds: float) -> None:
+        self.cloud.clock.advance(seconds)
+
+    # Trouble --------------------------------------------------------------------------------------------
+
+    @rule(
+        host=HOST,
+        ahead=AHEAD,
+        what=st.sampled_from(
+            [*(fault for fault in Fault if fault is not Fault.NONE), "die before", "die after"]
+        ),
+    )
+    def trouble_ahead(self, host: int, ahead: int, what: Fault | str) -> None:
+        self.cloud.host(host).plan.append((ahead, what))
+
+    @rule(ahead=st.integers(0, 8), after=st.booleans())
+    def death_at_commit(self, ahead: int, after: bool) -> None:
+        self.cloud.store.death = (ahead, after)
+
+    @rule(ahead=AHEAD)
+    def death_at_act(self, ahead: int) -> None:
+        left = [ahead]
+
+        def reach(_place: str) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                self.cloud.failpoint = lambda _name: None
+                raise WorkerKilled
+
+        self.cloud.failpoint = reach
+
+    @precondition(lambda self: self.ids)
+    @rule(host=HOST, ahead=AHEAD, who=st.integers(0, 3), op=st.sampled_from(Op), pick=PICK)
+    def meanwhile_operate(self, host: int, ahead: int, who: int, op: Op, pick: int) -> None:
+        """While a host is at work on something, somebody asks for something else."""
+        instance_id = self._pick(pick)
+        self.cloud.host(host).plan.append((ahead, lambda: self._operate(who, op, instance_id)))
+
+    @rule(host=HOST, ahead=AHEAD, polled=HOST)
+    def meanwhile_poll(self, host: int, ahead: int, polled: int) -> None:
+        """While a host is at work on something, a monitor asks a host."""
+        host_id = self.cloud.host_ids[polled]
+
+        def poll() -> None:
+            self.cloud.monitors[host_id].hint()
+            self.cloud.monitors[host_id]._round()
+
+        self.cloud.host(host).plan.append((ahead, poll))
+
+    @rule(host=HOST, ahead=AHEAD)
+    def meanwhile_sweep(self, host: int, ahead: int) -> None:
+        self.cloud.host(host).plan.append((ahead, lambda: self.cloud.worker.sweep()))
+
+    @rule(host=HOST)
+    def ask(self, host: int) -> None:
+        """A monitor asks, and is slow to report."""
+        driver = self.cloud.host(host)
+        if not driver.silent:
+            asked_at = self.cloud.clock()
+            self.testimony = (self.cloud.host_ids[host], dict(driver.domains), asked_at)
+
+    @precondition(lambda self: self.testimony is not None)
+    @rule()
+    def report(self) -> None:
+        assert self.testimony is not None
+        host_id, domains, asked_at = self.testimony
+        self.testimony = None
+        monitor = self.cloud.monitors[host_id]
+        driver = self.cloud.hosts.driver(host_id, "")
+        with self.cloud.store.read() as tx:
+            placed = tx.instances.on_host(host_id)
+        for instance in placed:
+            self.cloud.alive(
+                lambda item=instance: monitor.testimony.instance(driver, item, domains.get(item.id), asked_at)
+            )
+
+    @rule(host=HOST, silent=st.booleans())
+    def fall_silent(self, host: int, silent: bool) -> None:
+        if self._state(host) is not HostState.OFFLINE:
+            self.cloud.host(host).silent = silent
+
+    @rule(host=HOST)
+    def power_cycle(self, host: int) -> None:
+        driver = self.cloud.host(host)
+        self.meddled |= set(driver.domains)
+        driver.power_cycle()
+
+    @rule(
+        host=HOST, method=st.sampled_from(["clone", "start", "destroy", "delete_files", "save", "shutdown"])
+    )
+    def breaks(self, host: int, method: str) -> None:
+        """A host on which one thing fails until it is repaired."""
+        self.cloud.host(host).broken.add(method)
+
+    @rule(host=HOST)
+    def repair(self, host: int) -> None:
+        self.cloud.host(host).broken.clear()
+
+    @rule(host=HOST, power=st.booleans(), reboot=st.booleans())
+    def guests(self, host: int, power: bool, reboot: bool) -> None:
+        self.cloud.host(host).guest = Guest(obeys_power_button=power, obeys_reboot=reboot)
+
+    def _state(self, host: int) -> HostState:
+        with self.cloud.store.read() as tx:
+            found = tx.hosts.get(self.cloud.host_ids[host])
+        assert found is not None
+        return found.state
+
+    @rule(host=HOST, state=st.sampled_from([HostState.INIT, HostState.DISABLED, HostState.MAINTENANCE]))
+    def set_host(self, host: int, state: HostState) -> None:
+        """An administrator takes a host in or out. One that was declared dead comes back powered off."""
+        if self._state(host) is HostState.OFFLINE:
+            self.cloud.host(host).silent = False
+            self.unheard.add(self.cloud.host_ids[host])
+            state = HostState.INIT
+        if self.cloud.store.death is None:
+            self.cloud.set_host(host, state)
+
+    @rule(host=HOST)
+    def declare_dead(self, host: int) -> None:
+        """A host burns, and the administrator, who has seen it, says so."""
+        driver = self.cloud.host(host)
+        self.cloud.store.death = None
+        driver.silent = True
+        self.meddled |= set(driver.domains)
+        driver.power_cycle()
+        self.cloud.set_host(host, HostState.OFFLINE)
+
+    # A stranger -----------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        pick=PICK,
+        deed=st.sampled_from(
+            "start destroy shutdown crash preserve pause unpause save undefine wipe".split()
+        ),
+    )
+    def stranger(self, pick: int, deed: str) -> None:
+        """Somebody with a shell on the host does things to a domain."""
+        instance = self.cloud.get(self._pick(pick))
+        if instance.host_id is None:
+            return
+        host = self.cloud.host_of(instance)
+        facts = host.domains.get(instance.id)
+        if facts is None or facts.epoch != instance.epoch or self._declared_dead(instance.host_id):
+            return
+        if _meddle(host, instance, deed):
+            self.meddled.add(instance.id)
+
+    def _declared_dead(self, host_id: str) -> bool:
+        return self._state(self.cloud.host_ids.index(host_id)) is HostState.OFFLINE
+
+    # Time heals -----------------------------------------------------------------------------------------
+
+    @rule()
+    def quiesce(self) -> None:
+        self._heal()
+        self.cloud.quiesce()
+        self.healed = True
+
+    def _heal(self) -> None:
+        cloud = self.cloud
+        cloud.store.death = None
+        cloud.failpoint = lambda _place: None
+        self.testimony = None
+        for index in range(HOSTS):
+            host = cloud.host(index)
+            host.silent, host.plan, host.guest = False, [], Guest()
+            host.broken.clear()
+            if self._state(index) not in {HostState.ON, HostState.ERR, HostState.INIT}:
+                cloud.set_host(index, HostState.INIT)
+        self.unheard.clear()
+
+    def teardown(self) -> None:
+        """Drain the cloud: everything returns to what it was in the beginning (50)."""
+        if not getattr(self, "sound", False):
+            return
+        self._heal()
+        for tenant in (self.cloud.tenant, self.cloud.other_tenant):
+            self.cloud.engine.execute(ADMIN, PurgeTenant(tenant_id=tenant.id))
+        self.cloud.quiesce()
+        self.always()
+        rows = self._rows()
+        assert {row.detail for row in rows.instances.values()} <= {"done"}
+        assert not rows.reservations
+        assert not rows.debris
+        assert not [item for item in rows.placements if item.closed_at is None]
+        for index in range(HOSTS):
+            host = self.cloud.host(index)
+            assert (host.domains, host.disks, host.images) == ({}, {}, set())
+        for tenant in (self.cloud.tenant, self.cloud.other_tenant):
+            assert self.cloud.engine.usage(tenant.id) == (0, 0, 0)
+        assert all(not image.path for image in rows.images.values())
+        self.cloud.store.close()
+
+    # What holds ALWAYS ----------------------------------------------------------------------------------
+
+    def _rows(self) -> Rows:
+        with self.cloud.store.read() as tx:
+            return Rows(
+                instances={row.id: row for row in tx.instances.all()},
+                jobs=tx.jobs.open(),
+                placements=tx.placements.all(),
+                reservations=tx.reservations.all(),
+                hosts={row.id: row for row in tx.hosts.all()},
+                images={row.id: row for row in tx.images.all()},
+                stays=tx.stays.all(),
+                events=tx.events.all(),
+                debris={(row.instance_id, row.host_id) for row in tx.debris.all()},
+            )
+
+    @invariant()
+    def always(self) -> None:
+        if not hasattr(self, "cloud"):
+            return
+        self.sound = False
+        rows = self._rows()
+        for check in (
+            self._domains,
+            self._placements,
+            self._capacity,
+            self._addresses,
+            self._files,
+            self._jobs,
+            self._history,
+            self._views,
+            self._quotas,
+            self._accounting,
+        ):
+            check(rows)
+        if self.healed:
+            self.healed = False
+            self._quiet(rows)
+        self.sound = True
+
+    def _answers(self, rows: Rows, host_id: str) -> bool:
+        """Whether a host would answer, and is asked."""
+        off = rows.hosts[host_id].state is HostState.OFFLINE or host_id in self.unheard
+        return not self._driver(host_id).silent and not off
+
+    def _driver(self, host_id: str) -> SimulatedHost:
+        found = self.cloud.hosts.driver(host_id, "")
+        assert isinstance(found, SimulatedHost)
+        return found
+
+    def _domains(self, rows: Rows) -> None:
+        running: Counter[str] = Counter()
+        open_ = {
+            (item.instance_id, item.host_id, item.epoch) for item in rows.placements if not item.closed_at
+        }
+        for host_id in rows.hosts:
+            host = self._driver(host_id)
+            running.update(host.running())
+            for name in host.running():
+                epoch = host.domains[name].epoch
+                if self._answers(rows, host_id):
+                    assert (name, host_id, epoch) in open_, "2"
+                    assert rows.instances[name].detail != "done", "3"
+        assert all(count == 1 for count in running.values()), "1"
+
+    def _placements(self, rows: Rows) -> None:
+        by_instance: dict[str, list[Placement]] = defaultdict(list)
+        for item in rows.placements:
+            by_instance[item.instance_id].append(item)
+            assert item.host_id in rows.hosts, "10"
+            assert item.closed_at is None or item.closed_by in PROOFS, "4"
+            assert item.closed_by != "never_booted" or item.booted_at is None, "4"
+            if (item.instance_id, item.epoch) not in self.placed:
+                self.placed.add((item.instance_id, item.epoch))
+                known = {rows.hosts[item.host_id].state, self.host_states.get(item.host_id)}
+                assert HostState.ON in known, "31"
+        for instance in rows.instances.values():
+            mine = by_instance[instance.id]
+            open_ = [item for item in mine if item.closed_at is None]
+            opened = [item.opened_at for item in mine]
+            assert opened == sorted(opened), "5"
+            assert len(open_) <= 1, "6, 7"
+            if instance.state in {State.PEND, State.HOLD, State.DONE}:
+                assert not open_, "3"
+                assert instance.host_id is None
+            else:
+                assert [(item.host_id, item.epoch) for item in open_] == [(instance.host_id, instance.epoch)]
+        self.host_states = {host.id: host.state for host in rows.hosts.values()}
+
+    def _capacity(self, rows: Rows) -> None:
+        used: dict[str, Capacity] = defaultdict(Capacity)
+        held: Counter[str] = Counter()
+        for item in rows.reservations:
+            instance = rows.instances[item.instance_id]
+            need = Capacity(cpu=item.cpu, memory_mib=item.memory_mib, disk_gib=item.disk_gib)
+            used[item.host_id] = used[item.host_id].plus(need)
+            held[item.instance_id] += 1
+            assert item.host_id == instance.host_id, "9"
+            assert need == instance.need, "48"
+        for host in rows.hosts.values():
+            fits = used[host.id].plus(host.foreign).fits(host.limit)
+            assert fits or host.overcommitted, "8"
+        for instance in rows.instances.values():
+            assert held[instance.id] == VIEWS[instance.detail].reserved, ("9", instance.detail)
+
+    def _addresses(self, rows: Rows) -> None:
+        living = [row for row in rows.instances.values() if row.detail != "done"]
+        assert len({row.address for row in living}) == len(living), "11"
+        assert len({row.mac for row in living}) == len(living), "13"
+        for row in rows.instances.values():
+            first = self.first[row.id]
+            assert (row.address, row.mac) == (first.address, first.mac), "12"
+            assert (row.tenant_id, row.image_id, row.launch_id) == (
+                first.tenant_id,
+                first.image_id,
+                first.launch_id,
+            )
+
+    def _files(self, rows: Rows) -> None:
+        for host_id in rows.hosts:
+            for name in self._driver(host_id).disks:
+                belongs = rows.instances[name].host_id == host_id or (name, host_id) in rows.debris
+                assert belongs or host_id in self.unheard, "22"
+        for row in rows.instances.values():
+            image = rows.images[row.image_id]
+            assert row.detail == "done" or image.path, "15"
+            assert image.state in {ImageState.READY, ImageState.GONE}
+            if row.detail == "susp.disk" and row.id not in self.meddled:
+                assert self._driver(str(row.host_id)).domains[row.id].has_checkpoint, "19"
+
+    def _jobs(self, rows: Rows) -> None:
+        open_: dict[str, list[Job]] = defaultdict(list)
+        for job in rows.jobs:
+            open_[job.instance_id].append(job)
+        for row in rows.instances.values():
+            mine = open_[row.id]
+            assert [job.id for job in mine] == ([row.job_id] if row.job_id else []), "23"
+            if row.state in WORKING:
+                assert mine, "23"
+                assert mine[0].stages[mine[0].stage] == row.detail
+            elif mine:
+                assert row.detail == "runn", "23"
+                assert mine[0].stages[0] in IN_PLACE.values(), "23"
+
+    def _history(self, rows: Rows) -> None:
+        for event in rows.events[self.events_seen :]:
+            assert event.actor, "24"
+            assert event.tenant_id == rows.instances[event.instance_id].tenant_id
+            if event.old != event.new:
+                assert event.old == self.detail_of.get(event.instance_id, ""), ("24", event)
+                assert (event.old, event.new) in MOVES[event.op], ("24", event)
+                assert event.op != "deploy" or event.old != "hold", "31"
+                assert event.op != "host_silent" or event.new == "unkn", "30"
+                self.detail_of[event.instance_id] = event.new
+        self.events_seen = len(rows.events)
+        assert self.detail_of == {row.id: row.detail for row in rows.instances.values()}, "24"
+
+    def _views(self, rows: Rows) -> None:
+        for row in rows.instances.values():
+            shown = ec2_state(row.detail, gone=row.desired is Desired.GONE)
+            was = self.shown.get(row.id, shown)
+            if was == "shutting-down" and row.id not in self.recovered:
+                assert shown in {"shutting-down", "terminated"}, "41"
+            self.recovered.discard(row.id)
+            self.shown[row.id] = shown
+            if row.detail == "done":
+                assert self.ended.setdefault(row.id, row) == row, "25"
+                assert row.ended_at is not None
+            else:
+                assert row.id not in self.ended, "25"
+
+    def _quotas(self, rows: Rows) -> None:
+        for tenant in (self.cloud.tenant, self.cloud.other_tenant):
+            mine = [r for r in rows.instances.values() if r.tenant_id == tenant.id and r.detail != "done"]
+            total = (len(mine), sum(r.vcpus for r in mine), sum(r.memory_mib for r in mine))
+            assert self.cloud.engine.usage(tenant.id) == total, "33"
+
+    def _accounting(self, rows: Rows) -> None:
+        by_instance: dict[str, list[Stay]] = defaultdict(list)
+        for stay in rows.stays:
+            by_instance[stay.instance_id].append(stay)
+        for row in rows.instances.values():
+            mine = by_instance[row.id]
+            assert [stay.seq for stay in mine] == list(range(1, len(mine) + 1)), "37"
+            last = 0.0
+            for stay in mine:
+                times = [stay.started_at, stay.running_at, stay.running_until, stay.ended_at]
+                known = [at for at in times if at is not None]
+                assert known == sorted(known), "37"
+                assert stay.started_at >= last, "37"
+                last = known[-1]
+            open_ = [stay for stay in mine if stay.ended_at is None]
+            assert len(open_) <= 1, "37"
+            if row.detail == "runn":
+                assert open_, "38"
+                assert open_[0].running_at is not None, "38"
+                assert open_[0].running_until is None, "38"
+            if row.state in {State.PEND, State.HOLD, State.DONE}:
+                assert not open_, "38"
+
+    # What holds when it is QUIET ------------------------------------------------------------------------
+
+    def _quiet(self, rows: Rows) -> None:
+        assert not rows.debris, "47"
+        assert not rows.jobs, "44"
+        used: dict[str, Capacity] = defaultdict(Capacity)
+        for item in rows.reservations:
+            need = Capacity(cpu=item.cpu, memory_mib=item.memory_mib, disk_gib=item.disk_gib)
+            used[item.host_id] = used[item.host_id].plus(need)
+        for host in rows.hosts.values():
+            assert host.state is HostState.ON
+        for row in rows.instances.values():
+            assert row.state is not State.UNKN, "45"
+            assert row.desired is not Desired.GONE or row.detail == "done", "45"
+            if row.host_id is not None and not row.detail.startswith("fail."):
+                self._agrees(row)
+            if row.detail == "pend":
+                fitting, why = candidates(row, list(rows.hosts.values()), used)
+                assert not fitting, "49"
+                assert row.reason_text == why, "49"
+        here = {(row.id, row.host_id) for row in rows.instances.values() if row.host_id}
+        for host_id in rows.hosts:
+            driver = self._driver(host_id)
+            assert {(name, host_id) for name in driver.domains} <= here, "45"
+            assert {(name, host_id) for name in driver.disks} <= here, "22"
+
+    def _agrees(self, row: Instance) -> None:
+        facts = self._driver(str(row.host_id)).domains.get(row.id)
+        status = facts.status if facts is not None else DomainStatus.OFF
+        assert facts is None or facts.epoch == row.epoch, "46"
+        if row.health == "impaired":
+            assert (row.detail, status) == ("runn", DomainStatus.CRASHED), "46"
+            return
+        wanted = {
+            "runn": DomainStatus.RUNNING,
+            "susp.ram": DomainStatus.PAUSED,
+            "susp.disk": DomainStatus.OFF,
+            "poff": DomainStatus.OFF,
+        }
+        assert status is wanted[row.detail], ("46", row.detail, facts)
+        if row.detail == "susp.disk":
+            assert facts is not None, "19"
+            assert facts.has_checkpoint, "19"
+
+
+DEEDS: dict[str, tuple[DomainStatus, DomainReason]] = {
+    "destroy": (DomainStatus.OFF, DomainReason.DESTROYED),
+    "shutdown": (DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN),
+    "crash": (DomainStatus.OFF, DomainReason.CRASHED),
+    "preserve": (DomainStatus.CRASHED, DomainReason.CRASHED),
+    "pause": (DomainStatus.PAUSED, DomainReason.USER),
+    "unpause": (DomainStatus.RUNNING, DomainReason.UNKNOWN),
+    "save": (DomainStatus.OFF, DomainReason.SAVED),
+    "start": (DomainStatus.RUNNING, DomainReason.UNKNOWN),
+}
+
+
+def _meddle(host: SimulatedHost, instance: Instance, deed: str) -> bool:
+    """Do something to a domain that can be done to it in its status; whether it was done."""
+    status = host.domains[instance.id].status
+    if deed == "undefine":
+        done = status is DomainStatus.OFF
+        if done:
+            del host.domains[instance.id]
+        return done
+    if deed == "wipe":
+        done = status is DomainStatus.OFF and instance.id in host.disks
+        host.disks.pop(instance.id, None) if done else None
+        return done
+    allowed = {
+        "start": {DomainStatus.OFF},
+        "unpause": {DomainStatus.PAUSED},
+        "pause": {DomainStatus.RUNNING},
+        "preserve": {DomainStatus.RUNNING},
+        "save": {DomainStatus.RUNNING, DomainStatus.PAUSED},
+    }.get(deed, {DomainStatus.RUNNING, DomainStatus.PAUSED, DomainStatus.CRASHED})
+    if status not in allowed or (deed == "start" and "vda" not in host.disks.get(instance.id, ())):
+        return False
+    host.change(instance.id, *DEEDS[deed])
+    return True
+
+
+DEEP = int(os.environ.get("ISTHMUS_DEEP", "0"))
+
+Lifecycle.TestCase.settings = settings(
+    max_examples=DEEP or 40,
+    stateful_step_count=80 if DEEP else 40,
+    derandomize=not DEEP,
+    database=None,
+    deadline=None,
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+TestLifecycle = Lifecycle.TestCase
