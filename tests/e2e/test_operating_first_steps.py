@@ -1,0 +1,217 @@
+"""The operator's way from nothing to a running cloud, and what each command promises."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from live_cloud import Key, LiveCloud, key_of, wait_for
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> LiveCloud:
+    """Nothing yet but a place for a home."""
+    return LiveCloud(tmp_path)
+
+
+def test_init_tells_everything_a_client_needs(fresh):
+    said = fresh.cli(
+        "init", "--account-id", "123456789012", "--region", "eu-test-1", "--region", "us-test-2",
+        "--zone", "eu-test-1a", "--zone", "eu-test-1b",
+    )  # fmt: skip
+    assert said["account_id"] == "123456789012"
+    assert (said["region"], said["zone"]) == ("eu-test-1", "eu-test-1a")
+    assert said["regions"] == {"eu-test-1": ["eu-test-1a", "eu-test-1b"], "us-test-2": ["us-test-2a"]}
+    assert all(said[name] for name in ("endpoint", "access_key", "secret_key", "occi_user", "occi_password"))
+
+
+def test_nothing_in_a_home_is_open_to_others(fresh):
+    fresh.init()
+    assert [
+        str(path)
+        for path in [fresh.home, *fresh.home.rglob("*")]
+        if stat.S_IMODE(path.stat().st_mode) & 0o077
+    ] == []
+
+
+def test_no_secret_lies_in_clear(fresh):
+    said = fresh.init().facts
+    stored = b"".join(path.read_bytes() for path in fresh.home.rglob("*") if path.is_file())
+    for name in ("secret_key", "occi_password"):
+        assert said[name].encode() not in stored
+
+
+def test_a_second_init_destroys_nothing_and_tells_no_secret(fresh):
+    first = fresh.init().facts
+    before = {path: path.read_bytes() for path in fresh.home.rglob("*") if path.is_file()}
+    refused = fresh.run("init")
+    assert refused.returncode == 1
+    assert "nothing was changed" in refused.stderr
+    again = fresh.cli("init")
+    assert again["existing"]
+    assert {name: again[name] for name in ("account_id", "access_key", "region", "occi_user")} == {
+        name: first[name] for name in ("account_id", "access_key", "region", "occi_user")
+    }
+    assert "secret_key" not in again
+    assert "occi_password" not in again
+    for path, content in before.items():
+        if "isthmus.db" not in path.name:
+            assert path.read_bytes() == content
+
+
+def test_a_failed_init_can_be_repeated(fresh):
+    assert fresh.run("init", "--account-id", "12").returncode == 1
+    assert fresh.init("--account-id", "123456789012").facts["account_id"] == "123456789012"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["host", "list"], "isthmus init"),
+        (["serve"], "isthmus init"),
+        (["vm", "list"], "isthmus init"),
+    ],
+)
+def test_without_a_home_the_way_out_is_told(fresh, words, hint):
+    done = fresh.run(*words)
+    assert done.returncode == 1
+    assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_refusals_are_json_for_programs(fresh):
+    fresh.init()
+    done = fresh.run("host", "delete", "h-unknown", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["error"]["message"].startswith("There is no host")
+
+
+def test_a_setting_that_does_not_exist_is_refused(fresh):
+    fresh.init()
+    with (fresh.home / "isthmus.toml").open("a") as file:
+        file.write("\n[web]\nworkrs = 3\n")
+    done = fresh.run("host", "list")
+    assert done.returncode == 1
+    assert "workrs" in done.stderr
+
+
+# Images -------------------------------------------------------------------------------------------------
+
+
+def test_an_image_keeps_the_id_of_the_old_cloud(cloud, blank_image):
+    made = cloud.cli("image", "import", str(blank_image), "--name", "moved", "--id", "ami-0123456789abcdef0")
+    assert made["id"] == "ami-0123456789abcdef0"
+    again = cloud.run("image", "import", str(blank_image), "--name", "moved2", "--id", made["id"])
+    assert again.returncode == 1
+    found = cloud.client().describe_images(ImageIds=[made["id"]])["Images"]
+    assert [image["Name"] for image in found] == ["moved"]
+    cloud.cli("image", "deregister", made["id"])
+
+
+def test_a_program_is_no_image(cloud):
+    done = cloud.run("image", "import", "/proc/self/exe", "--name", "program")
+    assert done.returncode == 1
+    assert "cannot be used" in done.stderr
+
+
+# People -------------------------------------------------------------------------------------------------
+
+
+def test_a_new_tenant_can_use_both_faces_and_sees_nothing_of_the_first(cloud):
+    theirs = cloud.tenant("newcomers")
+    assert cloud.client("sts", key_of(theirs)).get_caller_identity()["Account"] == theirs["account_id"]
+    assert cloud.client(key=key_of(theirs)).describe_instances()["Reservations"] == []
+    auth = (theirs["occi_user"], theirs["occi_password"])
+    assert cloud.occi("GET", "/compute/", auth=auth).status in {200, 204}
+
+
+def test_a_disabled_key_is_refused_at_once_and_works_again_when_enabled(cloud):
+    made = cloud.cli("key", "create")
+    client = cloud.client("sts", Key(made["access_key"], made["secret_key"]))
+    assert client.get_caller_identity()["Account"] == cloud.facts["account_id"]
+    cloud.cli("key", "disable", made["access_key"])
+    with pytest.raises(ClientError) as refused:
+        client.get_caller_identity()
+    assert refused.value.response["Error"]["Code"] == "AuthFailure"
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 401
+    cloud.cli("key", "enable", made["access_key"])
+    assert client.get_caller_identity()["Account"] == cloud.facts["account_id"]
+
+
+def test_a_changed_password_counts_from_the_next_request(cloud):
+    made = cloud.cli("user", "create", "paula")
+    old = ("paula", made["password"])
+    assert cloud.occi("GET", "/-/", auth=old).status == 200
+    assert cloud.occi("GET", "/-/", auth=old).status == 200  # remembered by now
+    cloud.cli("user", "passwd", "paula", "--password", stdin="another one\n")
+    assert cloud.occi("GET", "/-/", auth=old).status == 401
+    assert cloud.occi("GET", "/-/", auth=("paula", "another one")).status == 200
+
+
+def test_a_bearer_token_opens_the_occi_face(cloud):
+    token = cloud.cli("token", "create", "--days", "1")["token"]
+    assert cloud.http("GET", "/-/", headers={"Authorization": f"Bearer {token}"}).status == 200
+    over = cloud.cli("token", "create", "--days", "0")["token"]
+    for wrong in (over, token + "x", ""):
+        assert cloud.http("GET", "/-/", headers={"Authorization": f"Bearer {wrong}"}).status == 401
+
+
+def test_purge_ends_and_removes_all_that_a_tenant_has(cloud):
+    theirs = cloud.tenant("passing")
+    client = cloud.client(key=key_of(theirs))
+    client.run_instances(
+        ImageId=cloud.image, MinCount=3, MaxCount=3, InstanceType="t2.nano", DisableApiTermination=True
+    )
+    client.create_key_pair(KeyName="theirs")
+    assert cloud.cli("tenant", "purge", "passing") == {"tenant": "passing", "left": 0, "removed": False}
+    assert client.describe_key_pairs()["KeyPairs"] == []
+    states = {
+        instance["State"]["Name"]
+        for reservation in client.describe_instances()["Reservations"]
+        for instance in reservation["Instances"]
+    }
+    assert states <= {"terminated"}
+    assert cloud.cli("tenant", "purge", "passing", "--remove")["removed"]
+    with pytest.raises(ClientError):
+        client.describe_instances()
+
+
+# Instances from the command line ------------------------------------------------------------------------
+
+
+def test_the_operator_sees_and_moves_what_tenants_have(cloud):
+    theirs = cloud.tenant("observed")
+    client = cloud.client(key=key_of(theirs))
+    made = client.run_instances(ImageId=cloud.image, MinCount=1, MaxCount=1, InstanceType="t2.nano")
+    vm = made["Instances"][0]["InstanceId"]
+
+    def state() -> str:
+        return next(
+            each["state"] for each in cloud.cli("vm", "list", "--tenant", "observed") if each["id"] == vm
+        )
+
+    wait_for(lambda: state() == "runn", "running")
+    cloud.cli("vm", "stop", vm)
+    wait_for(lambda: state() == "poff", "stopped")
+    cloud.cli("vm", "start", vm)
+    wait_for(lambda: state() == "runn", "running again")
+    cloud.cli("vm", "terminate", vm)
+    wait_for(lambda: state() == "done", "terminated")
+    shown = cloud.cli("vm", "show", vm)
+    assert {event["actor"].split(":")[0] for event in shown["events"]} >= {"ec2", "cli"}
+    assert all(job["finished_at"] for job in shown["jobs"])
+
+
+def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(fresh):
+    fresh.init()
+    (fresh.home / "keys" / "at-rest").chmod(0o644)
+    done = fresh.run("doctor", "--json")
+    findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert findings["keys"]["verdict"] == "bad"
+    assert "chmod 600" in findings["keys"]["found"]
+    assert findings["database"]["verdict"] == "good"
+    assert all(finding["cure"] for finding in findings.values() if finding["verdict"] != "good")
