@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.commands import Change, Op, Operate
 from backend.engine import InstanceKey, InstanceQuery
-from backend.errors import BackendError
+from backend.errors import BackendError, Code
 from backend.lifecycle import transition
 from ec2 import mapping
 from ec2.actions.common import well_formed_ids
@@ -307,12 +307,24 @@ def start_instances(context: Ec2Context, params: Params) -> Document:
 def stop_instances(context: Ec2Context, params: Params) -> Document:
     """Stop running instances: by the power button and, when that is ignored, hard (StopInstances)."""
     if params.get("Hibernate"):
+        _require_hibernation(context, params)
         op = Op.SUSPEND
     elif params.get("Force") or params.get("SkipOsShutdown"):
         op = Op.POWEROFF_HARD
     else:
         op = Op.POWEROFF
     return {"StoppingInstances": _states(_operate(context, params, op))}
+
+
+def _require_hibernation(context: Ec2Context, params: Params) -> None:
+    """Only instances launched for it hibernate in EC2; they stay so for life, so this needs no lock."""
+    for instance in context.engine.instances_by_id(context.caller, _wanted(params)):
+        if not instance.hibernation:
+            raise BackendError(
+                Code.HIBERNATION_NOT_CONFIGURED,
+                "The instance is not configured for hibernation.",
+                ids=(instance.id,),
+            )
 
 
 def reboot_instances(context: Ec2Context, params: Params) -> Document:
@@ -340,13 +352,17 @@ def _hurry(context: Ec2Context, changes: tuple[Change, ...]) -> None:
 
 
 def _operate(context: Ec2Context, params: Params, op: Op) -> tuple[Change, ...]:
+    # EC2 promises that a stop and a reboot end, whatever the guest does.
+    forced = op in {Op.POWEROFF, Op.REBOOT}
+    command = Operate(op=op, ids=_wanted(params), force_at_timeout=forced)
+    return context.engine.execute(context.caller, command)
+
+
+def _wanted(params: Params) -> tuple[str, ...]:
     ids = params.get("InstanceIds")
     if not ids:
         raise Ec2Error("InvalidParameterCombination", "No instances specified")
-    wanted = tuple(well_formed_ids(IdKind.INSTANCE, ids))
-    # EC2 promises that a stop and a reboot end, whatever the guest does.
-    forced = op in {Op.POWEROFF, Op.REBOOT}
-    return context.engine.execute(context.caller, Operate(op=op, ids=wanted, force_at_timeout=forced))
+    return tuple(well_formed_ids(IdKind.INSTANCE, ids))
 
 
 def _states(changes: tuple[Change, ...]) -> list[Document]:

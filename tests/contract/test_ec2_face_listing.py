@@ -1,0 +1,199 @@
+"""DescribeInstances: filters, pages of whole reservations, and renderings that are never stale."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+from ec2_face import Ec2Cloud
+from simulation import Cloud
+
+from backend.model import Reason
+from backend.ports import DomainReason, DomainStatus
+from ec2.actions.instances import FILTERS
+
+
+@pytest.fixture
+def face(monkeypatch) -> Ec2Cloud:
+    return Ec2Cloud(monkeypatch)
+
+
+def tagged(**tags) -> list:
+    return [
+        {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    ]
+
+
+def test_filters_on_both_databases(monkeypatch, database):
+    face = Ec2Cloud(monkeypatch, cloud=Cloud(url=database))
+    web1, web2 = face.run(MinCount=2, MaxCount=2, TagSpecifications=tagged(Name="web", Stage="a*b"))
+    (db,) = face.run(InstanceType="t2.large", TagSpecifications=tagged(Name="db"))
+    face.cloud.settle()
+    (late,) = face.run()
+    everything = [web1, web2, db, late]
+    row = face.describe(web1)
+    assert face.listed() == everything
+    assert face.listed(instance_state_name="running") == [web1, web2, db]
+    assert face.listed(instance_state_code=["0", "80"]) == [late]
+    assert face.listed(instance_type="t2.large") == [db]
+    assert face.listed(instance_type="*.large") == [db]
+    assert face.listed(instance_id=[late, web1]) == [web1, late]
+    assert face.listed(instance_id="i-00000000000000000") == []
+    assert face.listed(private_ip_address=row["PrivateIpAddress"]) == [web1]
+    assert face.listed(private_dns_name=row["PrivateDnsName"]) == [web1]
+    assert face.listed(launch_index="1") == [web2]
+    assert face.listed(launch_time=row["LaunchTime"].strftime("%Y-%m-%d*")) == everything
+    assert face.listed(image_id=face.cloud.image.id, owner_id="111122223333") == everything
+    assert face.listed(owner_id="444455556666") == []
+    assert face.listed(key_name="") == []
+    assert face.listed(key_name="*") == []
+    assert (
+        face.listed(availability_zone="us-east-1a", hypervisor="xen", source_dest_check="true") == everything
+    )
+    assert face.listed(vpc_id="*") == []
+    assert face.listed(instance_type=[]) == []
+
+    def by_tag(name, *values):
+        found = face.ann.describe_instances(Filters=[{"Name": name, "Values": list(values)}])
+        return [one["InstanceId"] for each in found["Reservations"] for one in each["Instances"]]
+
+    assert by_tag("tag:Name", "web") == [web1, web2]
+    assert by_tag("tag:Name", "web", "db") == [web1, web2, db]
+    assert by_tag("tag:Name", "?b") == [db]
+    assert by_tag("tag:Stage", r"a\*b") == [web1, web2]
+    assert by_tag("tag:Stage", "a*") == [web1, web2]
+    assert by_tag("tag:Name") == []
+    assert by_tag("tag-key", "Stage") == [web1, web2]
+    assert by_tag("tag-value", "db") == [db]
+    reservations = face.ann.describe_instances(Filters=[{"Name": "launch-index", "Values": ["1"]}])[
+        "Reservations"
+    ]
+    assert [len(each["Instances"]) for each in reservations] == [1]
+    both = [{"Name": "tag:Name", "Values": ["web"]}, {"Name": "instance-type", "Values": ["t2.large"]}]
+    assert face.ann.describe_instances(Filters=both)["Reservations"] == []
+    assert (
+        face.ann.describe_instances(InstanceIds=[db, late], Filters=both[1:])["Reservations"][0]["Instances"][
+            0
+        ]["InstanceId"]
+        == db
+    )
+
+
+def test_every_filter_is_known_and_answers(face):
+    face.run(TagSpecifications=tagged(Name="x"))
+    for name in FILTERS.names:
+        face.ann.describe_instances(Filters=[{"Name": name, "Values": ["*", "x"]}])
+
+
+@pytest.mark.parametrize(
+    ("filters", "code", "message"),
+    [
+        ([{"Name": "nonsense", "Values": ["x"]}], "InvalidParameterValue", "The filter 'nonsense' is invalid"),
+        ([{"Values": ["x"]}], "InvalidParameterValue", "The filter 'null' is invalid"),
+        ([{"Name": "tag:", "Values": ["x"]}], "InvalidParameterValue", "The filter 'tag:' is invalid"),
+        ([{"Name": "image-id", "Values": [str(n) for n in range(201)]}], "FilterLimitExceeded", None),
+        ([{"Name": "image-id", "Values": ["x"]}] * 51, "FilterLimitExceeded", None),
+    ],
+)  # fmt: skip
+def test_filters_that_are_refused(face, filters, code, message):
+    with pytest.raises(ClientError) as caught:
+        face.ann.describe_instances(Filters=filters)
+    error = caught.value.response["Error"]
+    assert error["Code"] == code
+    assert message is None or error["Message"] == message
+
+
+def test_pages_hold_whole_reservations(face):
+    launches = [face.run(MinCount=size, MaxCount=size) for size in (3, 3, 1, 7, 2)]
+    pages = face.ann.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 5})
+    shown = [
+        [[one["InstanceId"] for one in each["Instances"]] for each in page["Reservations"]] for page in pages
+    ]
+    a, b, c, d, e = launches
+    assert shown == [[a], [b, c], [d[:5]], [d[5:], e]]
+    filtered = face.ann.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": "launch-index", "Values": ["0", "1", "2"]}], PaginationConfig={"PageSize": 5}
+    )
+    sizes = [[len(each["Instances"]) for each in page["Reservations"]] for page in filtered]
+    assert sizes == [[3], [3, 1], [3, 2]]
+
+
+def test_pages_stay_in_step_while_instances_come_and_go(face):
+    first, *rest = [face.run()[0] for _ in range(12)]
+    page = face.ann.describe_instances(MaxResults=5)
+    face.ann.terminate_instances(InstanceIds=[first])
+    face.cloud.settle()
+    face.cloud.clock.advance(4000)
+    (new,) = face.run()
+    seen = [each["Instances"][0]["InstanceId"] for each in page["Reservations"]]
+    while "NextToken" in page:
+        page = face.ann.describe_instances(MaxResults=5, NextToken=page["NextToken"])
+        seen += [each["Instances"][0]["InstanceId"] for each in page["Reservations"]]
+    assert seen == [first, *rest, new]
+
+
+def test_page_tokens_belong_to_one_listing_and_one_tenant(face):
+    for _ in range(6):
+        face.run()
+        face.run(face.bob)
+    token = face.ann.describe_instances(MaxResults=5)["NextToken"]
+    for client, parameters in (
+        (face.bob, {}),
+        (face.ann, {"Filters": [{"Name": "instance-type", "Values": ["*"]}]}),
+    ):
+        with pytest.raises(ClientError, match="InvalidNextToken"):
+            client.describe_instances(MaxResults=5, NextToken=token, **parameters)
+    for bad in ("nonsense", token[:-2], token + "x", "é"):
+        with pytest.raises(ClientError, match="InvalidNextToken"):
+            face.ann.describe_instances(MaxResults=5, NextToken=bad)
+    for size in (4, 1001, -1):
+        with pytest.raises(ClientError, match="InvalidParameterValue"):
+            face.ann.describe_instances(MaxResults=size)
+    with pytest.raises(
+        ClientError, match="The parameter instancesSet cannot be used with the parameter maxResults"
+    ):
+        face.ann.describe_instances(MaxResults=5, InstanceIds=face.run())
+
+
+def test_renderings_follow_every_change(face):
+    (one,) = face.run()
+    assert face.state(one) == "pending"
+    face.cloud.settle()
+    assert face.state(one) == "running"
+    face.ann.create_tags(Resources=[one], Tags=[{"Key": "Name", "Value": "a"}])
+    assert face.describe(one)["Tags"] == [{"Key": "Name", "Value": "a"}]
+    face.ann.create_tags(Resources=[one], Tags=[{"Key": "Name", "Value": "b"}])
+    assert face.describe(one)["Tags"] == [{"Key": "Name", "Value": "b"}]
+    face.ann.terminate_instances(InstanceIds=[one])
+    assert face.state(one) == "shutting-down"
+    face.cloud.settle()
+    assert face.state(one) == "terminated"
+    face.ann.delete_tags(Resources=[one])
+    assert "Tags" not in face.describe(one)
+
+
+def test_a_small_cache_is_still_right(monkeypatch):
+    face = Ec2Cloud(monkeypatch, rendered_instances=4)
+    made = face.run(MinCount=9, MaxCount=9)
+    for _ in range(3):
+        assert face.listed() == made
+    face.cloud.settle()
+    assert face.listed(instance_state_name="running") == made
+
+
+def test_why_an_instance_stopped_by_itself(face):
+    keep, end = face.run()[0], face.run(InstanceInitiatedShutdownBehavior="terminate")[0]
+    face.cloud.settle()
+    for one in (keep, end):
+        face.cloud.host().change(one, DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN)
+    face.cloud.settle()
+    face.cloud.poll()
+    face.cloud.settle()
+    assert face.cloud.get(keep).reason is Reason.GUEST_SHUTDOWN
+    stopped, ended = face.describe(keep), face.describe(end)
+    assert (stopped["State"]["Name"], ended["State"]["Name"]) == ("stopped", "terminated")
+    for row in (stopped, ended):
+        assert row["StateReason"] == {
+            "Code": "Client.InstanceInitiatedShutdown",
+            "Message": "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
+        }
+        assert row["StateTransitionReason"] == ""

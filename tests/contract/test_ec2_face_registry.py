@@ -1,0 +1,470 @@
+"""Images, key pairs, tags, regions, types, account and identity through the EC2 face."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives import serialization
+from ec2_face import Ec2Cloud
+
+from backend.errors import BackendError, Code
+from ec2.context import ImportedImage
+
+
+@pytest.fixture
+def face(monkeypatch) -> Ec2Cloud:
+    return Ec2Cloud(monkeypatch)
+
+
+def refused(call, **parameters) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def lines(*command: str, data: bytes = b"") -> str:
+    return (
+        subprocess.run(command, input=data, capture_output=True, check=True, timeout=30)
+        .stdout.decode()
+        .strip()
+    )
+
+
+# Key pairs ----------------------------------------------------------------------------------------------
+
+
+def test_a_created_rsa_key(face, tmp_path):
+    made = face.ann.create_key_pair(
+        KeyName="web", TagSpecifications=[{"ResourceType": "key-pair", "Tags": [{"Key": "a", "Value": "b"}]}]
+    )
+    assert made["KeyMaterial"].startswith("-----BEGIN RSA PRIVATE KEY-----")
+    assert made["Tags"] == [{"Key": "a", "Value": "b"}]
+    path = tmp_path / "key"
+    path.write_text(made["KeyMaterial"])
+    path.chmod(0o600)
+    der = subprocess.run(
+        ["openssl", "pkcs8", "-in", path, "-topk8", "-nocrypt", "-outform", "DER"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    digest = lines("openssl", "dgst", "-sha1", "-c", data=der).rsplit(" ", 1)[-1]
+    assert made["KeyFingerprint"] == digest
+    (listed,) = face.ann.describe_key_pairs(KeyNames=["web"], IncludePublicKey=True)["KeyPairs"]
+    assert listed["PublicKey"].split()[:2] == lines("ssh-keygen", "-y", "-f", str(path)).split()[:2]
+    assert (listed["KeyPairId"], listed["KeyFingerprint"], listed["KeyType"]) == (
+        made["KeyPairId"],
+        digest,
+        "rsa",
+    )
+    assert "PublicKey" not in face.ann.describe_key_pairs()["KeyPairs"][0]
+    stored = face.cloud.engine.key_pairs(face.cloud.caller)
+    assert "PRIVATE" not in repr(stored)
+
+
+def test_a_created_ed25519_key(face, tmp_path):
+    made = face.ann.create_key_pair(KeyName="ed", KeyType="ed25519")
+    path = tmp_path / "key"
+    path.write_text(made["KeyMaterial"])
+    path.chmod(0o600)
+    assert made["KeyMaterial"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    shown = lines("ssh-keygen", "-l", "-f", str(path)).split()[1]
+    assert shown == f"SHA256:{made['KeyFingerprint'].rstrip('=')}"
+
+
+@pytest.mark.parametrize("form", ["openssh", "rfc4716", "der", "bare-der"])
+@pytest.mark.parametrize("kind", [("rsa", "2048"), ("ed25519", "256")])
+def test_imported_keys_in_every_form(face, tmp_path, form, kind):
+    path = tmp_path / "key"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind[0], "-b", kind[1], "-N", "", "-C", "me: and\\ you", "-f", path],
+        check=True,
+    )
+    public = (tmp_path / "key.pub").read_bytes()
+    key = serialization.load_ssh_public_key(public)
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    material = {
+        "openssh": public,
+        "rfc4716": lines("ssh-keygen", "-e", "-m", "RFC4716", "-f", f"{path}.pub").encode(),
+        "der": base64.encodebytes(der),
+        "bare-der": der,
+    }[form]
+    reply = face.ann.import_key_pair(KeyName="mine", PublicKeyMaterial=material)
+    if kind[0] == "rsa":
+        assert reply["KeyFingerprint"] == lines("openssl", "dgst", "-md5", "-c", data=der).rsplit(" ", 1)[-1]
+    else:
+        assert (
+            lines("ssh-keygen", "-l", "-f", str(path)).split()[1]
+            == f"SHA256:{reply['KeyFingerprint'].rstrip('=')}"
+        )
+    (listed,) = face.ann.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+    assert listed["PublicKey"].split()[:2] == public.decode().split()[:2]
+    assert listed["KeyType"] == kind[0]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("-t", "ecdsa"), ("-t", "rsa", "-b", "1536"), ("-t", "rsa", "-b", "3072")],
+    ids=lambda c: "-".join(c),
+)
+def test_keys_that_ec2_does_not_take(face, tmp_path, command):
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", *command, "-N", "", "-f", path], check=True)
+    public = (tmp_path / "key.pub").read_bytes()
+    assert (
+        refused(face.ann.import_key_pair, KeyName="k", PublicKeyMaterial=public)[0] == "InvalidKeyPair.Format"
+    )
+
+
+@pytest.mark.parametrize(
+    "material",
+    [
+        b"",
+        b"ssh-rsa",
+        b"ssh-rsa AAAA",
+        b"ssh-rsa !!!",
+        b"nonsense",
+        b"\xff\xfe\x00",
+        b"---- BEGIN SSH2 PUBLIC KEY ----",
+        b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----",
+        b"ssh-dss AAAAB3NzaC1kc3MAAACB",
+        b"A" * 20_000,
+        b'command="id" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl x',
+        b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\nssh-rsa AAAA",
+        b"ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl",
+    ],
+)
+def test_what_is_no_key_is_refused(face, material):
+    assert (
+        refused(face.ann.import_key_pair, KeyName="k", PublicKeyMaterial=material)[0]
+        == "InvalidKeyPair.Format"
+    )
+    assert face.ann.describe_key_pairs()["KeyPairs"] == []
+
+
+def test_key_pair_names_and_ids(face):
+    made = face.ann.create_key_pair(KeyName="one", KeyType="ed25519")
+    face.ann.create_key_pair(KeyName="two", KeyType="ed25519")
+    assert refused(face.ann.create_key_pair, KeyName="one") == (
+        "InvalidKeyPair.Duplicate",
+        "The keypair 'one' already exists.",
+    )
+    assert refused(face.ann.describe_key_pairs, KeyNames=["one", "x"]) == (
+        "InvalidKeyPair.NotFound",
+        "The key pair 'x' does not exist",
+    )
+    assert refused(face.ann.describe_key_pairs, KeyPairIds=["key-1"])[0] == "InvalidParameterValue"
+    for bad in ("", " a", "a\nb", "é", "x" * 256):
+        assert refused(face.ann.create_key_pair, KeyName=bad)[0] in {
+            "InvalidParameterValue",
+            "MissingParameter",
+        }
+    assert refused(face.ann.create_key_pair, KeyName="p", KeyFormat="ppk")[0] == "UnsupportedOperation"
+    found = face.ann.describe_key_pairs(Filters=[{"Name": "key-name", "Values": ["t*"]}])["KeyPairs"]
+    assert [pair["KeyName"] for pair in found] == ["two"]
+    assert face.ann.delete_key_pair(KeyPairId=made["KeyPairId"])["KeyPairId"] == made["KeyPairId"]
+    assert face.ann.delete_key_pair(KeyName="one")["Return"] is True
+    assert refused(face.ann.delete_key_pair)[0] == "MissingParameter"
+    assert [pair["KeyName"] for pair in face.ann.describe_key_pairs()["KeyPairs"]] == ["two"]
+    (instance,) = face.run(KeyName="two")
+    assert face.describe(instance)["KeyName"] == "two"
+    assert face.listed(key_name="two") == [instance]
+
+
+# Images -------------------------------------------------------------------------------------------------
+
+
+class Importer:
+    """Stands for the gateway's image store: takes what begins like a disk image."""
+
+    def __init__(self) -> None:
+        self.taken: list[Path] = []
+
+    def import_file(self, source: Path) -> ImportedImage:
+        if not source.read_bytes().startswith(b"QFI\xfb"):
+            raise BackendError(Code.IMAGE_UNREADABLE, "It is not a disk image.")
+        self.taken.append(source)
+        return ImportedImage(
+            path=f"/store/{source.name}",
+            format="qcow2",
+            checksum="d" * 64,
+            size_bytes=4,
+            virtual_bytes=1 << 20,
+        )
+
+
+def test_an_image_is_only_taken_from_where_the_operator_allows(monkeypatch, tmp_path):
+    allowed, outside = tmp_path / "allowed", tmp_path / "outside"
+    for folder in (allowed, outside):
+        folder.mkdir()
+        (folder / "a b.qcow2").write_bytes(b"QFI\xfb")
+    (allowed / "link.qcow2").symlink_to(outside / "a b.qcow2")
+    (allowed / "text").write_text("secret")
+    importer = Importer()
+    face = Ec2Cloud(monkeypatch, importer=importer, image_directories=(allowed,))
+    bad = [
+        f"{outside}/a b.qcow2",
+        f"{allowed}/../outside/a b.qcow2",
+        f"{allowed}/link.qcow2",
+        f"{allowed}",
+        f"{allowed}/none",
+        f"{allowed}/text",
+        "a b.qcow2",
+        "/etc/passwd",
+        "file:///etc/shadow",
+        f"file://elsewhere{allowed}/a b.qcow2",
+        f"http://host{allowed}/a b.qcow2",
+        "/proc/self/mem",
+        "/" + "x" * 5000,
+    ]
+    for location in bad:
+        assert (
+            refused(face.ann.register_image, Name="image", ImageLocation=location)[0]
+            == "InvalidParameterValue"
+        )
+    assert importer.taken == []
+    first = face.ann.register_image(Name="one", ImageLocation=f"{allowed}/a b.qcow2", Description="d & d")[
+        "ImageId"
+    ]
+    second = face.ann.register_image(Name="two", ImageLocation=f"file://{allowed}/a%20b.qcow2")["ImageId"]
+    assert importer.taken == [allowed / "a b.qcow2"] * 2
+    assert (
+        refused(face.ann.register_image, Name="one", ImageLocation=f"{allowed}/a b.qcow2")[0]
+        == "InvalidAMIName.Duplicate"
+    )
+    (shown,) = face.ann.describe_images(ImageIds=[first])["Images"]
+    assert (shown["Name"], shown["Description"], shown["State"]) == ("one", "d & d", "available")
+    assert shown["RootDeviceName"] == "/dev/vda"
+    assert shown["Public"] is False
+    assert shown["OwnerId"] == "111122223333"
+    assert [image["ImageId"] for image in face.ann.describe_images(Owners=["self"])["Images"]][1:] == [
+        first,
+        second,
+    ]
+
+
+def test_without_allowed_places_no_image_is_taken(face):
+    assert (
+        refused(face.ann.register_image, Name="image", ImageLocation="/etc/passwd")[0]
+        == "UnsupportedOperation"
+    )
+    assert refused(face.ann.register_image, Name="image")[0] == "MissingParameter"
+    assert refused(face.ann.register_image, Name="a", ImageLocation="/x")[0] == "InvalidAMIName.Malformed"
+
+
+def test_sharing_an_image(face):
+    private = face.cloud.register("private").id if hasattr(face.cloud, "register") else face.cloud.image.id
+    face.ann.modify_image_attribute(ImageId=private, LaunchPermission={"Remove": [{"Group": "all"}]})
+    unknown = ("InvalidAMIID.NotFound", f"The image id '[{private}]' does not exist")
+    assert refused(face.bob.describe_images, ImageIds=[private]) == unknown
+    assert refused(face.bob.run_instances, ImageId=private, MinCount=1, MaxCount=1) == unknown
+    face.ann.modify_image_attribute(ImageId=private, LaunchPermission={"Add": [{"UserId": "444455556666"}]})
+    assert face.ann.describe_image_attribute(ImageId=private, Attribute="launchPermission")[
+        "LaunchPermissions"
+    ] == [{"UserId": "444455556666"}]
+    (seen,) = face.bob.describe_images(ImageIds=[private])["Images"]
+    assert seen["OwnerId"] == "111122223333"
+    assert [image["ImageId"] for image in face.bob.describe_images(ExecutableUsers=["self"])["Images"]] == [
+        private
+    ]
+    assert (
+        refused(face.bob.modify_image_attribute, ImageId=private, Description={"Value": "x"})[0]
+        == "AuthFailure"
+    )
+    assert (
+        refused(face.bob.describe_image_attribute, ImageId=private, Attribute="launchPermission")[0]
+        == "AuthFailure"
+    )
+    assert refused(face.bob.deregister_image, ImageId=private)[0] == "AuthFailure"
+    face.run(face.bob, ImageId=private)
+    modify = face.ann.modify_image_attribute
+    modify(ImageId=private, Attribute="launchPermission", OperationType="add", UserGroups=["all"])
+    assert private in [
+        image["ImageId"] for image in face.bob.describe_images(ExecutableUsers=["all"])["Images"]
+    ]
+    modify(
+        ImageId=private,
+        Attribute="launchPermission",
+        OperationType="remove",
+        UserGroups=["all"],
+        UserIds=["444455556666"],
+    )
+    assert (
+        face.ann.describe_image_attribute(ImageId=private, Attribute="launchPermission")["LaunchPermissions"]
+        == []
+    )
+    assert (
+        refused(modify, ImageId=private, LaunchPermission={"Add": [{"UserId": "12"}]})[0]
+        == "InvalidAMIAttributeItemValue"
+    )
+    assert (
+        refused(modify, ImageId=private, OperationType="add", UserGroups=["some"])[0]
+        == "InvalidAMIAttributeItemValue"
+    )
+    assert refused(modify, ImageId=private)[0] == "InvalidParameterCombination"
+    modify(ImageId=private, Description={"Value": "new"})
+    assert face.ann.describe_image_attribute(ImageId=private, Attribute="description")["Description"] == {
+        "Value": "new"
+    }
+    face.ann.deregister_image(ImageId=private)
+    assert refused(face.ann.deregister_image, ImageId=private) == (
+        "InvalidAMIID.Unavailable",
+        f"The image id '[{private}]' is no longer available",
+    )
+    assert (
+        refused(face.ann.run_instances, ImageId=private, MinCount=1, MaxCount=1)[0]
+        == "InvalidAMIID.Unavailable"
+    )
+
+
+def test_describing_images(face):
+    image = face.cloud.image.id
+    assert [each["ImageId"] for each in face.bob.describe_images()["Images"]] == [image]
+    assert face.bob.describe_images(Owners=["self"])["Images"] == []
+    assert face.bob.describe_images(Owners=["amazon"])["Images"] == []
+    for name, value in {
+        "name": "gue*",
+        "is-public": "true",
+        "state": "available",
+        "architecture": "x86_64",
+    }.items():
+        assert len(face.bob.describe_images(Filters=[{"Name": name, "Values": [value]}])["Images"]) == 1
+    face.ann.create_tags(Resources=[image], Tags=[{"Key": "k", "Value": "v"}])
+    assert face.ann.describe_images()["Images"][0]["Tags"] == [{"Key": "k", "Value": "v"}]
+    assert "Tags" not in face.bob.describe_images()["Images"][0]
+    assert refused(face.ann.describe_images, ImageIds=["ami-x"]) == (
+        "InvalidAMIID.Malformed",
+        'Invalid id: "ami-x" (expecting "ami-...")',
+    )
+
+
+# Tags ---------------------------------------------------------------------------------------------------
+
+
+def test_tags_of_all_kinds(face):
+    (one,) = face.run()
+    key = face.ann.create_key_pair(KeyName="k", KeyType="ed25519")["KeyPairId"]
+    kinds = {one: "instance", key: "key-pair", face.cloud.image.id: "image"}
+    face.ann.create_tags(
+        Resources=list(kinds), Tags=[{"Key": "Name", "Value": "x"}, {"Key": "e", "Value": ""}]
+    )
+    found = face.ann.describe_tags()["Tags"]
+    assert {(tag["ResourceId"], tag["ResourceType"]) for tag in found} == set(kinds.items())
+    assert len(found) == 6
+    assert {tag["Value"] for tag in found} == {"x", ""}
+    assert face.bob.describe_tags()["Tags"] == []
+
+    def filtered(name, *values):
+        return [
+            (tag["ResourceId"], tag["Key"])
+            for tag in face.ann.describe_tags(Filters=[{"Name": name, "Values": list(values)}])["Tags"]
+        ]
+
+    assert filtered("resource-type", "image") == [(face.cloud.image.id, "Name"), (face.cloud.image.id, "e")]
+    assert filtered("key", "N*") == sorted((item, "Name") for item in kinds)
+    assert filtered("tag:Name", "x") == filtered("key", "Name") == filtered("value", "x")
+    pages = face.ann.get_paginator("describe_tags").paginate(PaginationConfig={"PageSize": 5})
+    assert [len(page["Tags"]) for page in pages] == [5, 1]
+    face.ann.delete_tags(Resources=[one], Tags=[{"Key": "Name", "Value": "other"}])
+    assert len(face.ann.describe_tags()["Tags"]) == 6
+    face.ann.delete_tags(Resources=[one, key], Tags=[{"Key": "Name"}])
+    face.ann.delete_tags(Resources=[face.cloud.image.id])
+    assert [(tag["ResourceId"], tag["Key"]) for tag in face.ann.describe_tags()["Tags"]] == sorted(
+        [(one, "e"), (key, "e")]
+    )
+
+
+def test_tags_that_are_refused_change_nothing(face):
+    (one,) = face.run()
+    name = [{"Key": "a", "Value": "b"}]
+    create = face.ann.create_tags
+    assert refused(create, Resources=[one, "nonsense"], Tags=name) == (
+        "InvalidID",
+        "The ID 'nonsense' is not valid",
+    )
+    assert (
+        refused(create, Resources=[one, "i-00000000000000000"], Tags=name)[0] == "InvalidInstanceID.NotFound"
+    )
+    assert refused(create, Resources=[one, "vol-0123456789abcdef0"], Tags=name)[0] == "InvalidVolume.NotFound"
+    assert (
+        refused(create, Resources=[one, "key-0123456789abcdef0"], Tags=name)[0] == "InvalidKeyPair.NotFound"
+    )
+    assert refused(face.bob.create_tags, Resources=[one], Tags=name)[0] == "InvalidInstanceID.NotFound"
+    assert refused(create, Resources=[one], Tags=[{"Key": "AWS:x", "Value": ""}]) == (
+        "InvalidParameterValue",
+        "Tag keys starting with 'aws:' are reserved for internal use",
+    )
+    assert (
+        refused(create, Resources=[one], Tags=[{"Key": "x" * 129, "Value": ""}])[0] == "InvalidParameterValue"
+    )
+    assert refused(create, Resources=[one], Tags=[{"Value": "x"}])[0] == "MissingParameter"
+    many = [{"Key": str(n), "Value": ""} for n in range(51)]
+    assert refused(create, Resources=[one], Tags=many) == (
+        "TagLimitExceeded",
+        "The maximum number of Tags for a resource has been reached.",
+    )
+    assert face.ann.describe_tags()["Tags"] == []
+
+
+# Regions, types, account, identity ----------------------------------------------------------------------
+
+
+def test_regions_and_zones(face):
+    assert face.ann.describe_regions()["Regions"] == [
+        {"RegionName": "us-east-1", "Endpoint": "cloud.example:8773", "OptInStatus": "opt-in-not-required"}
+    ]
+    assert refused(face.ann.describe_regions, RegionNames=["mars-1"])[0] == "InvalidParameterValue"
+    (zone,) = face.ann.describe_availability_zones(ZoneNames=["us-east-1a"])["AvailabilityZones"]
+    assert (zone["ZoneId"], zone["State"], zone["Messages"]) == ("use1-az1", "available", [])
+    assert (
+        refused(face.ann.describe_availability_zones, ZoneNames=["us-east-1q"])[0] == "InvalidParameterValue"
+    )
+    filters = [{"Name": "zone-id", "Values": ["use1-az2"]}]
+    assert face.ann.describe_availability_zones(Filters=filters)["AvailabilityZones"] == []
+
+
+def test_instance_types(face):
+    found = face.ann.describe_instance_types()["InstanceTypes"]
+    assert [each["InstanceType"] for each in found] == ["t2.large", "t2.nano"]
+    large = found[0]
+    assert large["VCpuInfo"]["DefaultVCpus"] == 2
+    assert large["MemoryInfo"]["SizeInMiB"] == 8192
+    assert large["InstanceStorageInfo"]["TotalSizeInGB"] == 2
+    assert refused(face.ann.describe_instance_types, InstanceTypes=["x", "t2.nano"]) == (
+        "InvalidInstanceType",
+        "The following supplied instance types do not exist: [x]",
+    )
+    small = face.ann.describe_instance_types(Filters=[{"Name": "vcpu-info.default-vcpus", "Values": ["1"]}])
+    assert [each["InstanceType"] for each in small["InstanceTypes"]] == ["t2.nano"]
+    for kind, location in {
+        "region": "us-east-1",
+        "availability-zone": "us-east-1a",
+        "availability-zone-id": "use1-az1",
+    }.items():
+        offered = face.ann.describe_instance_type_offerings(LocationType=kind)["InstanceTypeOfferings"]
+        assert [(each["InstanceType"], each["Location"]) for each in offered] == [
+            ("t2.large", location),
+            ("t2.nano", location),
+        ]
+    assert face.ann.describe_instance_type_offerings(LocationType="outpost")["InstanceTypeOfferings"] == []
+
+
+def test_account_attributes(face):
+    rows = face.ann.describe_account_attributes()["AccountAttributes"]
+    values = {row["AttributeName"]: row["AttributeValues"][0]["AttributeValue"] for row in rows}
+    assert values["supported-platforms"] == "VPC"
+    assert values["max-instances"] == "1000"
+    (one,) = face.ann.describe_account_attributes(AttributeNames=["max-instances"])["AccountAttributes"]
+    assert one["AttributeName"] == "max-instances"
+    assert refused(face.ann.describe_account_attributes, AttributeNames=["x"])[0] == "InvalidParameterValue"
+
+
+def test_who_am_i(face):
+    reply = face.client("AKIABOB", "sts").get_caller_identity()
+    assert reply["Account"] == "444455556666"
+    assert reply["Arn"] == "arn:aws:iam::444455556666:user/bob"
+    assert reply["UserId"] == face.cloud.other.user_id
