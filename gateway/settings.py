@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     poll_interval: Annotated[float, Field(gt=0)] = 30.0
     keep_failed_launches: bool = False
     executor: str = ""
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 16
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 64
     max_body: Annotated[int, Field(ge=4096)] = 4 << 20
     credential_memory: Seconds = 300.0
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"

@@ -59,6 +59,7 @@ def run(installation: Installation) -> int:
         LibvirtHosts(),
         settings.executor_id,
         take_over=queue.take_over,
+        purge=queue.purge,
         failpoint=from_folder(Path(folder) if folder else None),
     )
     try:

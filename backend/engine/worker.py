@@ -31,6 +31,8 @@ _CONSOLE_STATES = ("runn", "boot.new", "boot.poff", "boot.susp", "boot.unkn", "s
 _HEARTBEAT = 10.0
 _DEAD_AFTER = 60.0
 _WISH_RETRY = 30.0
+_PURGE_EVERY = 3600.0
+_KEEP_FINISHED_WORK = 86400.0
 
 
 class Worker:
@@ -43,6 +45,7 @@ class Worker:
         executor: str,
         *,
         take_over: Callable[[list[str]], object] = lambda _dead: None,
+        purge: Callable[[float], object] = lambda _before: None,
         failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.engine = engine
@@ -51,6 +54,8 @@ class Worker:
         self.scheduler = Scheduler(engine)
         self.runner = Runner(engine, hosts, executor, failpoint=failpoint)
         self._take_over = take_over
+        self._purge = purge
+        self._purged_at = 0.0
         self._stop = threading.Event()
         self._monitors: dict[str, Monitor] = {}
         self._threads: list[threading.Thread] = []
@@ -209,6 +214,9 @@ class Worker:
                 self.hosts.driver(host.id, host.uri).delete_files(item.instance_id)
                 with self.engine.store.begin() as tx:
                     tx.debris.delete(item.instance_id, item.host_id)
+        if now - self._purged_at > _PURGE_EVERY:
+            self._purged_at = now
+            self._purge(now - _KEEP_FINISHED_WORK)
         with self.engine.store.begin() as tx:
             tx.tokens.expired(now)
             tx.launch_tokens.forget_before(now - settings.token_memory)

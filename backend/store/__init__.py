@@ -102,13 +102,15 @@ class Store:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        return create_engine(url, pool_size=16, max_overflow=64, pool_pre_ping=True)
     in_memory = not url.database or url.database == ":memory:"
     if not in_memory:
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
     if in_memory:
         options["poolclass"] = StaticPool
+    else:  # a thread for each host and job may need one; the file's lock orders them, not the pool
+        options |= {"pool_size": 16, "max_overflow": -1}
     engine = create_engine(url, **options)
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
