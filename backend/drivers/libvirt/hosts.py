@@ -53,6 +53,8 @@ QEMU_CONF: Final = """\
 # Written for an embedded host: there is no log daemon, and no security driver set up for this directory.
 stdio_handler = "file"
 security_driver = "none"
+# A private /dev for each guest needs mounts that a container or a changed root directory does not allow.
+namespaces = []
 # QEMU runs as the owner of every file here; an image is not to change hands.
 dynamic_ownership = 0
 """
