@@ -25,11 +25,11 @@ def probe_acceleration(call: Caller, storage: Storage) -> tuple[str, str]:
     try:
         call(Wait.NORMAL, call.connection.getDomainCapabilities, None, "x86_64", "q35", KVM)
     except StepFailed as error:
-        return TCG, f"not offered: {error}"
+        return TCG, f"not offered: {_last_line(error)}"
     try:
         passed = _boots(call, storage.probe_disk(), KVM)
     except StepFailed as error:
-        return TCG, f"does not start: {error}"
+        return TCG, f"does not start: {_last_line(error)}"
     return (KVM, "works") if passed else (TCG, "offered, but a guest did not get through the boot probe")
 
 
@@ -53,6 +53,11 @@ def _versions(call: Caller) -> dict[str, str]:
     with contextlib.suppress(StepFailed):
         versions["hypervisor"] = _dotted(call(Wait.NORMAL, call.connection.getVersion))
     return versions
+
+
+def _last_line(error: Exception) -> str:
+    """What QEMU said last is what stopped it."""
+    return str(error).strip().rpartition("\n")[2]
 
 
 def _dotted(number: int) -> str:

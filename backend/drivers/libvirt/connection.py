@@ -47,6 +47,8 @@ class Wait(Enum):
     """A new connection, with its handshake."""
     NORMAL = 45.0
     """Acts on one domain: longer than libvirt's own 30 s wait for the domain's lock."""
+    START = 150.0
+    """A guest's QEMU is started; libvirt may look into QEMU first, which takes a minute on a bad day."""
     SLOW = 1800.0
     """Memory or disks are written, or streamed."""
 
@@ -122,8 +124,9 @@ class Link:
         try:
             result: R = self._threads.run(wait.value, keeping_errors, function)
         except Overdue as overdue:
+            # It may be one hung guest and not the host: whether the host answers, the next opening will tell.
             self._drop(connection)
-            raise self._reach.failed(overdue) from None
+            raise HostSilent(f"{self._reach.uri}: {overdue}") from None
         except libvirt.libvirtError as error:
             alive = self._in_process or _is_alive(connection)
             if not alive:

@@ -147,7 +147,7 @@ class LibvirtHost:
             ours = self._define(call, domain)
             _drop_checkpoint(call, ours)
             flags = 0 if self._simulated else libvirt.VIR_DOMAIN_START_FORCE_BOOT
-            self._create(call, ours, flags)
+            self._create(call, ours, flags, Wait.START)
 
     def restore(self, domain: DomainSpec) -> None:
         """Go on from the checkpoint, unless active; libvirt removes it when the guest runs."""
@@ -160,7 +160,7 @@ class LibvirtHost:
             ours = self._define(call, domain)
             if not self._simulated:
                 self._renew_checkpoint(call, ours, domain)
-            self._create(call, ours, 0)
+            self._create(call, ours, 0, Wait.SLOW)
 
     def shutdown(self, instance_id: str) -> None:
         """Press the power button; a domain that is off needs no pressing."""
@@ -294,9 +294,9 @@ class LibvirtHost:
         document = domain_document(spec, layout, acceleration=acceleration)
         return call(Wait.NORMAL, call.connection.defineXMLFlags, document, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
-    def _create(self, call: Caller, domain: libvirt.virDomain, flags: int) -> None:
+    def _create(self, call: Caller, domain: libvirt.virDomain, flags: int, wait: Wait) -> None:
         try:
-            call(Wait.SLOW, domain.createWithFlags, flags)
+            call(wait, domain.createWithFlags, flags)
         except StepFailed:
             if not call(Wait.FAST, domain.isActive):  # else another thread was faster
                 raise
