@@ -184,3 +184,11 @@ def kill_embedded_guests(root: Path) -> None:
             pid = int(re.sub(r"\D", "", pid_file.read_text()))
             if str(root) in Path(f"/proc/{pid}/cmdline").read_text():
                 os.kill(pid, 9)
+
+
+def remove_link_to(root: Path) -> None:
+    """The driver's short name for a long root stays, for the guests that outlive it; a test's root does not."""
+    for link in Path("/tmp").glob(f"ist-{os.geteuid()}-*"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == root:
+                link.unlink()

@@ -33,7 +33,14 @@ from backend.ports import (
 )
 
 sys.path.insert(0, str(Path(__file__).parent))
-from libvirt_fixtures import LibvirtDaemon, daemon_possible, guest_image, kill_embedded_guests, libvirt_daemon
+from libvirt_fixtures import (
+    LibvirtDaemon,
+    daemon_possible,
+    guest_image,
+    kill_embedded_guests,
+    libvirt_daemon,
+    remove_link_to,
+)
 
 KINDS = [
     "simulated",
@@ -67,6 +74,7 @@ def embedded_root(tmp_path_factory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("embedded")
     yield root
     kill_embedded_guests(root)
+    remove_link_to(root)
 
 
 @pytest.fixture(scope="session")
@@ -723,6 +731,7 @@ def test_guests_outlive_a_killed_worker_and_are_adopted(tmp_path):
         assert adopter.stdout.split() == ["paused", "4", "running"]
     finally:
         kill_embedded_guests(root)
+        remove_link_to(root)
 
 
 def test_the_storages_are_told_apart_by_the_uri(tmp_path):
