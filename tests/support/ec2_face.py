@@ -152,7 +152,7 @@ class Ec2Cloud:
         """Status, code and message of a refused request."""
         reply = self.post(action, **fields)
         tree = etree.fromstring(reply.content)
-        return reply.status_code, tree.findtext(".//Code"), tree.findtext(".//Message")
+        return reply.status_code, tree.findtext(".//{*}Code"), tree.findtext(".//{*}Message")
 
     def run(self, client: Any = None, **parameters: Any) -> list[str]:
         """Ids of new instances."""
