@@ -16,10 +16,12 @@ import msgspec
 import structlog
 
 from backend.model import Caller
+from ec2.app import CONTENT_TYPE as EC2_CONTENT_TYPE
 from ec2.app import Ec2Face
 from ec2.context import Ec2Settings
+from ec2.service import error_reply
 from ec2.signature import SignedRequest
-from gateway import metrics
+from gateway import bodies, metrics
 from gateway.auth.ec2 import Ec2Door
 from gateway.auth.occi import OcciDoor, Unauthenticated
 from gateway.crypto import Passwords
@@ -30,7 +32,7 @@ from gateway.settings import Settings
 from gateway.web import SERVER
 from occi.app import OcciFace
 from occi.errors import OcciError
-from occi.negotiation import Accepted, Media, write
+from occi.negotiation import LARGEST_BODY, Accepted, Media, write
 from rendering.occi_document import Failure
 
 EC2_PATHS: Final = frozenset(
@@ -41,8 +43,7 @@ EC2_PATHS: Final = frozenset(
 """Where Eucalyptus, Nimbus and their clients expect the Query API."""
 _EC2_QUERY: Final = re.compile(r"(?:^|&)(?:Action|AWSAccessKeyId|X-Amz-Algorithm|X-Amz-Signature)=")
 _FORM: Final = "application/x-www-form-urlencoded"
-_DRAIN: Final = 64 << 20
-"""Bytes of a refused body that are still read, so that the client gets to read the answer."""
+_MALFORMED: Final = "The body of the request is malformed or was cut off."
 _EVERYTHING: Final = re.compile(r"", re.DOTALL)
 
 _log = structlog.get_logger("isthmus.request")
@@ -85,7 +86,7 @@ class Gateway:
         self._passwords = Passwords(memory=settings.credential_memory)
         self._ec2_door = Ec2Door(engine, installation.box(), settings)
         self._occi_door = OcciDoor(engine, self._passwords, realm=settings.occi.realm)
-        self._max_body = settings.max_body
+        self._max_body = max(settings.ec2.max_body, LARGEST_BODY)
         self._ec2 = Ec2Face(
             engine,
             Ec2Settings(
@@ -116,22 +117,27 @@ class Gateway:
             self._route(req, resp)
         except Exception as error:
             self.on_error(req, resp, error, {})
-        finally:
-            _drain(req)
         self._record(req, resp, time.perf_counter() - began)
 
     def _route(self, req: falcon.Request, resp: falcon.Response) -> None:
+        malformed = not bodies.receive(req.env, self._max_body)
         if is_ec2(req):
             req.context.face = "ec2"
+            if malformed:
+                _malformed_to_ec2(resp, req.context.request_id)
+                return
             self._ec2.on_request(req, resp, _Noting(self._ec2_door, req), request_id=req.context.request_id)
         elif (own := _OWN.get(req.path)) is not None:
             own(self, req, resp)
         else:
             req.context.face = "occi"
+            resp.set_header("X-Request-Id", req.context.request_id)
+            if malformed:
+                _tell(req, resp, 400, "request.malformed", _MALFORMED)
+                return
             self._to_occi(req, resp)
 
     def _to_occi(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.set_header("X-Request-Id", req.context.request_id)
         try:
             caller = self._occi_door(req.get_header("Authorization"), req.context.request_id)
         except Unauthenticated:
@@ -139,9 +145,6 @@ class Gateway:
             _tell(req, resp, 401, "unauthenticated", "Give a user name and password, or a bearer token.")
             return
         req.context.caller = caller
-        if (req.content_length or 0) > self._max_body:
-            _tell(req, resp, 413, "request.too_large", f"A request has at most {self._max_body} bytes.")
-            return
         self._occi.on_request(req, resp, caller)
 
     def on_error(
@@ -211,15 +214,11 @@ def _method(req: falcon.Request) -> str:
     return req.method if req.method in falcon.COMBINED_METHODS else "other"
 
 
-def _drain(req: falcon.Request) -> None:
-    """Read what is left of a body: closing with bytes unread would reset the connection, answer and all."""
-    left = _DRAIN
-    try:
-        stream = req.env["wsgi.input"] if req.env.get("wsgi.input_terminated") else req.bounded_stream
-        while left > 0 and (chunk := stream.read(min(left, 1 << 20))):
-            left -= len(chunk)
-    except (OSError, ValueError, falcon.HTTPError):
-        return  # the client has gone, or its body is malformed: the server closes the connection
+def _malformed_to_ec2(resp: falcon.Response, request_id: str) -> None:
+    resp.status = falcon.HTTP_400
+    resp.content_type = EC2_CONTENT_TYPE
+    resp.data = error_reply("InvalidRequest", _MALFORMED, version=None, request_id=request_id)
+    resp.set_header("x-amzn-RequestId", request_id)
 
 
 def _json(resp: falcon.Response, status: int, document: dict[str, Any]) -> None:

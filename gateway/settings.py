@@ -1,6 +1,6 @@
 """What an operator can set: ``isthmus.toml`` in the home directory, overridden by the environment.
 
-A setting ``max_body`` is the environment's ``ISTHMUS_MAX_BODY``; one in a table (``[deadlines] boot = 60``)
+A setting ``listen`` is the environment's ``ISTHMUS_LISTEN``; one in a table (``[deadlines] boot = 60``)
 is ``ISTHMUS_DEADLINES__BOOT``. Unknown names in the file are refused, so that a typing error is found at
 once. Times are seconds, sizes bytes.
 """
@@ -152,7 +152,6 @@ class Settings(BaseSettings):
     keep_failed_launches: bool = False
     executor: str = ""
     concurrency: Annotated[int, Field(ge=1, le=256)] = 64
-    max_body: Annotated[int, Field(ge=4096)] = 4 << 20
     credential_memory: Seconds = 300.0
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     log_format: Annotated[str, Field(pattern="^(json|text)$")] = "json"
