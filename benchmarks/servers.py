@@ -59,7 +59,10 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: object) -> None:
 
 def isthmus_command(home: Path, *arguments: str) -> dict[str, object]:
     """Run the operator's command line and read its JSON."""
-    words = [str(BIN / "isthmus"), *arguments, "--home", str(home), "--json"]
+    words = [str(BIN / "isthmus"), *arguments]
+    options = ["--home", str(home), "--json"]
+    place = words.index("--") if "--" in words else len(words)
+    words[place:place] = options
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
@@ -70,6 +73,8 @@ def isthmus(*hosts: str, image: Path | None = None) -> Iterator[tuple[Target, Pa
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as folder:
         home = Path(folder) / "home"
         known = isthmus_command(home, "init", "--no-host")
+        limits = ("instances=-2", "cores=-2", "memory_mib=-2")
+        isthmus_command(home, "tenant", "quota", str(known["account_id"]), "--", *limits)
         for uri in hosts:
             isthmus_command(home, "host", "add", uri.format(home=home))
         disk = image or _blank(Path(folder))
