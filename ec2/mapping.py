@@ -445,6 +445,7 @@ def instance_type_document(flavor: Flavor, architectures: list[str]) -> Document
         "NitroTpmSupport": "unsupported",
         "PhcSupport": "unsupported",
         "RebootMigrationSupport": "unsupported",
+        "SupportedInRegion": True,
     }
 
 
