@@ -335,16 +335,16 @@ IMAGE_STATES: Mapping[ImageState, str] = {
 }
 
 
-def image_location(image: Image) -> str:
-    """Where an image came from; without a known source, owner and name as the real service says."""
-    return image.location or f"{image.account_id}/{image.name}"
+def image_location(image: Image, *, own: bool) -> str:
+    """Where an image came from, for its owner; to others (a path says much of a server) owner and name."""
+    return (image.location if own else "") or f"{image.account_id}/{image.name}"
 
 
-def image_document(image: Image, tags: Mapping[str, str]) -> Document:
+def image_document(image: Image, tags: Mapping[str, str], *, own: bool) -> Document:
     """``Image`` of DescribeImages. There are no snapshots yet, so no block device mapping."""
     return {
         "ImageId": image.id,
-        "ImageLocation": image_location(image),
+        "ImageLocation": image_location(image, own=own),
         "ImageType": "machine",
         "Name": image.name,
         "Description": image.description or None,

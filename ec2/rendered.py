@@ -98,6 +98,11 @@ def reservations(rows: Iterable[Shown]) -> Fragment:
     return Fragment("".join(parts))
 
 
+# Version, time of creation, rendering. A chosen id may come back after its instance was forgotten, and its
+# versions begin again; the time tells the two lives apart.
+_Entry = tuple[int, float, Shown]
+
+
 class RenderedInstances:
     """The cache: at most ``limit`` entries, those used least recently go first.
 
@@ -108,8 +113,8 @@ class RenderedInstances:
 
     def __init__(self, limit: int) -> None:
         self._half = max(limit // 2, 1)
-        self._young: dict[str, tuple[int, Shown]] = {}
-        self._old: dict[str, tuple[int, Shown]] = {}
+        self._young: dict[str, _Entry] = {}
+        self._old: dict[str, _Entry] = {}
 
     def rows(self, engine: Engine, caller: Caller, keys: Sequence[InstanceKey]) -> list[Shown]:
         """What the keys stand for, in their order; an instance that went meanwhile is left out."""
@@ -118,8 +123,8 @@ class RenderedInstances:
         missing: list[str] = []
         for key in keys:
             entry = young.get(key.id) or self._promoted(key.id)
-            if entry is not None and entry[0] == key.version:
-                found[key.id] = entry[1]
+            if entry is not None and entry[0] == key.version and entry[1] == key.created_at:
+                found[key.id] = entry[2]
             else:
                 missing.append(key.id)
         if not missing:
@@ -128,13 +133,13 @@ class RenderedInstances:
             found.update(self._render(engine, caller, tuple(missing[start : start + _CHUNK])))
         return [found[key.id] for key in keys if key.id in found]
 
-    def _promoted(self, instance_id: str) -> tuple[int, Shown] | None:
+    def _promoted(self, instance_id: str) -> _Entry | None:
         entry = self._old.get(instance_id)
         if entry is not None:
             self._keep(instance_id, entry)
         return entry
 
-    def _keep(self, instance_id: str, entry: tuple[int, Shown]) -> None:
+    def _keep(self, instance_id: str, entry: _Entry) -> None:
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
         self._young[instance_id] = entry
@@ -145,7 +150,7 @@ class RenderedInstances:
         tags = engine.tags_of([instance.id for instance in instances])
         made = {instance.id: show(instance, tags.get(instance.id, {})) for instance in instances}
         for instance_id, shown in made.items():
-            self._keep(instance_id, (shown.instance.version, shown))
+            self._keep(instance_id, (shown.instance.version, shown.instance.created_at, shown))
         return made
 
 

@@ -28,6 +28,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
     image: Image
     tags: Mapping[str, str]
+    own: bool
 
 
 def _absent(_row: Listed) -> Value:
@@ -68,7 +69,7 @@ FILTERS: FilterTable[Listed] = FilterTable(
         "image-id": lambda row: row.image.id,
         "image-type": lambda _: "machine",
         "is-public": lambda row: row.image.public,
-        "location": lambda row: mapping.image_location(row.image),
+        "location": lambda row: mapping.image_location(row.image, own=row.own),
         "name": lambda row: row.image.name,
         "owner-id": lambda row: row.image.account_id,
         "platform-details": lambda _: mapping.PLATFORM,
@@ -90,12 +91,12 @@ def describe_images(context: Ec2Context, params: Params) -> Document:
     """Own, public and shared images, oldest first (DescribeImages)."""
     matches = FILTERS.compile(params.get("Filters", ()))
     images = _chosen(context, params)
-    owned = [image.id for image in images if image.tenant_id == context.caller.tenant_id]
-    tags = context.engine.tags_of(owned)
-    listed = [Listed(image=image, tags=tags.get(image.id, {})) for image in images]
+    owned = {image.id for image in images if image.tenant_id == context.caller.tenant_id}
+    tags = context.engine.tags_of(sorted(owned))
+    listed = [Listed(image=image, tags=tags.get(image.id, {}), own=image.id in owned) for image in images]
     rows = [((round(row.image.created_at * 1e6), row.image.id), row) for row in listed if matches(row)]
     page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
-    documents = [mapping.image_document(row.image, row.tags) for row in page]
+    documents = [mapping.image_document(row.image, row.tags, own=row.own) for row in page]
     return {"Images": documents, "NextToken": token}
 
 

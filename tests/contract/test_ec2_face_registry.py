@@ -236,7 +236,11 @@ def test_an_image_is_only_taken_from_where_the_operator_allows(monkeypatch, tmp_
         refused(face.ann.register_image, Name="one", ImageLocation=f"{allowed}/a b.qcow2")[0]
         == "InvalidAMIName.Duplicate"
     )
+    face.ann.modify_image_attribute(ImageId=first, LaunchPermission={"Add": [{"Group": "all"}]})
+    assert face.bob.describe_images(ImageIds=[first])["Images"][0]["ImageLocation"] == "111122223333/one"
+    face.ann.modify_image_attribute(ImageId=first, LaunchPermission={"Remove": [{"Group": "all"}]})
     (shown,) = face.ann.describe_images(ImageIds=[first])["Images"]
+    assert shown["ImageLocation"] == f"{allowed}/a b.qcow2"
     assert (shown["Name"], shown["Description"], shown["State"]) == ("one", "d & d", "available")
     assert shown["RootDeviceName"] == "/dev/vda"
     assert shown["Public"] is False

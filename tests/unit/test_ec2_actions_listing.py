@@ -152,6 +152,14 @@ def test_a_warm_cache_reads_only_what_changed():
     assert len(cache.rows(database, None, stale)) == 11
 
 
+def test_an_id_that_comes_back_is_another_instance():
+    database, cache = Database(1), RenderedInstances(100)
+    cache.rows(database, None, database.keys())
+    (item,) = database.rows
+    database.rows[item] = an_instance(id=item, created_at=1.0, flavor="t2.other")
+    assert "t2.other" in cache.rows(database, None, database.keys())[0].xml
+
+
 def test_reservations_are_what_the_writer_of_the_model_makes():
     database = Database(7)
     shown = RenderedInstances(100).rows(database, None, database.keys())
