@@ -1,0 +1,129 @@
+"""Settings: the file, the environment over it, the command line over both; wrong ones are told."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.engine import Deadlines, EngineSettings
+from gateway.commands.init import regions_of
+from gateway.context import Refused
+from gateway.settings import DeadlineSettings, NotConfigured, checked, listen_address, load, written
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    for name in ("ISTHMUS_LISTEN", "ISTHMUS_DATABASE", "ISTHMUS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def put(home, text):
+    (home / "isthmus.toml").write_text(text)
+
+
+def test_what_init_writes_is_read_again(home):
+    regions = {"eu-1": ("eu-1a", "eu-1b"), "us-2": ("us-2a",)}
+    put(home, written("0.0.0.0:80", regions, 'postgresql://u:p"w@db/x'))
+    found = load(home)
+    assert (found.listen, found.regions) == ("0.0.0.0:80", regions)
+    assert found.database_url == 'postgresql+psycopg://u:p"w@db/x'
+    assert list(found.engine().zones) == ["eu-1", "us-2"]  # the first region is the default
+    assert found.default_region == "eu-1"
+
+
+def test_command_line_over_environment_over_file(home, monkeypatch):
+    put(home, 'listen = "h:1"\ndefault_flavor = "from-file"\n[deadlines]\nboot = 1\nsave = 2\n')
+    assert load(home).listen == "h:1"
+    monkeypatch.setenv("ISTHMUS_LISTEN", "h:2")
+    monkeypatch.setenv("ISTHMUS_DEADLINES__BOOT", "7")
+    found = load(home)
+    assert (found.listen, found.default_flavor) == ("h:2", "from-file")
+    assert (found.deadlines.boot, found.deadlines.save) == (7, 2)
+    assert load(home, listen="h:3").listen == "h:3"
+
+
+def test_the_environment_of_other_programs_of_ours_is_no_setting(home, monkeypatch):
+    put(home, "")
+    monkeypatch.setenv("ISTHMUS_ENDPOINT", "http://x")
+    monkeypatch.setenv("ISTHMUS_IMAGE", "ami-1")
+    assert load(home).database_url == f"sqlite:///{home}/isthmus.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("lissten = 'x'", "lissten"),
+        ("[web]\nworkers = 0", "web.workers"),
+        ("[web]\nthreds = 2", "web.threds"),
+        ("listen = '8080'", "HOST:PORT"),
+        ("listen = 'h:99999'", "HOST:PORT"),
+        ("[regions]", "region"),
+        ("[regions]\n'eu/1' = ['eu/1a']", "eu/1"),
+        ("[regions]\neu = ['a']\nus = ['a']", "one region"),
+        ("[regions]\neu = []", "zone"),
+        ("[deadlines]\nboot = -1", "deadlines.boot"),
+        ("not toml", "isthmus.toml"),
+    ],
+)
+def test_wrong_settings_are_named(home, text, told):
+    put(home, text)
+    with pytest.raises(NotConfigured, match=told):
+        load(home)
+
+
+def test_without_a_file_the_way_out_is_told(home):
+    with pytest.raises(NotConfigured, match="isthmus init"):
+        load(home)
+
+
+def test_defaults_are_the_engines_own(home):
+    mine, theirs = checked(home).engine(), EngineSettings()
+    assert mine == theirs
+    assert set(DeadlineSettings.model_fields) == set(Deadlines.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:80", ("127.0.0.1", 80)),
+        ("[::1]:8080", ("::1", 8080)),
+        (":0", ("", 0)),
+        ("host.example:65535", ("host.example", 65535)),
+    ],
+)
+def test_listen_addresses(text, address):
+    assert listen_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "80", "a:b", "::1:80", "h:-1", "h:65536", "h :80", "[::1]"])
+def test_no_listen_addresses(text):
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        listen_address(text)
+
+
+@given(
+    st.dictionaries(st.from_regex(r"[a-z]{2}-[a-z]{1,8}-[1-9]", fullmatch=True), st.just(("x",)), min_size=1)
+)
+def test_regions_keep_their_order_in_the_file(regions):
+    named = {region: (f"{region}a", f"{region}b") for region in regions}
+    assert list(tomllib.loads(written("h:1", named, ""))["regions"].items()) == [
+        (region, list(zones)) for region, zones in named.items()
+    ]
+
+
+# Zones of init ------------------------------------------------------------------------------------------
+
+
+def test_zones_go_to_the_region_they_are_named_after():
+    assert regions_of([], []) == {"us-east-1": ("us-east-1a",)}
+    assert regions_of(["eu"], ["here"]) == {"eu": ("here",)}  # with one region there is no doubt
+    assert regions_of(["eu", "eu-north"], ["eu-north-1", "eu-1"]) == {
+        "eu": ("eu-1",),
+        "eu-north": ("eu-north-1",),
+    }
+    with pytest.raises(Refused, match="mars"):
+        regions_of(["eu", "us"], ["mars"])
