@@ -16,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # they could show secrets
 )
 app.command("init")(init.init)
+app.command("settings")(init.settings_)
 app.command("migrate")(init.migrate)
 app.command("serve")(serve.serve)
 app.command("web")(serve.web)

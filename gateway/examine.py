@@ -110,7 +110,7 @@ def _run(words: list[str], seconds: float) -> tuple[bool, str]:
 
 
 def _libvirt() -> Finding:
-    well, line = _run([sys.executable, "-c", _VERSIONS], _PROGRAM_SECONDS)
+    well, line = _run([sys.executable, "-P", "-c", _VERSIONS], _PROGRAM_SECONDS)
     if well:
         return _good("libvirt", line)
     return _bad(
@@ -260,7 +260,7 @@ def _host(host: Host) -> Finding:
             return _good(subject, f"{host.state.value}, {host.capabilities.get('acceleration', '')}")
         cure = "Start the worker: isthmus serve" if not host.message else "Mend what it says."
         return _warning(subject, f"{host.state.value}: {host.message or 'not met yet'}", cure)
-    well, line = _run([sys.executable, "-c", _OPEN_HOST, host.uri], _HOST_SECONDS)
+    well, line = _run([sys.executable, "-P", "-c", _OPEN_HOST, host.uri], _HOST_SECONDS)
     if well:
         return _good(subject, line)
     return _bad(

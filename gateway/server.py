@@ -189,8 +189,9 @@ def serve(home: Path, listen: str) -> None:
         AddressTaken: somebody else listens there.
     """
     listener = listening_socket(listen)
-    words = [sys.executable, "-m", "gateway.cli"]
+    words = [sys.executable, "-P", "-m", "gateway.cli"]  # -P: not what lies in this directory
     where = ["--home", str(home)]
+    _log.info("serving on http://%s, home %s", listen, home)
     Supervisor(
         [
             Child("web", [*words, "web", *where, "--fd", str(listener.fileno())], [listener.fileno()]),

@@ -12,7 +12,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,6 +30,7 @@ DEFAULT_REGION: Final = "us-east-1"
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?")
+_PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]*):(?P<port>[0-9]{1,5})")
 
 
@@ -67,6 +68,8 @@ def _checked_zones(zones: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ..
 
 
 Seconds = Annotated[float, Field(ge=0)]
+_ENGINE: Final = EngineSettings()
+_DEADLINES: Final = Deadlines()
 
 
 class DeadlineSettings(BaseModel):
@@ -74,14 +77,14 @@ class DeadlineSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    prolog: Seconds = 3600.0
-    boot: Seconds = 120.0
-    restore: Seconds = 300.0
-    save: Seconds = 600.0
-    shutdown: Seconds = 120.0
-    destroy: Seconds = 60.0
-    reboot: Seconds = 240.0
-    epilog: Seconds = 3600.0
+    prolog: Seconds = _DEADLINES.prolog
+    boot: Seconds = _DEADLINES.boot
+    restore: Seconds = _DEADLINES.restore
+    save: Seconds = _DEADLINES.save
+    shutdown: Seconds = _DEADLINES.shutdown
+    destroy: Seconds = _DEADLINES.destroy
+    reboot: Seconds = _DEADLINES.reboot
+    epilog: Seconds = _DEADLINES.epilog
 
 
 class WebSettings(BaseModel):
@@ -144,12 +147,12 @@ class Settings(BaseSettings):
     regions: Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked_zones)] = {
         DEFAULT_REGION: (f"{DEFAULT_REGION}a",)
     }
-    network: str = "172.31.0.0/16"
-    default_flavor: str = "t2.nano"
-    done_visible: Seconds = 3600.0
-    pending_timeout: Seconds | None = None
-    poll_interval: Annotated[float, Field(gt=0)] = 30.0
-    keep_failed_launches: bool = False
+    network: str = _ENGINE.network
+    default_flavor: str = _ENGINE.default_flavor
+    done_visible: Seconds = _ENGINE.done_visible
+    pending_timeout: Seconds | None = _ENGINE.pending_timeout
+    poll_interval: Annotated[float, Field(gt=0)] = _ENGINE.poll_interval
+    keep_failed_launches: bool = _ENGINE.keep_failed_launches
     executor: str = ""
     concurrency: Annotated[int, Field(ge=1, le=256)] = 64
     credential_memory: Seconds = 300.0
@@ -186,6 +189,16 @@ class Settings(BaseSettings):
             return f"sqlite:///{self.home / 'isthmus.db'}"
         scheme, separator, rest = self.database.partition("://")
         return f"{'postgresql+psycopg' if scheme in {'postgres', 'postgresql'} else scheme}{separator}{rest}"
+
+    def shown(self) -> dict[str, Any]:
+        """All settings by their names in the file, tables with dots, without the database's password."""
+        found: dict[str, Any] = {}
+        for name, value in self.model_dump(mode="json").items():
+            if isinstance(value, dict) and name != "regions":
+                found |= {f"{name}.{inner}": item for inner, item in value.items()}
+            else:
+                found[name] = value
+        return found | {"database": _PASSWORD.sub(r"\1:***@", self.database_url)}
 
     @property
     def default_region(self) -> str:
@@ -242,7 +255,7 @@ def checked(home: Path, **overrides: object) -> Settings:
 def written(listen: str, regions: dict[str, tuple[str, ...]], database: str) -> str:
     """The text of a first ``isthmus.toml``."""
     lines = [
-        "# Settings of this Isthmus installation; docs/reference/settings.md names them all.",
+        "# Settings of this Isthmus installation. All of them, with their values: isthmus settings",
         f"listen = {json.dumps(listen)}",
     ]
     if database:

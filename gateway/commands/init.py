@@ -1,7 +1,8 @@
-"""``isthmus init`` and ``isthmus migrate``."""
+"""``isthmus init``, ``settings`` and ``migrate``."""
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import msgspec
@@ -137,3 +138,14 @@ def migrate(home: HomeOption = None, as_json: JsonOption = False) -> None:
     installation.migrate()
     output = Output(as_json=as_json)
     output.one({"revision": pending or "newest", "changed": pending is not None})
+
+
+@command
+def settings_(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """All settings of an installation, with the values in force."""
+    found = Installation.at(home_of(home)).settings.shown()
+    output = Output(as_json=as_json)
+    if as_json:
+        output.document(found)
+    for name, value in found.items():
+        output.say(f"{name} = {json.dumps(value)}")

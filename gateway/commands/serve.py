@@ -9,17 +9,19 @@ from typing import Annotated
 
 import typer
 
-from gateway import logs, server
+from gateway import server
 from gateway.context import HomeOption, JsonOption, Refused, command, home_of
 from gateway.installation import Installation
 
 ListenOption = Annotated[
     str | None, typer.Option(help="HOST:PORT; the setting `listen` without.", metavar="HOST:PORT")
 ]
-_LIBVIRT_MISSING = 78
+_NOT_INSTALLED = 78
 
 
 def _installation(home: HomeOption, process: str, listen: str | None = None) -> Installation:
+    from gateway import logs  # other commands do not log, and start faster without
+
     overrides = {} if listen is None else {"listen": listen}
     installation = Installation.at(home_of(home), **overrides)
     settings = installation.settings
@@ -72,12 +74,14 @@ def worker(home: HomeOption = None, as_json: JsonOption = False) -> None:  # noq
 
     server.die_with_parent()
     installation = _installation(home, "worker")
+    log = logging.getLogger(__name__)
     try:
         status = worker_process.run(installation)
     except ModuleNotFoundError as error:
-        if error.name != "libvirt":
-            raise
-        logging.getLogger(__name__).error("libvirt's Python binding is missing; see: isthmus doctor")  # noqa: TRY400
-        status = _LIBVIRT_MISSING
+        log.exception("%s is missing; see: isthmus doctor", error.name)
+        status = _NOT_INSTALLED
+    except Exception:
+        log.exception("the worker broke")
+        status = 1
     logging.shutdown()
     os._exit(status)  # threads that wait for hosts must not hold up the end

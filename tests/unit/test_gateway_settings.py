@@ -31,6 +31,8 @@ def test_what_init_writes_is_read_again(home):
     found = load(home)
     assert (found.listen, found.regions) == ("0.0.0.0:80", regions)
     assert found.database_url == 'postgresql+psycopg://u:p"w@db/x'
+    assert found.shown()["database"] == "postgresql+psycopg://u:***@db/x"
+    assert found.shown()["deadlines.boot"] == 120
     assert list(found.engine().zones) == ["eu-1", "us-2"]  # the first region is the default
     assert found.default_region == "eu-1"
 
