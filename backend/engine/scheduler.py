@@ -54,28 +54,24 @@ class Scheduler:
             used = tx.reservations.used()
             littered = {(item.instance_id, item.host_id) for item in tx.debris.all()}
         dispatched = 0
+        waits: dict[Instance, str] = {}
+        hopeless: dict[object, str] = {}
         for instance in pending:
             if dispatched >= settings.max_dispatch:
                 break
-            placed = self._place(instance, hosts, used, littered)
-            if placed is not None:
+            kind = _kind(instance, littered)
+            if kind in hopeless:  # room only shrinks during a pass
+                waits[instance] = hopeless[kind]
+                continue
+            fitting, why = candidates(instance, hosts, used, littered)
+            placed = next((host.id for host in fitting if self._claim(instance, host)), None)
+            if placed is None:
+                waits[instance] = hopeless[kind] = why
+            else:
                 used[placed] = used.get(placed, Capacity()).plus(instance.need)
                 dispatched += 1
+        self._explain(waits)
         return dispatched
-
-    def _place(
-        self,
-        instance: Instance,
-        hosts: Sequence[Host],
-        used: Mapping[str, Capacity],
-        littered: Collection[tuple[str, str]],
-    ) -> str | None:
-        fitting, why = candidates(instance, hosts, used, littered)
-        for host in fitting:
-            if self._claim(instance, host):
-                return host.id
-        self._explain(instance, why)
-        return None
 
     def _claim(self, instance: Instance, host: Host) -> bool:
         """Open reservation and placement and begin the deployment, if all still holds."""
@@ -88,21 +84,29 @@ class Scheduler:
                 raise
             return False
 
-    def _explain(self, instance: Instance, why: str) -> None:
-        """Keep the reason why an instance waits, when it changed; end the wait when it took too long."""
-        limit = self.engine.settings.pending_timeout
-        timed_out = limit is not None and self.engine.clock() - instance.state_since > limit
-        if instance.reason_text == why and not timed_out:
+    def _explain(self, waits: Mapping[Instance, str]) -> None:
+        """Keep the reasons why instances wait, where they changed; end the waits that took too long."""
+        limit, now = self.engine.settings.pending_timeout, self.engine.clock()
+        late = [item for item in waits if limit is not None and now - item.state_since > limit]
+        changed: dict[str, list[str]] = {}
+        for instance, why in waits.items():
+            if instance.reason_text != why:
+                changed.setdefault(why, []).append(instance.id)
+        if not changed and not late:
             return
-        try:
-            with self.engine.store.begin() as tx:
-                work = self.engine.work(tx, ENGINE)
-                tx.instances.update(instance, reason=Reason.NO_CAPACITY, reason_text=why)
-                if timed_out:
-                    _give_up(work, instance.id, why)
-        except BackendError as error:
-            if error.code is not Code.STALE:
-                raise
+        with self.engine.store.begin() as tx:
+            for why, ids in changed.items():
+                tx.instances.explain(ids, Reason.NO_CAPACITY, why)
+            work = self.engine.work(tx, ENGINE)
+            for instance in late:
+                _give_up(work, instance.id, waits[instance])
+
+
+def _kind(instance: Instance, littered: Collection[tuple[str, str]]) -> object:
+    """What instances have in common that fit on the same hosts."""
+    own = frozenset(host_id for instance_id, host_id in littered if instance_id == instance.id)
+    place = (instance.region, instance.zone, instance.architecture)
+    return (*place, instance.need, frozenset(instance.excluded), own)
 
 
 def candidates(

@@ -52,7 +52,7 @@ class EngineSettings(Value, frozen=True, kw_only=True):
     default_flavor: str = "t2.nano"
     max_attempts: int = 3
     max_pending: int = 5000
-    max_dispatch: int = 64
+    max_dispatch: int = 256
     done_visible: float = 3600.0
     token_memory: float = 86400.0
     pending_timeout: float | None = None

@@ -56,6 +56,7 @@ class Worker:
         self._take_over = take_over
         self._purge = purge
         self._purged_at = 0.0
+        self._scheduled_at = 0.0
         self._stop = threading.Event()
         self._monitors: dict[str, Monitor] = {}
         self._threads: list[threading.Thread] = []
@@ -138,7 +139,8 @@ class Worker:
         self._meet_hosts()
         self._wake_waiting(now)
         self._wishes(now)
-        if self._has_pending():
+        if now - self._scheduled_at >= self.engine.settings.poll_interval and self._has_pending():
+            self._scheduled_at = now
             self.scheduler.run()
         self._reap(now)
 

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -34,6 +35,7 @@ from backend.model import (
     Job,
     KeyPair,
     Placement,
+    Reason,
     Reservation,
     Stay,
     Tag,
@@ -49,7 +51,7 @@ DONE = "done"
 _CHUNK = 500  # ids in one IN list; both databases allow more, plans stay good with this
 
 
-class InstanceKey(Value, frozen=True, kw_only=True):
+class InstanceKey(Value, frozen=True, kw_only=True, gc=False):
     """What identifies one listing entry: a rendering of it may be cached under ``(id, version)``."""
 
     id: str
@@ -146,23 +148,29 @@ class InstanceRows(Rows[Instance]):
 
     def usage(self, tenant_id: str) -> tuple[int, int, int]:
         """Instances, cores and MiB of memory that a tenant uses, summed over its rows (§15)."""
-        c = self.table.c
-        query = select(
-            func.count(), func.coalesce(func.sum(c.vcpus), 0), func.coalesce(func.sum(c.memory_mib), 0)
-        ).where(c.tenant_id == tenant_id, c.detail != DONE)
-        row = self.connection.execute(query).one()
+        row = self.connection.execute(_USAGE, {"tenant": tenant_id}).one()
         return int(row[0]), int(row[1]), int(row[2])
 
     def taken_addresses(self, region: str, candidates: Collection[str]) -> set[str]:
         """Which of some addresses are held in a region."""
-        c = self.table.c
-        query = select(c.address).where(c.region == region, c.detail != DONE, c.address.in_(list(candidates)))
-        return {row[0] for row in self.connection.execute(query)}
+        given = {"region": region, "addresses": list(candidates)}
+        return {row[0] for row in self.connection.execute(_TAKEN, given)}
 
     def touch(self, ids: Collection[str]) -> None:
         """Raise the versions of instances, because something shown with them (a tag) changed."""
         c = self.table.c
         self.connection.execute(update(self.table).where(c.id.in_(list(ids))).values(version=c.version + 1))
+
+    def explain(self, ids: Sequence[str], reason: Reason, why: str) -> None:
+        """Note why pending instances wait; those that do not wait any more are left alone."""
+        c = self.table.c
+        for start in range(0, len(ids), _CHUNK):
+            waiting = and_(c.id.in_(ids[start : start + _CHUNK]), c.detail == "pend", c.desired != "gone")
+            self.connection.execute(
+                update(self.table)
+                .where(waiting)
+                .values(reason=reason.value, reason_text=why, version=c.version + 1)
+            )
 
     def count_by_detail(self) -> dict[str, int]:
         """How many instances are in each detail, ended ones left out."""
@@ -174,6 +182,19 @@ class InstanceRows(Rows[Instance]):
         """Ended instances older than a time."""
         c = self.table.c
         return self.where(c.detail == DONE, c.ended_at < time, limit=limit)
+
+
+_USAGE = select(
+    func.count(),
+    func.coalesce(func.sum(tables.instance.c.vcpus), 0),
+    func.coalesce(func.sum(tables.instance.c.memory_mib), 0),
+).where(tables.instance.c.tenant_id == bindparam("tenant"), tables.instance.c.detail != DONE)
+
+_TAKEN = select(tables.instance.c.address).where(
+    tables.instance.c.region == bindparam("region"),
+    tables.instance.c.detail != DONE,
+    tables.instance.c.address.in_(bindparam("addresses", expanding=True)),
+)
 
 
 def _conditions(query: InstanceQuery) -> list[ColumnElement[bool]]:

@@ -12,10 +12,14 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Insert,
     Row,
+    Select,
     Table,
     Text,
+    Update,
     and_,
+    bindparam,
     delete,
     insert,
     select,
@@ -46,18 +50,18 @@ class Rows(Generic[T]):
 
     def insert(self, value: T) -> None:
         """Add one row."""
-        self.connection.execute(insert(self.table), self.encode(value))
+        self.connection.execute(_insertion(self.table), self.encode(value))
 
     def insert_all(self, values: Iterable[T]) -> None:
         """Add many rows in one statement."""
         rows = [self.encode(value) for value in values]
         if rows:
-            self.connection.execute(insert(self.table), rows)
+            self.connection.execute(_insertion(self.table), rows)
 
     def get(self, *key: str | int) -> T | None:
         """The row of a primary key, or None."""
-        found = self.where(self._at(key))
-        return found[0] if found else None
+        row = self.connection.execute(_by_key(self.table, self._columns), _key(key)).one_or_none()
+        return self.decode(row) if row is not None else None
 
     def update(self, old: T, **changes: Any) -> T:
         """Write changes of a value read before; answers the new value.
@@ -68,10 +72,11 @@ class Rows(Generic[T]):
         if self._versioned:
             changes["version"] = getattr(old, "version") + 1  # noqa: B009 - only versioned types get here
         new = msgspec.structs.replace(old, **changes)
-        at = self._at([getattr(old, name) for name in self._keys])
+        given = _key([getattr(old, name) for name in self._keys])
         if self._versioned:
-            at = and_(at, self.table.c.version == getattr(old, "version"))  # noqa: B009
-        result = self.connection.execute(update(self.table).where(at).values(**self._encode(changes)))
+            given["read_version"] = getattr(old, "version")  # noqa: B009
+        statement = _change(self.table, tuple(sorted(changes)), self._versioned)
+        result = self.connection.execute(statement, given | self._encode(changes))
         if result.rowcount != 1:
             raise BackendError(Code.STALE, f"The {self.table.name} was changed by somebody else.")
         return new
@@ -113,6 +118,36 @@ class Rows(Generic[T]):
 
     def _at(self, key: Sequence[str | int]) -> ColumnElement[bool]:
         return and_(*(self.table.c[name] == part for name, part in zip(self._keys, key, strict=True)))
+
+
+# A statement that is built once is compiled and looked up once, which is most of the cost of a small one.
+
+
+def _key(parts: Sequence[str | int]) -> dict[str, Any]:
+    return {f"key_{number}": part for number, part in enumerate(parts)}
+
+
+def _has_key(table: Table) -> ColumnElement[bool]:
+    columns = table.primary_key.columns
+    return and_(*(column == bindparam(f"key_{number}") for number, column in enumerate(columns)))
+
+
+@cache
+def _insertion(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
+def _by_key(table: Table, columns: tuple[Column[Any], ...]) -> Select[Any]:
+    return select(*columns).where(_has_key(table))
+
+
+@cache
+def _change(table: Table, names: tuple[str, ...], versioned: bool) -> Update:
+    at = _has_key(table)
+    if versioned:
+        at = and_(at, table.c.version == bindparam("read_version"))
+    return update(table).where(at).values({table.c[name]: bindparam(name) for name in names})
 
 
 @cache

@@ -232,6 +232,7 @@ instance = Table(
     _number("version"),
     Index("ix_instance_listing", "tenant_id", "region", "created_at", "launch_id", "launch_index"),
     Index("ix_instance_detail", "detail"),
+    Index("ix_instance_usage", "tenant_id", "detail", "vcpus", "memory_mib"),
     Index("ix_instance_host_id", "host_id"),
     Index(
         "uq_instance_region_address",

@@ -322,6 +322,9 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
+        "ix_instance_usage", "instance", ["tenant_id", "detail", "vcpus", "memory_mib"], unique=False
+    )
+    op.create_index(
         "uq_instance_region_address",
         "instance",
         ["region", "address"],
