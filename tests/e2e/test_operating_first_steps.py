@@ -215,3 +215,52 @@ def test_the_doctor_says_what_is_wrong_and_how_to_mend_it(fresh):
     assert "chmod 600" in findings["keys"]["found"]
     assert findings["database"]["verdict"] == "good"
     assert all(finding["cure"] for finding in findings.values() if finding["verdict"] != "good")
+
+
+def test_hosts_go_through_their_states_and_away(own_cloud):
+    cloud = own_cloud
+    (host,) = cloud.cli("host", "list")
+    again = cloud.run("host", "add", "test:///default")
+    assert (again.returncode, "already" in again.stderr) == (1, True)
+    assert cloud.run("host", "add", "test:///other", "--zone", "nowhere").returncode == 1
+    assert cloud.cli("host", "disable", host["uri"])["state"] == "dsbl"
+    refused = cloud.run("host", "offline", host["id"])
+    assert (refused.returncode, "--confirm" in refused.stderr) == (1, True)
+    assert cloud.cli("host", "offline", host["id"], "--confirm")["state"] == "off"
+    assert cloud.cli("host", "enable", host["id"])["state"] == "init"
+    cloud.cli("host", "delete", host["id"])
+    assert cloud.cli("host", "list") == []
+
+
+def test_sizes_and_limits(own_cloud):
+    cloud = own_cloud
+    names = {flavor["name"] for flavor in cloud.cli("flavor", "list")}
+    assert {
+        "t2.nano",
+        "t2.micro",
+        "t2.small",
+        "t2.medium",
+        "t2.large",
+        "m1.small",
+        "small",
+        "mem_large",
+    } <= names
+    cloud.cli("flavor", "add", "c9.huge", "--vcpus", "64", "--memory-mib", "1024")
+    cloud.cli("flavor", "delete", "t2.large")
+    assert {flavor["name"] for flavor in cloud.cli("flavor", "list")} == names - {"t2.large"} | {"c9.huge"}
+    assert cloud.run("flavor", "delete", "t2.large").returncode == 1
+    assert cloud.cli("tenant", "quota", "default", "instances=1", "cores=-2")["instances"] == 1
+    for wrong in ("instances", "instances=-1", "nothing=1", "cores=many"):
+        assert cloud.run("tenant", "quota", "default", wrong).returncode == 1
+    assert cloud.cli("tenant", "quota", "default")["cores"] == -2
+
+
+def test_a_simulated_cloud_needs_no_disk_image(fresh):
+    fresh.init()
+    added = fresh.cli("host", "add", "test:///default")
+    try:
+        client = fresh.start().client()
+        client.run_instances(ImageId=added["image"], MinCount=2, MaxCount=2, InstanceType="t2.nano")
+        client.get_waiter("instance_running").wait(WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    finally:
+        fresh.end()

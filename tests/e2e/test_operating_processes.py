@@ -8,10 +8,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 
+import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from live_cloud import BIN, LiveCloud, wait_for
+
+from gateway.server import Child
 
 
 def _gone(pid: int) -> bool:
@@ -147,3 +151,23 @@ def _status(cloud: LiveCloud, path: str) -> int:
     with contextlib.suppress(OSError, http.client.HTTPException):
         return cloud.http("GET", path).status
     return 0
+
+
+def test_a_child_that_keeps_ending_is_started_more_and_more_slowly():
+    child = Child("short", [sys.executable, "-c", ""])
+    child.start()
+    waits = []
+    for _ in range(3):
+        wait_for(lambda: (found := child.look()) is not None and (waits.append(found) or True), "ended")
+        wait_for(lambda: child.look() is None, "started again")
+    child.wait(0)
+    assert waits == sorted(waits)
+    assert waits[-1] > waits[0]
+
+
+def test_a_child_that_cannot_run_ends_the_whole():
+    child = Child("hopeless", [sys.executable, "-c", "raise SystemExit(78)"])
+    child.start()
+    with pytest.raises(SystemExit) as end:
+        wait_for(lambda: child.look() and False, "given up")
+    assert end.value.code == 78
