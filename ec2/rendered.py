@@ -26,7 +26,7 @@ _CHUNK = 1000
 _MARK = Fragment("\0")  # no XML holds it, so it shows where content goes
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One instance with its tags and what DescribeInstances says of it.
 
     ``head`` is the start of a reservation that begins with this instance.

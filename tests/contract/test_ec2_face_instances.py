@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from ec2_face import Ec2Cloud
+from simulation import Cloud
+
+from backend.lifecycle import EC2_OPERATIONS
+from backend.model import Desired
 
 UNKNOWN = "i-00000000000000000"
 
@@ -155,6 +161,65 @@ def test_calls_on_several_instances_are_all_or_nothing(face):
         f"The instance IDs '{UNKNOWN}, i-11111111111111111' do not exist",
     )
     assert {face.state(one), face.state(two)} == {"running"}
+
+
+STATES = {
+    "pending": "boot.new",
+    "running": "runn",
+    "stopping": "shut.poff",
+    "stopped": "poff",
+    "shutting-down": "epil.done",
+    "terminated": "done",
+}
+OPERATIONS = [
+    "StartInstances",
+    "StopInstances",
+    "StopInstances.Force",
+    "RebootInstances",
+    "TerminateInstances",
+]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("state", sorted(STATES))
+def test_operations_by_state(face, operation, state):
+    """The table of lifecycle §20.3, through the wire."""
+    (one,) = face.run()
+    face.cloud.settle()
+    gone = state in {"shutting-down", "terminated"}
+    changes = {"desired": Desired.GONE} if gone else {}
+    if state == "terminated":
+        changes["ended_at"] = face.cloud.clock.now
+    row = face.cloud.get(one)
+    with face.cloud.store.begin() as tx:
+        tx.instances.update(row, detail=STATES[state], **changes)
+    assert face.state(one) == state
+    before = face.cloud.get(one)
+    name, _, force = operation.partition(".")
+    call = getattr(face.ann, xform_name(name))
+    parameters = {"InstanceIds": [one]} | ({"Force": True} if force else {})
+    expected = EC2_OPERATIONS[operation][state]
+    if expected not in {"go", "noop"}:
+        assert refused(call, **parameters)[0] == expected
+        assert face.cloud.get(one) == before
+        return
+    reply = call(**parameters)
+    for changes in (value for key, value in reply.items() if key.endswith("Instances")):
+        assert changes[0]["PreviousState"]["Name"] == state
+        assert changes[0]["CurrentState"]["Name"] == face.state(one)
+    assert (face.cloud.get(one) == before) == (expected == "noop")
+
+
+def test_a_client_token_wins_once_among_many(monkeypatch, database):
+    face = Ec2Cloud(monkeypatch, cloud=Cloud(url=database))
+
+    def attempt(_):
+        return face.run(MinCount=2, MaxCount=2, ClientToken="race")
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(attempt, range(8)))
+    assert all(answer == answers[0] for answer in answers)
+    assert face.listed() == answers[0]
 
 
 def test_protection(face):

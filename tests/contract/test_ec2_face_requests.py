@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import structlog
 from botocore.exceptions import ClientError
 from ec2_face import ENDPOINT, VERSION, Ec2Cloud
 from hypothesis import HealthCheck, given, settings
@@ -91,9 +92,12 @@ def test_a_foreign_id_answers_as_an_unknown_one(face):
     (mine,) = face.run(TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "k", "Value": "v"}]}])
     key = face.ann.create_key_pair(KeyName="secret", KeyType="ed25519")["KeyPairId"]
     image = face.cloud.image.id
+    bob = face.bob
+    launch = {"ImageId": image, "MinCount": 1, "MaxCount": 1}
+    codes = [refused(bob.run_instances, **launch, KeyName=name)[0] for name in ("secret", "nobody")]
+    assert codes == ["InvalidKeyPair.NotFound"] * 2
     face.ann.modify_image_attribute(ImageId=image, LaunchPermission={"Remove": [{"Group": "all"}]})
     face.cloud.settle()
-    bob = face.bob
 
     def instances(call, **more):
         return lambda item: refused(call, InstanceIds=[item], **more)
@@ -137,7 +141,6 @@ def test_a_foreign_id_answers_as_an_unknown_one(face):
         (image, f"ami-{UNKNOWN}", image_of(bob.deregister_image)),
         (image, f"ami-{UNKNOWN}", image_of(bob.run_instances, MinCount=1, MaxCount=1)),
         ("secret", "nobody", lambda item: refused(bob.describe_key_pairs, KeyNames=[item])),
-        ("secret", "nobody", lambda item: refused(bob.run_instances, ImageId=item, MinCount=1, MaxCount=1)),
     ]
     before = census(face)
     for foreign, unknown, ask in questions:
@@ -219,8 +222,12 @@ def test_a_failure_inside_is_an_internal_error_with_its_id(face, monkeypatch):
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr(type(face.cloud.engine), "images", broken)
-    status, code, message = face.refusal("DescribeImages")
+    with structlog.testing.capture_logs() as lines:
+        status, code, message = face.refusal("DescribeImages")
     assert (status, code) == (500, "InternalError")
+    (line,) = lines
+    assert (line["event"], line["action"]) == ("ec2.internal_error", "DescribeImages")
+    assert line["request_id"] == face.transport.last.headers["x-amzn-requestid"]
     assert "secret" not in message
 
 
