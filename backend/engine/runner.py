@@ -329,13 +329,13 @@ def settled(work: Work, instance: Instance, detail: str, *, failed: bool, why: s
         }
     if detail == "susp.disk":
         _close_stay(work, instance, "stop")
-        return {"checkpoint": "disk"}
+        return {"checkpoint": "disk", "health": "ok"}
     if detail == "susp.ram":
         _close_stay(work, instance, "stop")
-        return {"checkpoint": "ram"}
+        return {"checkpoint": "ram", "health": "ok"}
     if detail == "poff":
         _close_stay(work, instance, "erro" if failed else "stop")
-        return {"checkpoint": "none"}
+        return {"checkpoint": "none", "health": "ok"}
     if detail in {"pend", "done"}:
         return _left_host(work, instance, detail, failed=failed)
     if detail.startswith("fail."):

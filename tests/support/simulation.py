@@ -367,11 +367,23 @@ class Cloud:
     def sweep(self) -> None:
         self.alive(self.worker.sweep)
 
-    def quiesce(self, rounds: int = 12) -> None:
-        """Time passes with healthy hosts until nothing is left to do."""
+    def quiesce(self, rounds: int = 30) -> None:
+        """Time passes with healthy hosts until nothing is left to do: three rounds that change nothing."""
+        still, was = 0, None
         for _ in range(rounds):
             self.settle()
             self.clock.advance(40)
             self.poll()
             self.sweep()
             self.settle()
+            now = self._standing()
+            still = still + 1 if now == was else 0
+            if still == 2:
+                return
+            was = now
+
+    def _standing(self) -> list[Any]:
+        with self.store.read() as tx:
+            versions = [(row.id, row.version) for row in (*tx.instances.all(), *tx.images.all())]
+            jobs = [(job.id, job.version) for job in tx.jobs.open()]
+            return [versions, jobs, tx.debris.all(), [host.state for host in tx.hosts.all()]]
