@@ -7,6 +7,7 @@ used and explained beside it. Pure functions; nothing depends on the time of the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -62,9 +63,18 @@ def _iso(seconds: float) -> str:
     return moment(seconds).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+# What XML 1.0 cannot carry. EC2's requests cannot bring it, but the other face, operators and libvirt can.
+_unwritable = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def writable(text: str) -> str:
+    """Free text as a reply can hold it: characters that XML forbids become U+FFFD."""
+    return _unwritable.sub("\ufffd", text)
+
+
 def tag_list(tags: Mapping[str, str]) -> list[Document] | None:
     """Tags in a reply. None (no element at all) without tags, as the real service does for these nouns."""
-    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())] or None
+    return [{"Key": writable(key), "Value": writable(value)} for key, value in sorted(tags.items())] or None
 
 
 # States -------------------------------------------------------------------------------------------------
@@ -134,7 +144,7 @@ def state_reason(instance: Instance) -> StateReason | None:
     if name == "running":
         return None
     if name == "pending" and instance.state.value != "fail":
-        return StateReason(code="", message=instance.reason_text) if instance.reason_text else None
+        return StateReason(code="", message=writable(instance.reason_text)) if instance.reason_text else None
     return _REASONS[instance.reason] or _unexplained(name)
 
 
@@ -188,7 +198,7 @@ def instance_document(instance: Instance, tags: Mapping[str, str]) -> Document:
         "PublicDnsName": "",
         "StateTransitionReason": transition_reason(instance),
         "StateReason": reason.document if reason is not None else None,
-        "KeyName": instance.key_name or None,
+        "KeyName": writable(instance.key_name) or None,
         "AmiLaunchIndex": instance.launch_index,
         "ProductCodes": [],
         "InstanceType": instance.flavor,
@@ -344,10 +354,10 @@ def image_document(image: Image, tags: Mapping[str, str], *, own: bool) -> Docum
     """``Image`` of DescribeImages. There are no snapshots yet, so no block device mapping."""
     return {
         "ImageId": image.id,
-        "ImageLocation": image_location(image, own=own),
+        "ImageLocation": writable(image_location(image, own=own)),
         "ImageType": "machine",
-        "Name": image.name,
-        "Description": image.description or None,
+        "Name": writable(image.name),
+        "Description": writable(image.description) or None,
         "State": IMAGE_STATES[image.state],
         "OwnerId": image.account_id,
         "Public": image.public,
@@ -374,11 +384,11 @@ def key_pair_document(pair: KeyPair, tags: Mapping[str, str], *, with_key: bool)
     """``KeyPairInfo`` of DescribeKeyPairs."""
     return {
         "KeyPairId": pair.id,
-        "KeyName": pair.name,
+        "KeyName": writable(pair.name),
         "KeyType": pair.key_type,
         "KeyFingerprint": pair.fingerprint,
         "CreateTime": moment(pair.created_at),
-        "PublicKey": pair.public_key if with_key else None,
+        "PublicKey": writable(pair.public_key) if with_key else None,
         "Tags": tag_list(tags),
     }
 

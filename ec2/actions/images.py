@@ -225,7 +225,9 @@ _READERS: Mapping[str, Callable[[Image], Document]] = {
     "blockDeviceMapping": lambda _: {"BlockDeviceMappings": []},
     "bootMode": lambda _: {"BootMode": {"Value": mapping.BOOT_MODE}},
     "deregistrationProtection": lambda _: {"DeregistrationProtection": {"Value": "disabled"}},
-    "description": lambda image: {"Description": {"Value": image.description} if image.description else {}},
+    "description": lambda image: {
+        "Description": {"Value": mapping.writable(image.description)} if image.description else {}
+    },
     "imdsSupport": lambda _: {"ImdsSupport": {}},
     "kernel": lambda _: {"KernelId": {}},
     "launchPermission": lambda image: {"LaunchPermissions": _permissions(image)},

@@ -11,6 +11,7 @@ from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable
 from ec2.ids import UNKNOWN_ID, IdKind, kind_of, not_found
+from ec2.mapping import writable
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None)
@@ -73,8 +74,8 @@ def describe_tags(context: Ec2Context, params: Params) -> Document:
 
 def _document(tag: Tag) -> Document:
     return {
-        "Key": tag.key,
+        "Key": writable(tag.key),
         "ResourceId": tag.resource_id,
         "ResourceType": tag.resource_type,
-        "Value": tag.value,
+        "Value": writable(tag.value),
     }

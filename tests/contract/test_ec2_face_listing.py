@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 from ec2_face import Ec2Cloud
 from simulation import Cloud
 
+from backend.commands import CreateTags, ModifyImage
 from backend.model import Reason
 from backend.ports import DomainReason, DomainStatus
 from ec2.actions.instances import FILTERS
@@ -197,3 +198,20 @@ def test_why_an_instance_stopped_by_itself(face):
             "Message": "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
         }
         assert row["StateTransitionReason"] == ""
+
+
+def test_what_xml_cannot_carry_breaks_no_listing(face):
+    """The other face and operators may bring characters that EC2's own requests cannot."""
+    (one,) = face.run()
+    engine, caller = face.cloud.engine, face.cloud.caller
+    image = face.cloud.image.id
+    engine.execute(caller, CreateTags(ids=(one, image), tags=(("Name", "a\x01b\ufffe"), ("k\x0b", "v"))))
+    engine.execute(caller, ModifyImage(image_id=image, description="\x00"))
+    tags = [{"Key": "Name", "Value": "a\ufffdb\ufffd"}, {"Key": "k\ufffd", "Value": "v"}]
+    assert face.describe(one)["Tags"] == tags
+    assert face.ann.describe_images()["Images"][0]["Tags"] == tags
+    assert len(face.ann.describe_tags()["Tags"]) == 4
+    assert (
+        face.ann.describe_image_attribute(ImageId=image, Attribute="description")["Description"]["Value"]
+        == "\ufffd"
+    )
