@@ -1,0 +1,473 @@
+"""Where instances go, what happens when hosts fail or fall silent, and who may know of whom."""
+
+from __future__ import annotations
+
+import pytest
+from simulation import ADMIN, Cloud, Op
+
+from backend import commands
+from backend.commands import DeleteHost, DeregisterImage, ImportKeyPair, ModifyImage, ModifyInstance
+from backend.drivers.memory import Fault
+from backend.engine import EngineSettings
+from backend.errors import BackendError, Code
+from backend.model import Api, Capacity, Desired, HostState, JobState, Reason
+
+
+def cloud_of(*memory_mib, settings=None):
+    """A cloud with hosts of so much memory."""
+    cloud = Cloud(hosts=0, settings=settings)
+    for size in memory_mib:
+        cloud.add_host(Capacity(cpu=400, memory_mib=size, disk_gib=100))
+    cloud.poll()
+    return cloud
+
+
+def silence(cloud, index=0):
+    """A host stops answering, and is noticed."""
+    cloud.host(index).silent = True
+    for _ in range(3):
+        cloud.poll()
+
+
+# Scheduling ---------------------------------------------------------------------------------------------
+
+
+def test_instances_go_where_most_memory_is_free():
+    cloud = cloud_of(1024, 2048)
+    where = [cloud.host_ids.index(cloud.started().host_id) for _ in range(6)]
+    assert sorted(where) == [0, 0, 1, 1, 1, 1]
+    assert where[:2] == [1, 1]
+
+
+def test_a_host_takes_what_fits_exactly_and_not_one_more():
+    cloud = cloud_of(1024)
+    made = cloud.launch(minimum=3, maximum=3)
+    cloud.settle()
+    states = sorted(cloud.get(item).detail for item in made)
+    assert states == ["pend", "runn", "runn"]
+    (waiting,) = [cloud.get(item) for item in made if cloud.get(item).detail == "pend"]
+    assert waiting.reason is Reason.NO_CAPACITY
+    assert waiting.reason_text == "1 hosts: 1 with too little memory (needs 512 MiB)"
+    cloud.do(Op.TERMINATE, next(item for item in made if item.id != waiting.id))
+    assert cloud.get(waiting).detail == "runn"
+
+
+@pytest.mark.parametrize(
+    ("flavor", "why"),
+    [({"vcpus": 100}, "too few cores"), ({"memory_mib": 9000}, "too little memory")],
+)
+def test_what_fits_nowhere_never_holds_up_the_next(flavor, why):
+    cloud = cloud_of(1024, 1024)
+    (big,) = cloud.launch(**flavor)
+    (small,) = cloud.launch()
+    cloud.settle()
+    assert cloud.get(small).detail == "runn"
+    assert why in cloud.get(big).reason_text
+    assert cloud.get(big).reason_text.startswith("2 hosts: 2 ")
+
+
+def test_only_hosts_that_are_on_take_instances():
+    cloud = cloud_of(2048, 2048, 2048)
+    cloud.set_host(0, HostState.DISABLED)
+    cloud.set_host(1, HostState.MAINTENANCE)
+    assert cloud.started().host_id == cloud.host_ids[2]
+    silence(cloud, 2)
+    (waiting,) = cloud.launch()
+    cloud.settle()
+    assert cloud.get(waiting).reason_text == "3 hosts: 1 not on (dsbl), 1 not on (err), 1 not on (maint)"
+    cloud.set_host(0, HostState.INIT)
+    cloud.poll()
+    cloud.settle()
+    assert cloud.get(waiting).host_id == cloud.host_ids[0]
+
+
+def test_what_is_off_or_saved_keeps_its_room():
+    cloud = cloud_of(1024)
+    first, second = cloud.started(), cloud.started()
+    cloud.do(Op.POWEROFF, first)
+    cloud.do(Op.SUSPEND, second)
+    (waiting,) = cloud.launch()
+    cloud.settle()
+    assert cloud.get(waiting).detail == "pend"
+    assert cloud.do(Op.START, first).detail == "runn"
+
+
+def test_a_wait_may_be_limited():
+    cloud = cloud_of(100, settings=EngineSettings(pending_timeout=60))
+    (instance,) = cloud.launch()
+    cloud.settle()
+    cloud.clock.advance(61)
+    cloud.sweep()
+    ended = cloud.get(instance)
+    assert (ended.detail, ended.reason) == ("done", Reason.NO_CAPACITY)
+
+
+# Launches that fail -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["clone", "context", "start"])
+def test_a_launch_that_fails_is_tried_on_another_host(method):
+    cloud = cloud_of(1024, 2048)
+    cloud.host(1).broken = {method}
+    instance = cloud.started()
+    assert instance.host_id == cloud.host_ids[0]
+    assert "epil.resubmit" in cloud.details(instance)
+    assert instance.excluded == ()
+    assert cloud.host(1).disks == cloud.host(1).domains == {}
+
+
+@pytest.mark.parametrize("method", ["clone", "start"])
+def test_an_ec2_launch_that_fails_everywhere_ends_with_its_reason(method):
+    cloud = cloud_of(1024, 2048)
+    for index in range(2):
+        cloud.host(index).broken = {method}
+    (instance,) = cloud.launch()
+    cloud.settle()
+    ended = cloud.get(instance)
+    assert (ended.detail, ended.reason, ended.by_user) == ("done", Reason.LAUNCH_FAILED, False)
+    assert ended.reason_text == f"{method} failed"
+    assert cloud.details(instance).count("prol.new") == 2
+    assert not any(cloud.host(index).disks for index in range(2))
+
+
+@pytest.mark.parametrize("api", [Api.OCCI, Api.CLI])
+def test_others_stay_failed_and_an_operator_retries(api):
+    cloud = cloud_of(1024)
+    cloud.host().broken = {"start"}
+    (instance,) = cloud.launch(cloud.login("x", cloud.tenant, api))
+    cloud.settle()
+    failed = cloud.get(instance)
+    assert (failed.detail, failed.reason) == ("fail.boot", Reason.LAUNCH_FAILED)
+    with cloud.store.read() as tx:
+        assert len(tx.reservations.of(instance.id)) == 1
+    cloud.host().broken = set()
+    assert cloud.do(Op.RECOVER_RETRY, instance, caller=ADMIN).detail == "runn"
+
+
+def test_a_resubmitted_failure_may_go_to_every_host_again():
+    cloud = cloud_of(1024, 2048)
+    for index in range(2):
+        cloud.host(index).broken = {"start"}
+    (instance,) = cloud.launch(cloud.login("x", cloud.tenant, Api.OCCI))
+    cloud.settle()
+    assert cloud.get(instance).excluded
+    cloud.host(1).broken = set()
+    again = cloud.do(Op.RESUBMIT, instance)
+    assert (again.detail, again.host_id) == ("runn", cloud.host_ids[1])
+
+
+# Silence ------------------------------------------------------------------------------------------------
+
+
+def test_on_a_silent_host_nothing_is_known_and_nothing_freed():
+    cloud = cloud_of(2048)
+    running, off, paused = (cloud.started() for _ in range(3))
+    cloud.do(Op.POWEROFF, off)
+    cloud.do(Op.PAUSE, paused)
+    silence(cloud)
+    assert [cloud.get(item).detail for item in (running, off, paused)] == ["unkn", "poff", "unkn"]
+    assert cloud.get(running).reason is Reason.HOST_SILENT
+    with cloud.store.read() as tx:
+        assert len(tx.reservations.all()) == 3
+    with pytest.raises(BackendError) as refusal:
+        cloud.operate(Op.POWEROFF, running)
+    assert refusal.value.code is Code.INSTANCE_UNREACHABLE
+    cloud.host().silent = False
+    cloud.quiesce()
+    assert [cloud.get(item).detail for item in (running, off, paused)] == ["runn", "poff", "susp.ram"]
+
+
+def test_one_silence_is_not_an_error():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    cloud.host().silent = True
+    cloud.poll()
+    cloud.host().silent = False
+    cloud.poll()
+    assert cloud.details(instance)[-1] == "runn"
+    assert cloud.engine.hosts()[0].failures == 0
+
+
+def test_a_host_that_rebooted_in_silence_has_its_guests_off():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    silence(cloud)
+    cloud.host().power_cycle()
+    cloud.host().silent = False
+    cloud.quiesce()
+    assert cloud.get(instance).detail == "poff"
+
+
+def test_terminate_waits_for_the_host_and_goes_on():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    silence(cloud)
+    cloud.operate(Op.TERMINATE, instance)
+    cloud.settle()
+    assert cloud.get(instance).detail == "shut.cancel"
+    cloud.clock.advance(3600)
+    cloud.poll()
+    cloud.sweep()
+    cloud.settle()
+    lost = cloud.get(instance)
+    assert (lost.detail, lost.desired) == ("unkn", Desired.GONE)
+    cloud.host().silent = False
+    cloud.quiesce()
+    assert cloud.get(instance).detail == "done"
+    assert cloud.host().domains == {}
+
+
+LOST = {
+    Op.POWEROFF: ("shut.poff", "unkn"),
+    Op.SHUTDOWN: ("shut.done", "unkn"),
+    Op.SUSPEND: ("save.susp", "unkn"),
+    Op.REBOOT: ("runn", "unkn"),
+    Op.PAUSE: ("runn", "unkn"),
+    Op.RESUBMIT: ("epil.resubmit", "epil.resubmit"),
+    Op.DELETE: ("epil.delete", "epil.delete"),
+    Op.CANCEL: ("shut.cancel", "unkn"),
+}
+
+
+@pytest.mark.parametrize("op", LOST)
+def test_a_host_that_falls_silent_during_work_makes_it_lost_at_the_deadline(op):
+    """Also when the host was heard of once more in between."""
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    cloud.operate(op, instance)
+    cloud.host().plan = [(0, Fault.SILENT_BEFORE)]
+    cloud.settle()
+    (*_, job) = cloud.engine.jobs(cloud.caller, instance_id=instance.id)
+    assert job.state is JobState.WAITING
+    cloud.host().plan = [(0, Fault.SILENT_BEFORE)]
+    cloud.sweep()
+    cloud.settle()
+    during, after = LOST[op]
+    assert cloud.get(instance).detail == during
+    silence(cloud)
+    cloud.clock.advance(4000)
+    cloud.sweep()
+    cloud.settle()
+    assert cloud.get(instance).detail == after
+    cloud.host().silent = False
+    cloud.quiesce()
+    assert cloud.get(instance).detail in {"runn", "done", "poff", "susp.disk", "susp.ram"}
+
+
+def test_a_silent_host_during_the_prolog_sends_the_launch_elsewhere():
+    cloud = cloud_of(1024, 2048)
+    (instance,) = cloud.launch()
+    cloud.worker.scheduler.run()
+    cloud.step()
+    assert cloud.get(instance).host_id == cloud.host_ids[1]
+    silence(cloud, 1)
+    cloud.settle()
+    cloud.sweep()
+    cloud.settle()
+    assert cloud.get(instance).host_id == cloud.host_ids[0]
+    with cloud.store.read() as tx:
+        assert [item.host_id for item in tx.debris.all()] == [cloud.host_ids[1]]
+        assert [item.closed_by for item in tx.placements.of(instance.id)] == ["never_booted", ""]
+    cloud.host(1).silent = False
+    cloud.quiesce()
+    assert instance.id not in cloud.host(1).disks
+
+
+def test_the_only_host_is_used_again_when_it_is_back():
+    cloud = cloud_of(1024)
+    (instance,) = cloud.launch()
+    cloud.step()
+    silence(cloud)
+    cloud.settle()
+    cloud.sweep()
+    cloud.settle()
+    assert cloud.get(instance).detail == "pend"
+    cloud.host().silent = False
+    cloud.quiesce()
+    assert cloud.get(instance).detail == "runn"
+
+
+def test_a_boot_that_is_lost_is_never_started_elsewhere():
+    cloud = cloud_of(1024, 2048)
+    (instance,) = cloud.launch()
+    while cloud.get(instance).detail != "boot.new":
+        cloud.step()
+    cloud.host(1).plan = [(0, Fault.SILENT_AFTER)]
+    cloud.step()
+    silence(cloud, 1)
+    cloud.clock.advance(200)
+    cloud.sweep()
+    cloud.settle()
+    assert cloud.get(instance).detail == "unkn"
+    cloud.host(1).silent = False
+    cloud.quiesce()
+    assert cloud.get(instance).detail == "runn"
+    assert cloud.host(0).starts == []
+    assert cloud.host(1).starts == [(instance.id, 1)]
+
+
+def test_a_host_in_use_is_not_forgotten():
+    cloud = cloud_of(1024)
+    instance = cloud.started()
+    forget = DeleteHost(host_id=cloud.host_ids[0])
+    with pytest.raises(BackendError) as refusal:
+        cloud.engine.execute(ADMIN, forget)
+    assert refusal.value.code is Code.HOST_IN_USE
+    cloud.do(Op.TERMINATE, instance)
+    cloud.engine.execute(ADMIN, forget)
+    assert cloud.engine.hosts() == []
+
+
+def test_an_offline_host_leaves_files_to_the_reaper():
+    cloud = cloud_of(1024)
+    instance = cloud.do(Op.POWEROFF, cloud.started())
+    cloud.host().domains.clear()
+    cloud.set_host(0, HostState.OFFLINE)
+    assert cloud.do(Op.TERMINATE, instance).detail == "done"
+    assert instance.id in cloud.host().disks
+    cloud.set_host(0, HostState.INIT)
+    cloud.quiesce()
+    assert cloud.host().disks == {}
+
+
+def test_one_stray_that_resists_does_not_make_its_host_look_ill():
+    cloud = cloud_of(1024)
+    instance = cloud.started()
+    cloud.set_host(0, HostState.OFFLINE)
+    cloud.do(Op.TERMINATE, instance)
+    cloud.host().broken = {"destroy"}
+    cloud.set_host(0, HostState.INIT)
+    for _ in range(4):
+        cloud.poll()
+    assert cloud.engine.hosts()[0].state is HostState.ON
+    cloud.host().broken = set()
+    cloud.quiesce()
+    assert cloud.host().domains == {}
+
+
+# Tenants ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """Bob's things, which Ann may not know of; nothing here changes them."""
+    cloud = Cloud()
+    instance = cloud.started(cloud.other)
+    image = cloud.register("private", cloud.other, public=False)
+    pair = cloud.engine.execute(
+        cloud.other, ImportKeyPair(name="k", key_type="rsa", fingerprint="f", public_key="ssh-rsa AAAA")
+    )
+    mixin = commands.CreateMixin(scheme="http://x/#", term="m", title="", location="/m/")
+    cloud.engine.execute(cloud.other, mixin)
+    cloud.engine.execute(cloud.caller, mixin)
+    return cloud, {"i": instance.id, "ami": image.id, "key": pair.id}
+
+
+UNKNOWN = {name: f"{name}-00000000000000000" for name in ("i", "ami", "key")}
+BY_ID = {
+    **{f"Operate {op.value}": lambda ids, op=op: commands.Operate(op=op, ids=(ids["i"],)) for op in Op},
+    "ModifyInstance": lambda ids: ModifyInstance(instance_id=ids["i"], summary="x"),
+    "ModifyInstance stale": lambda ids: ModifyInstance(instance_id=ids["i"], expected_version=99),
+    "Launch": lambda ids: commands.Launch(image_id=ids["ami"]),
+    "ModifyImage": lambda ids: ModifyImage(image_id=ids["ami"], description="x"),
+    "DeregisterImage": lambda ids: DeregisterImage(image_id=ids["ami"]),
+    "DeleteKeyPair": lambda ids: commands.DeleteKeyPair(key_pair_id=ids["key"]),
+    "Associate": lambda ids: commands.Associate(scheme="http://x/#", term="m", add=(ids["i"],)),
+    "Associate remove": lambda ids: commands.Associate(scheme="http://x/#", term="m", remove=(ids["i"],)),
+    **{
+        f"{kind.__name__} {name}": lambda ids, kind=kind, name=name: kind(
+            ids=(ids[name],), tags=(("a", "b"),)
+        )
+        for kind in (commands.CreateTags, commands.DeleteTags)
+        for name in UNKNOWN
+    },
+}
+WITHOUT_IDS = {
+    "ImportKeyPair",
+    "RegisterImage",
+    "CreateMixin",
+    "DeleteMixin",
+}
+
+
+@pytest.mark.parametrize("name", BY_ID)
+def test_a_foreign_id_is_answered_like_an_unknown_one(shared, name):
+    cloud, known = shared
+    before = cloud._standing()
+
+    def answer(ids):
+        try:
+            return cloud.engine.execute(cloud.caller, BY_ID[name](ids))
+        except BackendError as refusal:
+            context = {key: value for key, value in refusal.context.items() if key != "ids"}
+            text = refusal.message
+            for prefix in ids:
+                text = text.replace(ids[prefix], prefix)
+            return (refusal.code, text, context)
+
+    assert answer(known) == answer(UNKNOWN)
+    assert cloud._standing() == before
+
+
+def test_every_command_of_a_member_is_covered_above():
+    from backend.engine.access import POLICY
+    from backend.model import Role
+
+    members = {kind.__name__ for kind, role in POLICY.items() if role is Role.MEMBER}
+    assert {name.split()[0] for name in BY_ID} | WITHOUT_IDS == members
+
+
+def test_what_administrators_do_is_denied_to_members_before_anything_is_looked_up(shared):
+    cloud, known = shared
+    before = cloud._standing()
+    for command in (
+        DeleteHost(host_id=cloud.host_ids[0]),
+        commands.SetHostState(host_id="h-none", state="dsbl"),
+        commands.PurgeTenant(tenant_id=cloud.other_tenant.id),
+        commands.SetQuota(tenant_id=cloud.tenant.id, quotas={"instances": -2}),
+        commands.CreateUser(tenant_id=cloud.other_tenant.id, name="mallory", password_hash="x"),
+        commands.SetPassword(name="bob", password_hash="x"),
+        commands.CreateToken(digest="d", user_name="bob"),
+        commands.CreateAccessKey(key_id="k", user_name="bob", secret=b""),
+    ):
+        with pytest.raises(BackendError) as refusal:
+            cloud.engine.execute(cloud.caller, command)
+        assert refusal.value.code is Code.DENIED
+    assert cloud._standing() == before
+    assert known
+
+
+def test_listings_show_a_tenants_own(shared):
+    cloud, known = shared
+    engine, ann = cloud.engine, cloud.caller
+    assert engine.instances(ann) == []
+    assert known["ami"] not in {image.id for image in engine.images(ann)}
+    assert engine.key_pairs(ann) == []
+    assert engine.jobs(ann) == engine.events(ann) == []
+    for read in (engine.instance, engine.user_data, engine.console, engine.stays):
+        with pytest.raises(BackendError) as refusal:
+            read(ann, known["i"])
+        assert refusal.value.code is Code.INSTANCE_NOT_FOUND
+    for read in (engine.jobs, engine.events):
+        with pytest.raises(BackendError) as refusal:
+            read(ann, instance_id=known["i"])
+        assert refusal.value.code is Code.INSTANCE_NOT_FOUND
+    with pytest.raises(BackendError) as refusal:
+        engine.image(ann, known["ami"])
+    assert refusal.value.code is Code.IMAGE_NOT_FOUND
+
+
+def test_an_ended_instance_leaves_its_mixins_and_in_time_the_listing():
+    cloud = Cloud()
+    mixin = commands.CreateMixin(scheme="http://x/#", term="m", title="", location="/m/")
+    cloud.engine.execute(cloud.caller, mixin)
+    (instance,) = cloud.launch(held=True)
+    cloud.engine.execute(cloud.caller, commands.Associate(scheme="http://x/#", term="m", add=(instance.id,)))
+    cloud.operate(Op.TERMINATE, instance)
+    assert cloud.engine.mixin_members(cloud.caller, "http://x/#", "m") == []
+    assert cloud.engine.instance(cloud.caller, instance.id).detail == "done"
+    cloud.clock.advance(3601)
+    assert cloud.engine.instances(cloud.caller) == []
+    with pytest.raises(BackendError) as refusal:
+        cloud.operate(Op.TERMINATE, instance)
+    assert refusal.value.code is Code.INSTANCE_NOT_FOUND
