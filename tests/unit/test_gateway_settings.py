@@ -60,7 +60,7 @@ def test_the_environment_of_other_programs_of_ours_is_no_setting(home, monkeypat
     [
         ("lissten = 'x'", "lissten"),
         ("[web]\nworkers = 0", "web.workers"),
-        ("[web]\nthreds = 2", "web.threds"),
+        ("[web]\nthread = 2", "web.thread"),
         ("listen = '8080'", "HOST:PORT"),
         ("listen = 'h:99999'", "HOST:PORT"),
         ("[regions]", "region"),
