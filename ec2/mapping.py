@@ -1,4 +1,4 @@
-"""From the backend's nouns to EC2's: instances, images, key pairs and flavors as reply documents.
+"""From the backend's nouns to EC2's: instances, images and key pairs as reply documents.
 
 Everything said here is true of the machine. Where EC2's vocabulary has no word for it, the nearest one is
 used and explained beside it. Pure functions; nothing depends on the time of the call except
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from backend.lifecycle import ec2_state
-from backend.model import Desired, Flavor, Image, ImageState, Instance, KeyPair, Reason
+from backend.model import Desired, Image, ImageState, Instance, KeyPair, Reason
 
 Document = dict[str, Any]
 
@@ -50,8 +50,6 @@ PLATFORM = "Linux/UNIX"
 USAGE_OPERATION = "RunInstances"
 BOOT_MODE = "legacy-bios"
 _SETTLING_SECONDS = 60.0
-_GB = 10**9
-_GIB = 1 << 30
 
 
 def moment(seconds: float) -> datetime:
@@ -393,7 +391,7 @@ def key_pair_document(pair: KeyPair, tags: Mapping[str, str], *, with_key: bool)
     }
 
 
-# Regions, zones, types ----------------------------------------------------------------------------------
+# Zones --------------------------------------------------------------------------------------------------
 
 _COMPASS: Mapping[str, str] = {
     "north": "n",
@@ -421,75 +419,3 @@ def zone_id_of(region: str, zone: str) -> str | None:
     if len(letter) != 1 or not "a" <= letter <= "z":
         return None
     return zone_id(region, ord(letter) - ord("a"))
-
-
-def instance_type_document(flavor: Flavor, architectures: list[str]) -> Document:
-    """``InstanceTypeInfo``: a flavor. EC2's enumeration of hypervisors has ``nitro`` for KVM."""
-    return {
-        "InstanceType": flavor.name,
-        "CurrentGeneration": True,
-        "FreeTierEligible": False,
-        "SupportedUsageClasses": ["on-demand"],
-        "SupportedRootDeviceTypes": [ROOT_DEVICE_TYPE],
-        "SupportedVirtualizationTypes": ["hvm"],
-        "BareMetal": False,
-        "Hypervisor": "nitro",
-        "ProcessorInfo": {"SupportedArchitectures": architectures},
-        "VCpuInfo": _cpu_info(flavor.vcpus),
-        "MemoryInfo": {"SizeInMiB": flavor.memory_mib},
-        "InstanceStorageSupported": flavor.ephemeral_gib > 0,
-        "InstanceStorageInfo": _storage_info(flavor.ephemeral_gib) if flavor.ephemeral_gib else None,
-        "EbsInfo": {
-            "EbsOptimizedSupport": "unsupported",
-            "EncryptionSupport": "unsupported",
-            "NvmeSupport": "unsupported",
-        },
-        "NetworkInfo": _network_info(),
-        "PlacementGroupInfo": {"SupportedStrategies": []},
-        "HibernationSupported": True,
-        "BurstablePerformanceSupported": False,
-        "DedicatedHostsSupported": False,
-        "AutoRecoverySupported": False,
-        "SupportedBootModes": [BOOT_MODE],
-        "NitroEnclavesSupport": "unsupported",
-        "NitroTpmSupport": "unsupported",
-        "PhcSupport": "unsupported",
-        "RebootMigrationSupport": "unsupported",
-        "SupportedInRegion": True,
-    }
-
-
-def _cpu_info(vcpus: int) -> Document:
-    return {
-        "DefaultVCpus": vcpus,
-        "DefaultCores": vcpus,
-        "DefaultThreadsPerCore": 1,
-        "ValidCores": [vcpus],
-        "ValidThreadsPerCore": [1],
-    }
-
-
-def _storage_info(gib: int) -> Document:
-    size = gib * _GIB // _GB
-    return {
-        "TotalSizeInGB": size,
-        "Disks": [{"SizeInGB": size, "Count": 1}],
-        "NvmeSupport": "unsupported",
-        "EncryptionSupport": "unsupported",
-    }
-
-
-def _network_info() -> Document:
-    return {
-        "MaximumNetworkInterfaces": 1,
-        "MaximumNetworkCards": 1,
-        "DefaultNetworkCardIndex": 0,
-        "NetworkCards": [{"NetworkCardIndex": 0, "MaximumNetworkInterfaces": 1}],
-        "Ipv4AddressesPerInterface": 1,
-        "Ipv6AddressesPerInterface": 0,
-        "Ipv6Supported": False,
-        "EnaSupport": "unsupported",
-        "EfaSupported": False,
-        "EncryptionInTransitSupported": False,
-        "EnaSrdSupported": False,
-    }

@@ -12,6 +12,8 @@ from ec2.pages import PageLimits, Position
 LIMITS = PageLimits(minimum=5, maximum=100, default=None, ids="InstanceTypes", ids_word="instanceTypeSet")
 OFFERING_LIMITS = PageLimits(minimum=5, maximum=1000, default=None)
 _DEFAULT_ARCHITECTURE = "x86_64"
+_GB = 10**9
+_GIB = 1 << 30
 
 FILTERS: FilterTable[Document] = FilterTable(
     {
@@ -65,7 +67,7 @@ def describe_instance_types(context: Ec2Context, params: Params) -> Document:
     """Flavors by name (DescribeInstanceTypes)."""
     matches = FILTERS.compile(params.get("Filters", ()))
     architectures = _architectures(context)
-    documents = [mapping.instance_type_document(flavor, architectures) for flavor in _chosen(context, params)]
+    documents = [type_document(flavor, architectures) for flavor in _chosen(context, params)]
     rows: list[tuple[Position, Document]] = [
         ((document["InstanceType"],), document) for document in documents if matches(document)
     ]
@@ -91,6 +93,78 @@ def _architectures(context: Ec2Context) -> list[str]:
     """What the hosts of the region are; a cloud without hosts yet is going to have the usual one."""
     found = {host.architecture for host in context.engine.hosts() if host.region == context.region}
     return sorted(found - {""}) or [_DEFAULT_ARCHITECTURE]
+
+
+def type_document(flavor: Flavor, architectures: list[str]) -> Document:
+    """``InstanceTypeInfo``: a flavor. EC2's enumeration of hypervisors has ``nitro`` for KVM."""
+    return {
+        "InstanceType": flavor.name,
+        "CurrentGeneration": True,
+        "FreeTierEligible": False,
+        "SupportedUsageClasses": ["on-demand"],
+        "SupportedRootDeviceTypes": [mapping.ROOT_DEVICE_TYPE],
+        "SupportedVirtualizationTypes": ["hvm"],
+        "BareMetal": False,
+        "Hypervisor": "nitro",
+        "ProcessorInfo": {"SupportedArchitectures": architectures},
+        "VCpuInfo": _cpu_info(flavor.vcpus),
+        "MemoryInfo": {"SizeInMiB": flavor.memory_mib},
+        "InstanceStorageSupported": flavor.ephemeral_gib > 0,
+        "InstanceStorageInfo": _storage_info(flavor.ephemeral_gib) if flavor.ephemeral_gib else None,
+        "EbsInfo": {
+            "EbsOptimizedSupport": "unsupported",
+            "EncryptionSupport": "unsupported",
+            "NvmeSupport": "unsupported",
+        },
+        "NetworkInfo": _network_info(),
+        "PlacementGroupInfo": {"SupportedStrategies": []},
+        "HibernationSupported": True,
+        "BurstablePerformanceSupported": False,
+        "DedicatedHostsSupported": False,
+        "AutoRecoverySupported": False,
+        "SupportedBootModes": [mapping.BOOT_MODE],
+        "NitroEnclavesSupport": "unsupported",
+        "NitroTpmSupport": "unsupported",
+        "PhcSupport": "unsupported",
+        "RebootMigrationSupport": "unsupported",
+        "SupportedInRegion": True,
+    }
+
+
+def _cpu_info(vcpus: int) -> Document:
+    return {
+        "DefaultVCpus": vcpus,
+        "DefaultCores": vcpus,
+        "DefaultThreadsPerCore": 1,
+        "ValidCores": [vcpus],
+        "ValidThreadsPerCore": [1],
+    }
+
+
+def _storage_info(gib: int) -> Document:
+    size = gib * _GIB // _GB
+    return {
+        "TotalSizeInGB": size,
+        "Disks": [{"SizeInGB": size, "Count": 1}],
+        "NvmeSupport": "unsupported",
+        "EncryptionSupport": "unsupported",
+    }
+
+
+def _network_info() -> Document:
+    return {
+        "MaximumNetworkInterfaces": 1,
+        "MaximumNetworkCards": 1,
+        "DefaultNetworkCardIndex": 0,
+        "NetworkCards": [{"NetworkCardIndex": 0, "MaximumNetworkInterfaces": 1}],
+        "Ipv4AddressesPerInterface": 1,
+        "Ipv6AddressesPerInterface": 0,
+        "Ipv6Supported": False,
+        "EnaSupport": "unsupported",
+        "EfaSupported": False,
+        "EncryptionInTransitSupported": False,
+        "EnaSrdSupported": False,
+    }
 
 
 def describe_instance_type_offerings(context: Ec2Context, params: Params) -> Document:

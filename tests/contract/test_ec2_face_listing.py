@@ -10,7 +10,7 @@ from simulation import Cloud
 from backend.commands import CreateTags, ModifyImage
 from backend.model import Reason
 from backend.ports import DomainReason, DomainStatus
-from ec2.actions.instances import FILTERS
+from ec2.actions.instance_filters import FILTERS
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from backend.engine import InstanceKey
 from backend.model import Desired
 from ec2.actions.common import refuse_unless, specified_tags, tag_pairs
-from ec2.actions.instances import FILTERS, narrowed, whole_reservations
+from ec2.actions.instance_filters import FILTERS, narrowed
+from ec2.actions.instances import whole_reservations
 from ec2.actions.run import decode_user_data, request_digest
 from ec2.errors import Ec2Error
 from ec2.rendered import RenderedInstances, by_launch, reservations, show
