@@ -87,7 +87,12 @@ class Ec2Face:
         caller = authenticate(request, call.request_id)
         endpoint = operation(envelope(request.pairs, "Action"), call.version)
         call.action = endpoint.name
-        params = endpoint.parse(request.pairs, [] if self._settings.lenient else None)
+        unknown: list[str] | None = [] if self._settings.lenient else None
+        params = endpoint.parse(request.pairs, unknown)
+        if unknown:
+            _log.warning(
+                "ec2.unknown_parameters", request_id=call.request_id, action=call.action, names=unknown[:20]
+            )
         if params.pop("DryRun", False):
             raise dry_run()
         document = ACTIONS[endpoint.name](self._context(endpoint, caller, request), params)

@@ -85,6 +85,7 @@ _MEMBERS: Mapping[str, str] = {
 """The member that carries each attribute; the older spelling names the attribute and gives ``Value``."""
 
 _ONLY_STOPPED = frozenset({"instanceType", "userData"})
+_ONLY_WHERE = EC2_OPERATIONS["ModifyInstanceType"]
 _NOT_OFFERED = ("BlockDeviceMappings", "Groups", "Kernel", "Ramdisk", "SriovNetSupport")
 _AS_IT_IS: Mapping[str, bool] = {
     "ebsOptimized": False,
@@ -104,17 +105,13 @@ def modify_instance_attribute(context: Ec2Context, params: Params) -> Document:
         if value is not _AS_IT_IS[attribute]:
             raise unsupported_value(value, _MEMBERS[attribute])
         return {}
-    if attribute in _ONLY_STOPPED:
-        _require_stopped(instance)
-    context.engine.execute(context.caller, _command(instance_id, attribute, value))
-    return {}
-
-
-def _require_stopped(instance: Instance) -> None:
-    if EC2_OPERATIONS["ModifyInstanceType"][mapping.state_name(instance)] != "go":
+    state = mapping.state_name(instance)
+    if state == "terminated" or (attribute in _ONLY_STOPPED and _ONLY_WHERE[state] != "go"):
         raise Ec2Error(
             "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
         )
+    context.engine.execute(context.caller, _command(instance_id, attribute, value))
+    return {}
 
 
 def _wanted(params: Params) -> tuple[str, Any]:

@@ -112,6 +112,8 @@ def test_a_whole_life(face):
         "Code": 48,
         "Name": "terminated",
     }
+    modify = face.ann.modify_instance_attribute
+    assert refused(modify, InstanceId=one, DisableApiStop={"Value": True})[0] == "IncorrectInstanceState"
     face.cloud.clock.advance(3700)
     assert refused(face.ann.describe_instances, InstanceIds=[one])[0] == "InvalidInstanceID.NotFound"
     assert face.listed() == []
