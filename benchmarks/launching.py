@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from benchmarks.client import Ec2, Target, median_seconds
 from benchmarks.report import Row, show
 from benchmarks.servers import isthmus, ministack, moto
@@ -19,19 +17,14 @@ def run(*, quick: bool) -> None:
             rates[target.name] = _each(target, 20 if target is slow else count)
             hundred[target.name] = _hundred(target, 2 if target is slow else 5)
     show(
-        "RunInstances accepted (seconds; ratio = peer / isthmus)",
+        "RunInstances accepted (seconds, median; ratio = peer / isthmus)",
         [Row("one instance a call", rates), Row("100 instances in one call", hundred)],
     )
 
 
 def _each(target: Target, count: int) -> float:
     client = Ec2(target)
-    calls = [_launch(client, 1) for _ in range(count + 1)]
-    calls[0]()
-    begun = time.perf_counter()
-    for call in calls[1:]:
-        call()
-    return (time.perf_counter() - begun) / count
+    return median_seconds(lambda: _launch(client, 1), count)
 
 
 def _hundred(target: Target, repeats: int) -> float:

@@ -81,6 +81,7 @@ class Gateway:
 
     def __init__(self, installation: Installation) -> None:
         settings, engine = installation.settings, installation.engine
+        installation.queue.client()  # loads its library now, not in the first launch
         self._store = installation.store
         self._health = Health(installation.store)
         self._passwords = Passwords(memory=settings.credential_memory)

@@ -60,7 +60,7 @@ def _options(settings: Any, bind: str) -> dict[str, Any]:
         "worker_class": "gthread",
         "worker_connections": 2000,
         "timeout": web.timeout,
-        "graceful_timeout": 30,
+        "graceful_timeout": 8,  # requests are short; an idle keep-alive connection would use all of it
         "keepalive": web.keepalive,
         "max_requests": web.max_requests,
         "max_requests_jitter": web.max_requests // 10,
