@@ -1,5 +1,5 @@
-"""The worker dies as by ``kill -9`` before and after every act of launch, stop, start and terminate, on a real
-guest; each time the next worker ends the work, once.
+"""The worker dies as by ``kill -9`` before and after every act of launch, stop, start, suspend, resume, reset and
+terminate, on a real guest; each time the next worker ends the work, once.
 """
 
 from __future__ import annotations
@@ -117,6 +117,23 @@ def test_work_ends_once_wherever_the_worker_dies(mortal, failpoints):
     reaches("runn")
     assert len(cloud.guests()) == 1
     wait_for(lambda: '"boots":2' in console(), "guest ready again", LONG)
+    started = console().count("isthmus-guest: started")
+
+    arm("save.susp:0")
+    cloud.cli("vm", "suspend", vm)
+    reaches("susp.disk")
+    assert cloud.guests() == []
+
+    arm("boot.susp:0")
+    cloud.cli("vm", "start", vm)
+    reaches("runn")
+    assert len(cloud.guests()) == 1
+    assert console().count("isthmus-guest: started") == started  # it went on; it did not boot again
+
+    arm("runn.reset:0")
+    cloud.cli("vm", "reset", vm)
+    wait_for(lambda: console().count("isthmus-guest: ready") > started, "guest ready after the reset", LONG)
+    reaches("runn")
 
     arm("shut.done:0", "epil.done:0", "epil.done:1", "epil.done:2")
     cloud.cli("vm", "terminate", vm)
