@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from simulation import ADMIN, Cloud, Op
 
@@ -11,6 +12,7 @@ from backend.drivers.memory import Fault
 from backend.engine import EngineSettings
 from backend.errors import BackendError, Code
 from backend.model import Api, Capacity, Desired, HostState, JobState, Reason
+from backend.ports import DomainReason, DomainStatus
 
 
 def cloud_of(*memory_mib, settings=None):
@@ -196,6 +198,34 @@ def test_a_host_that_rebooted_in_silence_has_its_guests_off():
     cloud.host().silent = False
     cloud.quiesce()
     assert cloud.get(instance).detail == "poff"
+
+
+def test_a_guest_that_crashed_in_silence_is_known_and_unwell():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    silence(cloud)
+    facts = cloud.host().domains[instance.id]
+    crashed = msgspec.structs.replace(facts, status=DomainStatus.CRASHED, reason=DomainReason.CRASHED)
+    cloud.host().domains[instance.id] = crashed
+    cloud.host().silent = False
+    cloud.quiesce()
+    assert (cloud.get(instance).detail, cloud.get(instance).health) == ("runn", "impaired")
+
+
+def test_a_stale_copy_is_never_taken_for_the_instance():
+    """The host was declared dead, the instance went back to it, and an old domain of it runs there."""
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    old = cloud.host().domains[instance.id]
+    cloud.do(Op.RESUBMIT, instance)
+    off = cloud.do(Op.POWEROFF, instance)
+    assert off.epoch == old.epoch + 1
+    cloud.host().domains[instance.id] = old
+    cloud.clock.advance(1)
+    cloud.poll()
+    assert cloud.get(instance).detail == "poff"
+    cloud.do(Op.TERMINATE, instance)
+    assert cloud.host().domains == {}
 
 
 def test_terminate_waits_for_the_host_and_goes_on():
