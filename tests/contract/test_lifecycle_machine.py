@@ -826,7 +826,7 @@ def _meddle(host: SimulatedHost, instance: Instance, deed: str) -> bool:
 DEEP = int(os.environ.get("ISTHMUS_DEEP", "0"))
 
 Lifecycle.TestCase.settings = settings(
-    max_examples=DEEP or 40,
+    max_examples=DEEP or 60,
     stateful_step_count=80 if DEEP else 40,
     derandomize=not DEEP,
     database=None,
