@@ -13,6 +13,7 @@ from backend.commands import (
     RegisterImage,
 )
 from backend.engine import Engine
+from backend.errors import BackendError, Code
 from backend.model import Api, Caller, Image, Role, Tenant, User, Value
 from backend.store import Store
 from gateway import flavors
@@ -116,11 +117,20 @@ def make(
     try:
         installation = Installation.at(home)
         installation.migrate()
+        _check_unused(installation)
         put_flavors(installation)
         return installation, create_tenant(installation, FIRST_TENANT, account_id)
     except BaseException:
         place.config.unlink()  # so that the command can be repeated
         raise
+
+
+def _check_unused(installation: Installation) -> None:
+    if installation.engine.tenants():
+        raise NotConfigured(
+            "The database belongs to an installation already. To run this machine as a part of it, copy "
+            "isthmus.toml and keys/ from the home directory there."
+        )
 
 
 def put_flavors(installation: Installation) -> None:
@@ -131,6 +141,8 @@ def put_flavors(installation: Installation) -> None:
 
 def create_tenant(installation: Installation, name: str, account_id: str | None = None) -> Credentials:
     """Add a tenant with a user of the same name, who can use both faces."""
+    if installation.engine.by_name(name) is not None:  # asked before anything is made
+        raise BackendError(Code.USER_EXISTS, f"There is a user {name} already.", name=name)
     tenant = installation.engine.execute(operator(), CreateTenant(name=name, account_id=account_id))
     _, password = create_user(installation, tenant, name)
     key_id, secret = create_key(installation, name)

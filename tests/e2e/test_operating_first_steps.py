@@ -128,6 +128,13 @@ def test_a_new_tenant_can_use_both_faces_and_sees_nothing_of_the_first(cloud):
     assert cloud.occi("GET", "/compute/", auth=auth).status in {200, 204}
 
 
+def test_a_tenant_whose_name_is_a_users_is_not_made_by_halves(cloud):
+    cloud.cli("user", "create", "somebody")
+    done = cloud.run("tenant", "create", "somebody")
+    assert done.returncode == 1
+    assert "somebody" not in {tenant["name"] for tenant in cloud.cli("tenant", "list")}
+
+
 def test_a_disabled_key_is_refused_at_once_and_works_again_when_enabled(cloud):
     made = cloud.cli("key", "create")
     client = cloud.client("sts", Key(made["access_key"], made["secret_key"]))

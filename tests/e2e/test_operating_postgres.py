@@ -30,6 +30,8 @@ def database() -> Iterator[str]:
 
 def test_from_nothing_to_a_running_instance_and_over_a_killed_worker(tmp_path, database, blank_image):
     cloud = LiveCloud(tmp_path).init("--database", database)
+    second = LiveCloud(tmp_path / "second").run("init", "--database", database)
+    assert (second.returncode, "belongs to an installation" in second.stderr) == (1, True)
     cloud.cli("host", "add", "test:///default")
     cloud.image = cloud.cli("image", "import", str(blank_image), "--name", "blank", "--public")["id"]
     try:
