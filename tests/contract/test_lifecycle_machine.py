@@ -50,6 +50,7 @@ from backend.model import (
     ImageState,
     Instance,
     Job,
+    JobState,
     Placement,
     QuotaName,
     Reservation,
@@ -96,6 +97,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     instances: dict[str, Instance]
     jobs: list[Job]
+    failed: list[Job]
     placements: list[Placement]
     reservations: list[Reservation]
     hosts: dict[str, Host]
@@ -547,6 +549,7 @@ class Lifecycle(RuleBasedStateMachine):
             return Rows(
                 instances={row.id: row for row in tx.instances.all()},
                 jobs=tx.jobs.open(),
+                failed=[job for job in tx.jobs.all() if job.state is JobState.FAILED],
                 placements=tx.placements.all(),
                 reservations=tx.reservations.all(),
                 hosts={row.id: row for row in tx.hosts.all()},
@@ -683,6 +686,9 @@ class Lifecycle(RuleBasedStateMachine):
             elif mine:
                 assert row.detail == "runn", "23"
                 assert mine[0].stages[0] in IN_PLACE.values(), "23"
+        for job in rows.failed:  # what silence says is never a verified failure
+            assert "does not answer" not in job.message, "30"
+            assert "timed out" not in job.message, "30"
 
     def _history(self, rows: Rows) -> None:
         for event in rows.events[self.events_seen :]:
