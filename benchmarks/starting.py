@@ -101,16 +101,17 @@ def _once(shell: subprocess.Popen[str], guest: Path, folder: Path, number: int) 
 
 
 def _virsh(shell: subprocess.Popen[str], command: str) -> None:
+    """One command, and a mark after it that the shell prints when it is done."""
     assert shell.stdin is not None
     assert shell.stdout is not None
-    shell.stdin.write(f"{command}\necho done-{command.split(maxsplit=1)[0]}\n")
+    shell.stdin.write(f"{command}\necho <done>\n")
     shell.stdin.flush()
-    while True:
-        line = shell.stdout.readline()
-        if not line or "error:" in line:
-            raise RuntimeError(f"virsh {command}: {line}")
-        if f"done-{command.split(maxsplit=1)[0]}" in line and "echo" not in line:
-            return
+    said = ""
+    while not said.replace("echo <done>", "").endswith("<done>"):
+        letter = shell.stdout.read(1)
+        said += letter
+        if not letter or said.endswith("error:"):
+            raise RuntimeError(f"virsh {command}: {said} {shell.stdout.readline()}")
 
 
 def _domain(name: str, disk: Path, seed: Path, folder: Path) -> str:
