@@ -52,7 +52,12 @@ def _launch(client: Ec2) -> float:
 
 def _by_hand(guest: Path, repeats: int) -> float:
     """What an administrator would type, on an embedded QEMU of virsh's own, kept open as ours is."""
-    with tempfile.TemporaryDirectory(prefix="by-hand-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hand-") as folder:
+        settings = Path(folder) / "root" / "etc" / "qemu.conf"  # as our driver sets its own
+        settings.parent.mkdir(parents=True)
+        settings.write_text(
+            'security_driver = "none"\nuser = "root"\ngroup = "root"\nnamespaces = []\nstdio_handler = "file"\n'
+        )
         shell = subprocess.Popen(
             ["virsh", "-q", "-c", f"qemu:///embed?root={folder}/root"],
             stdin=subprocess.PIPE,
