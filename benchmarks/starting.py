@@ -55,9 +55,8 @@ def _by_hand(guest: Path, repeats: int) -> float:
     with tempfile.TemporaryDirectory(prefix="hand-") as folder:
         settings = Path(folder) / "root" / "etc" / "qemu.conf"  # as our driver sets its own
         settings.parent.mkdir(parents=True)
-        settings.write_text(
-            'security_driver = "none"\nuser = "root"\ngroup = "root"\nnamespaces = []\nstdio_handler = "file"\n'
-        )
+        words = ['security_driver = "none"', 'user = "root"', 'group = "root"', "namespaces = []"]
+        settings.write_text("\n".join([*words, 'stdio_handler = "file"', ""]))
         shell = subprocess.Popen(
             ["virsh", "-q", "-c", f"qemu:///embed?root={folder}/root"],
             stdin=subprocess.PIPE,
