@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from backend.commands import CreateTags, DeleteTags
@@ -14,6 +15,8 @@ TAG_LIMIT = 50
 _KEY_LENGTH = 128
 _VALUE_LENGTH = 256
 _MOST_RESOURCES = 1000
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+"""What XML cannot carry, and so no tag may hold."""
 
 
 def check_tags(tags: Sequence[tuple[str, str]]) -> None:
@@ -25,6 +28,10 @@ def check_tags(tags: Sequence[tuple[str, str]]) -> None:
                 "Tag keys have 1 to 128 characters, tag values at most 256.",
                 parameter="Tag",
                 value=key[:_KEY_LENGTH],
+            )
+        if _CONTROL.search(key) or _CONTROL.search(value):
+            raise BackendError(
+                Code.TAG_INVALID, "Tags cannot hold control characters.", parameter="Tag", value=repr(key)
             )
         if key.lower().startswith("aws:"):
             raise BackendError(

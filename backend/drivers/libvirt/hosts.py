@@ -256,7 +256,8 @@ def _prepare_simulated(parts: Parts) -> str:
 
 
 def _local_storage(parts: Parts, _links: Links) -> Storage:
-    return LocalStorage(_embedded_root(parts) / "isthmus")
+    root = _embedded_root(parts)
+    return LocalStorage(root / "isthmus", logs=root / "log" / "qemu")
 
 
 def _pool_storage(parts: Parts, links: Links) -> Storage:

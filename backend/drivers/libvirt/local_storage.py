@@ -31,9 +31,10 @@ CONSOLE_FILE: Final = "console.log"
 
 
 class LocalStorage:
-    """Files below one directory of this machine."""
+    """Files below one directory of this machine. ``logs`` is where QEMU's own log of each domain lies."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, logs: Path | None = None) -> None:
+        self._logs = logs
         self._images = directory / "images"
         self._instances = directory / "instances"
         self._probe = directory / "boot-probe.img"
@@ -64,9 +65,11 @@ class LocalStorage:
             partial.write_bytes(image)
 
     def delete(self, instance_id: str) -> None:
-        """Remove the instance's directory."""
+        """Remove the instance's directory, and what QEMU said while it ran."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self._folder(instance_id))
+        if self._logs is not None:
+            (self._logs / f"{safe_name(instance_id)}.log").unlink(missing_ok=True)
 
     def files(self, instance_id: str) -> frozenset[str]:
         """What is there under its final name."""
