@@ -1,0 +1,142 @@
+"""One real machine through EC2 and OCCI: whichever face made it, the other manages it completely."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from live_cloud import LiveCloud, wait_for
+from views import Machine, aws, nothing_left
+
+from backend.model import id_of
+
+pytestmark = pytest.mark.qemu
+SCRIPT = "#!/bin/sh\necho the script says $((6 * 7))\n"
+
+
+def test_made_by_ec2_and_managed_by_both(real_cloud: LiveCloud, tmp_path):
+    cloud, ec2 = real_cloud, real_cloud.client()
+    key = ec2.create_key_pair(KeyName="walk", KeyType="ed25519")
+    assert "PRIVATE KEY" in key["KeyMaterial"]
+    launch = {
+        "ImageId": cloud.image, "InstanceType": "t2.nano", "KeyName": "walk", "UserData": SCRIPT,
+        "MinCount": 1, "MaxCount": 1, "ClientToken": "walk-1",
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "web, first"}]}],
+    }  # fmt: skip
+    made = ec2.run_instances(**launch)["Instances"]
+    again = ec2.run_instances(**launch)["Instances"]
+    assert [each["InstanceId"] for each in made] == [each["InstanceId"] for each in again]
+    machine = Machine(cloud, made[0]["InstanceId"])
+
+    ec2.get_waiter("instance_running").wait(InstanceIds=[machine.id], WaiterConfig={"Delay": 1})
+    machine.both("running", "active")
+    assert machine.entity()["title"] == "web, first"
+    assert machine.offered() == {"stop", "restart", "suspend"}
+    [ready] = machine.ready(1)
+    described = machine.described()
+    assert ready["instance_id"] == machine.id
+    assert ready["ip"] == described["PrivateIpAddress"]
+    assert (ready["keys"], ready["user_data"]) == (1, "ran")
+    assert "user-data: the script says 42" in machine.console()
+    machine.act("start", status=409)
+    machine.both("running", "active")
+
+    machine.act("stop")  # by OCCI; the guest is asked
+    machine.both("stopped", "inactive")
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[machine.id], WaiterConfig={"Delay": 1})
+    wait_for(lambda: "isthmus-guest: power button" in machine.console(), "the guest's word")
+    assert machine.described()["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
+    assert machine.offered() == {"start"}
+
+    [change] = aws(cloud, "start-instances", "--instance-ids", machine.id)["StartingInstances"]
+    assert (change["PreviousState"]["Name"], change["CurrentState"]["Name"]) == ("stopped", "pending")
+    machine.both("running", "active")
+    assert machine.ready(2)[1]["boots"] == 2  # the same disk
+
+    machine.act("suspend", "suspend")
+    machine.both("stopped", "suspended")
+    machine.act("start")
+    machine.both("running", "active")
+    machine.act("suspend", "hibernate")
+    machine.both("stopped", "suspended")
+    ec2.start_instances(InstanceIds=[machine.id])
+    machine.both("running", "active")
+    assert len(machine.ready(2)) == 2  # it went on, it did not boot
+
+    aws(cloud, "reboot-instances", "--instance-ids", machine.id)
+    assert machine.ready(3)[2]["boots"] == 3
+    machine.both("running", "active")
+    wait_for(lambda: "restart" in machine.offered(), "the reboot's end")
+    machine.act("restart", "cold")
+    assert machine.ready(4)[3]["boots"] == 4
+
+    aws(cloud, "stop-instances", "--instance-ids", machine.id, "--force")
+    aws(cloud, "wait", "instance-stopped", "--instance-ids", machine.id)
+    machine.both("stopped", "inactive")
+    aws(cloud, "terminate-instances", "--instance-ids", machine.id)
+    aws(cloud, "wait", "instance-terminated", "--instance-ids", machine.id)
+    assert cloud.occi("GET", machine.path).status == 404
+    assert "the script says 42" in machine.console()  # what it said remains
+    nothing_left(cloud, machine.id)
+
+
+@pytest.mark.parametrize("form", ["text", "headers", "json"])
+def test_made_by_occi_and_managed_by_ec2(real_cloud: LiveCloud, form: str):
+    cloud, ec2 = real_cloud, real_cloud.client()
+    answer = cloud.occi("POST", "/compute/", **_creation(cloud, form))
+    assert answer.status == 201, answer
+    location = answer.headers["Location"]
+    machine = Machine(cloud, id_of("i", location.rpartition("/")[2]))
+    machine.both("running", "active")
+    [ready] = machine.ready(1)
+    assert (ready["keys"], ready["user_data"], ready["hostname"]) == (1, "ran", "node7")
+    assert "user-data: the script says 42" in machine.console()
+    described = machine.described()
+    assert described["Tags"] == [{"Key": "Name", "Value": 'by "OCCI"; one'}]
+    assert described["InstanceType"] == "small"
+    assert described["ImageId"] == cloud.image
+
+    ec2.create_tags(Resources=[machine.id], Tags=[{"Key": "Name", "Value": "renamed"}])
+    assert machine.entity()["title"] == "renamed"
+    ec2.stop_instances(InstanceIds=[machine.id])
+    machine.both("stopped", "inactive")
+    assert "isthmus-guest: power button" in machine.console()
+    ec2.start_instances(InstanceIds=[machine.id])
+    machine.both("running", "active")
+    assert cloud.occi("DELETE", location).status in {200, 204}
+    ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine.id], WaiterConfig={"Delay": 1})
+    nothing_left(cloud, machine.id)
+
+
+def _creation(cloud: LiveCloud, form: str) -> dict[str, object]:
+    """The same request in a rendering."""
+    catalog = json.loads(cloud.occi("GET", "/-/", headers={"Accept": "application/occi+json"}).body)
+    image = next(each for each in catalog["mixins"] if each["term"] == cloud.image)
+    size = next(each for each in catalog["mixins"] if each["term"] == "small")
+    context = "http://schemas.ogf.org/occi/infrastructure/compute#user_data"
+    key = "http://schemas.ogf.org/occi/infrastructure/credentials#ssh_key"
+    compute = "http://schemas.ogf.org/occi/infrastructure#compute"
+    import base64
+
+    attributes = {
+        "occi.core.title": 'by "OCCI"; one',
+        "occi.compute.hostname": "node7",
+        "occi.compute.userdata": base64.b64encode(SCRIPT.encode()).decode(),
+        "occi.credentials.ssh.publickey": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBvBnYkZ0m6cWQYq3V0mU0iH5cD1x4xGQ1ybIY9l8iVn me",
+    }
+    mixins = [image["scheme"] + image["term"], size["scheme"] + size["term"], context, key]
+    if form == "json":
+        document = {"kind": compute, "mixins": mixins, "attributes": attributes}
+        return {"body": json.dumps(document), "headers": {"Content-Type": "application/occi+json"}}
+    categories = [_category(compute, "kind"), *(_category(each, "mixin") for each in mixins)]
+    quoted = [f"{name}={json.dumps(value)}" for name, value in attributes.items()]
+    if form == "headers":
+        headers = {"Category": ", ".join(categories), "X-OCCI-Attribute": ", ".join(quoted)}
+        return {"headers": {"Content-Type": "text/occi", **headers}}
+    lines = [f"Category: {each}" for each in categories] + [f"X-OCCI-Attribute: {each}" for each in quoted]
+    return {"body": "\n".join(lines), "headers": {"Content-Type": "text/plain"}}
+
+
+def _category(identifier: str, kind: str) -> str:
+    scheme, _, term = identifier.partition("#")
+    return f'{term}; scheme="{scheme}#"; class="{kind}"'
