@@ -25,6 +25,7 @@ def receive(env: dict[str, Any], limit: int) -> bool:
     length = env.get("CONTENT_LENGTH")
     if "HTTP_TRANSFER_ENCODING" not in env and length in {None, "", "0"}:
         return True
+    env["wsgi.input_terminated"] = False  # what replaces it has a length, and falcon keeps the old stream
     try:
         body, total = _read(env["wsgi.input"], limit)
     except (ParseException, OSError):

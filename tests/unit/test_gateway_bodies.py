@@ -29,11 +29,12 @@ class Wire(io.BytesIO):
 
 @given(st.binary(max_size=2 * LIMIT), st.booleans())
 def test_a_body_arrives_whole_or_only_its_length(data, chunked):
-    env = {"wsgi.input": Wire(data)}
+    env = {"wsgi.input": Wire(data), "wsgi.input_terminated": True}
     env |= {"HTTP_TRANSFER_ENCODING": "chunked"} if chunked else {"CONTENT_LENGTH": str(len(data))}
     assert receive(env, LIMIT)
     assert env["wsgi.input"].read() == (data if len(data) <= LIMIT else b"")
     assert int(env.get("CONTENT_LENGTH", 0)) == len(data)
+    assert env["wsgi.input_terminated"] is (not data and not chunked)  # else a face would read the old one
 
 
 def test_a_body_cut_off_is_malformed():
