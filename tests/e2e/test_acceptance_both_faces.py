@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -102,7 +103,7 @@ def test_made_by_occi_and_managed_by_ec2(real_cloud: LiveCloud, form: str):
     machine.both("stopped", "inactive")
     assert "isthmus-guest: power button" in machine.console()
     ec2.start_instances(InstanceIds=[machine.id])
-    machine.both("running", "active")
+    machine.ready(2)
     assert cloud.occi("DELETE", location).status in {200, 204}
     ec2.get_waiter("instance_terminated").wait(InstanceIds=[machine.id], WaiterConfig={"Delay": 1})
     nothing_left(cloud, machine.id)
@@ -116,8 +117,6 @@ def _creation(cloud: LiveCloud, form: str) -> dict[str, object]:
     context = "http://schemas.ogf.org/occi/infrastructure/compute#user_data"
     key = "http://schemas.ogf.org/occi/infrastructure/credentials#ssh_key"
     compute = "http://schemas.ogf.org/occi/infrastructure#compute"
-    import base64
-
     attributes = {
         "occi.core.title": 'by "OCCI"; one',
         "occi.compute.hostname": "node7",
