@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,30 +30,110 @@ _BUSY_MILLISECONDS = 30_000
 
 
 class Tx:
-    """One transaction: the tables, by noun."""
+    """One transaction: the tables, by noun; made when first asked for, as most transactions need few."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.instances = queries.InstanceRows(connection)
-        self.jobs = queries.JobRows(connection)
-        self.placements = queries.PlacementRows(connection)
-        self.reservations = queries.ReservationRows(connection)
-        self.hosts = queries.HostRows(connection)
-        self.images = queries.ImageRows(connection)
-        self.flavors = queries.FlavorRows(connection)
-        self.key_pairs = queries.KeyPairRows(connection)
-        self.tags = queries.TagRows(connection)
-        self.events = queries.EventRows(connection)
-        self.stays = queries.StayRows(connection)
-        self.debris = queries.DebrisRows(connection)
-        self.tenants = queries.TenantRows(connection)
-        self.users = queries.UserRows(connection)
-        self.access_keys = queries.AccessKeyRows(connection)
-        self.tokens = queries.BearerTokenRows(connection)
-        self.launch_tokens = queries.LaunchTokenRows(connection)
-        self.mixins = queries.MixinRows(connection)
-        self.workers = queries.WorkerRows(connection)
-        self.blobs = queries.Blobs(connection)
+
+    @cached_property
+    def instances(self) -> queries.InstanceRows:
+        """Instances."""
+        return queries.InstanceRows(self.connection)
+
+    @cached_property
+    def jobs(self) -> queries.JobRows:
+        """Jobs."""
+        return queries.JobRows(self.connection)
+
+    @cached_property
+    def placements(self) -> queries.PlacementRows:
+        """Placements."""
+        return queries.PlacementRows(self.connection)
+
+    @cached_property
+    def reservations(self) -> queries.ReservationRows:
+        """Capacity claims."""
+        return queries.ReservationRows(self.connection)
+
+    @cached_property
+    def hosts(self) -> queries.HostRows:
+        """Hosts."""
+        return queries.HostRows(self.connection)
+
+    @cached_property
+    def images(self) -> queries.ImageRows:
+        """Images."""
+        return queries.ImageRows(self.connection)
+
+    @cached_property
+    def flavors(self) -> queries.FlavorRows:
+        """Flavors."""
+        return queries.FlavorRows(self.connection)
+
+    @cached_property
+    def key_pairs(self) -> queries.KeyPairRows:
+        """Key pairs."""
+        return queries.KeyPairRows(self.connection)
+
+    @cached_property
+    def tags(self) -> queries.TagRows:
+        """Tags."""
+        return queries.TagRows(self.connection)
+
+    @cached_property
+    def events(self) -> queries.EventRows:
+        """Events."""
+        return queries.EventRows(self.connection)
+
+    @cached_property
+    def stays(self) -> queries.StayRows:
+        """Accounting records."""
+        return queries.StayRows(self.connection)
+
+    @cached_property
+    def debris(self) -> queries.DebrisRows:
+        """Files left behind."""
+        return queries.DebrisRows(self.connection)
+
+    @cached_property
+    def tenants(self) -> queries.TenantRows:
+        """Tenants."""
+        return queries.TenantRows(self.connection)
+
+    @cached_property
+    def users(self) -> queries.UserRows:
+        """Users."""
+        return queries.UserRows(self.connection)
+
+    @cached_property
+    def access_keys(self) -> queries.AccessKeyRows:
+        """EC2 access keys."""
+        return queries.AccessKeyRows(self.connection)
+
+    @cached_property
+    def tokens(self) -> queries.BearerTokenRows:
+        """OCCI bearer tokens."""
+        return queries.BearerTokenRows(self.connection)
+
+    @cached_property
+    def launch_tokens(self) -> queries.LaunchTokenRows:
+        """Used client tokens."""
+        return queries.LaunchTokenRows(self.connection)
+
+    @cached_property
+    def mixins(self) -> queries.MixinRows:
+        """Tag mixins."""
+        return queries.MixinRows(self.connection)
+
+    @cached_property
+    def workers(self) -> queries.WorkerRows:
+        """Worker heartbeats."""
+        return queries.WorkerRows(self.connection)
+
+    @cached_property
+    def blobs(self) -> queries.Blobs:
+        """User data and console logs."""
+        return queries.Blobs(self.connection)
 
     def forget_tenant(self, tenant_id: str) -> None:
         """Remove a tenant whose instances have all ended, with every row that refers to it."""
