@@ -1,0 +1,399 @@
+"""Tenants see nothing of each other: whatever is another's answers as what does not exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from live_cloud import Answer, LiveCloud, key_of, wait_for
+from occi_client import COMPUTE, JSON, PLAIN, RENDERINGS, OcciClient, category, request
+from wire import Refusal, call, census, refusal
+
+from backend.model import id_of, uuid_of
+from ec2.actions import ACTIONS
+from ec2.service import EC2, STS
+from rendering.query_shapes import ListOf
+
+UNKNOWN = "0123456789abcdef0"
+WAIT = {"Delay": 1, "MaxAttempts": 60}
+
+# Which parameters refer to things that tenants have, by their names on the wire.
+REFERENCES = {"InstanceId": "i", "ImageId": "ami", "KeyPairId": "key", "KeyName": "name", "ResourceId": "*"}
+NEW_NAMES = {("CreateKeyPair", "KeyName"), ("ImportKeyPair", "KeyName")}
+# Parameters that look like references and are none: nobody owns them here, or nothing of the kind exists yet.
+NO_REFERENCES = {
+    "ZoneName", "ZoneId", "RegionName", "AttributeName", "RootDeviceName", "Name", "UserId",
+    "GroupId", "SecurityGroupId", "SubnetId", "KernelId", "RamdiskId",
+}  # fmt: skip
+REFER_TO_NOTHING = {
+    "CreateKeyPair", "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeInstanceTypeOfferings",
+    "DescribeInstanceTypes", "DescribeRegions", "DescribeTags", "GetCallerIdentity", "ImportKeyPair",
+    "RegisterImage",
+}  # fmt: skip
+# What a call needs besides the reference, so that only the reference can be at fault.
+BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
+    "CreateTags": (("Tag.1.Key", "mine"), ("Tag.1.Value", "now")),
+    "DescribeImageAttribute": (("Attribute", "launchPermission"),),
+    "DescribeInstanceAttribute": (("Attribute", "userData"),),
+    "ModifyImageAttribute": (("Description.Value", "mine now"),),
+    "ModifyInstanceAttribute": (("DisableApiTermination.Value", "false"),),
+    "ResetInstanceAttribute": (("Attribute", "sourceDestCheck"),),
+    "RunInstances": (("MinCount", "1"), ("MaxCount", "1"), ("InstanceType", "t2.nano")),
+    "StopInstances": (("Force", "true"),),
+    "TerminateInstances": (("Force", "true"),),
+}
+
+
+# What remains of a tenant that is gone: who did what, and what was used when.
+RECORDS = {"event", "stay"}
+
+
+class Owner(NamedTuple):
+    """A tenant, and what it has."""
+
+    name: str
+    said: dict[str, str]
+    instance: str
+    image: str
+    key_id: str
+    key_name: str
+    tag: str  # the location of a mixin of its own
+
+    @property
+    def auth(self) -> tuple[str, str]:
+        return self.said["occi_user"], self.said["occi_password"]
+
+    @property
+    def things(self) -> dict[str, list[str]]:
+        return {
+            "i": [self.instance], "ami": [self.image], "key": [self.key_id], "name": [self.key_name],
+            "*": [self.instance, self.image, self.key_id],
+        }  # fmt: skip
+
+
+def owner(cloud: LiveCloud, blank_image: Path, name: str) -> Owner:
+    """A tenant with one of everything."""
+    said = cloud.tenant(name)
+    auth = (said["occi_user"], said["occi_password"])
+    client = cloud.client(key=key_of(said))
+    image = cloud.cli("image", "import", str(blank_image), "--name", f"{name}-image", "--tenant", name)["id"]
+    pair = client.create_key_pair(KeyName=f"{name}-key", KeyType="ed25519")
+    made = client.run_instances(
+        ImageId=image, MinCount=1, MaxCount=1, InstanceType="t2.nano", KeyName=f"{name}-key",
+        ClientToken="token", UserData=f"#!/bin/sh\necho {name}-secret\n",
+        TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": f"{name}-vm"}]}],
+    )  # fmt: skip
+    instance = made["Instances"][0]["InstanceId"]
+    client.create_tags(Resources=[image, pair["KeyPairId"]], Tags=[{"Key": "of", "Value": name}])
+    client.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig=WAIT)
+    tag = f'{category(f"http://{name}.example.org/tags#web", "mixin")}; location="/tags/{name}/"'
+    plain = {"Content-Type": PLAIN}
+    assert cloud.occi("POST", "/-/", f"Category: {tag}", plain, auth).status == 200
+    path = f"X-OCCI-Location: /compute/{uuid_of(instance)}"
+    assert cloud.occi("POST", f"/tags/{name}/", path, plain, auth).status == 200
+    return Owner(name, said, instance, image, pair["KeyPairId"], f"{name}-key", f"/tags/{name}/")
+
+
+@pytest.fixture(scope="module")
+def ann(cloud: LiveCloud, blank_image: Path) -> Owner:
+    return owner(cloud, blank_image, "ann")
+
+
+@pytest.fixture(scope="module")
+def bob(cloud: LiveCloud, blank_image: Path) -> Owner:
+    return owner(cloud, blank_image, "bob")
+
+
+# EC2 ----------------------------------------------------------------------------------------------------
+
+
+def references() -> Iterator[tuple[str, str, str]]:
+    """Operation, wire name and kind of each parameter that refers to something a tenant has."""
+    for action in ACTIONS:
+        endpoint = EC2.endpoints.get(action) or STS.endpoints[action]
+        for member in endpoint.shape.input.members:
+            kind = REFERENCES.get(member.request_name)
+            if kind is not None and (action, member.request_name) not in NEW_NAMES:
+                suffix = ".1" if isinstance(member.shape, ListOf) else ""
+                yield action, member.request_name + suffix, kind
+
+
+def test_no_operation_is_forgotten_here():
+    """A new operation or parameter must say whether it refers to something of a tenant's."""
+    found = {action for action, _, _ in references()}
+    assert found | REFER_TO_NOTHING == set(ACTIONS)
+    assert not found & REFER_TO_NOTHING
+    looks_like_one = re.compile(r".*(?:Id|Name|Arn)")
+    for action in ACTIONS:
+        for member in (EC2.endpoints.get(action) or STS.endpoints[action]).shape.input.members:
+            name = member.request_name
+            if looks_like_one.fullmatch(name) and not name.endswith("Arn"):
+                assert name in REFERENCES.keys() | NO_REFERENCES, (action, name)
+
+
+def _without(answer: Answer, thing: str) -> Any:
+    """All that a client can see, but for the request's id and the thing's."""
+    body = re.sub(r"(?<=<[Rr]equest[Ii][Dd]>)[^<]+", "", answer.body)
+    headers = {name: text for name, text in answer.headers.items() if not _is_of_the_request(name)}
+    return answer.status, headers, body.replace(thing, "THING")
+
+
+def _is_of_the_request(header: str) -> bool:
+    return header.lower() in {"date", "content-length"} or "request-id" in header.lower().replace(
+        "requestid", "request-id"
+    )
+
+
+@pytest.mark.parametrize(("action", "parameter", "kind"), list(references()))
+def test_a_foreign_thing_is_an_unknown_thing(cloud, ann, bob, action, parameter, kind):
+    before = census(cloud)
+    for foreign in ann.things[kind]:
+        unknown = f"{foreign.rpartition('-')[0]}-{UNKNOWN}"
+        other = (("ImageId", bob.image),) if (action, kind) == ("RunInstances", "name") else ()
+        besides = (*BESIDES.get(action, ()), *other)
+        theirs = call(cloud, action, (parameter, foreign), *besides, key=key_of(bob.said))
+        nobodys = call(cloud, action, (parameter, unknown), *besides, key=key_of(bob.said))
+        assert _without(theirs, foreign) == _without(nobodys, unknown)
+        if action != "DeleteKeyPair":  # deleting what is not there is success
+            assert refusal(theirs).code.endswith(".NotFound")
+            assert theirs.status == 400
+        own = call(cloud, action, (parameter, foreign), ("DryRun", "true"), *besides, key=key_of(ann.said))
+        assert refusal(own).code == "DryRunOperation"  # the call itself is in order
+    assert census(cloud) == before
+
+
+@pytest.mark.parametrize(
+    "action", ["StartInstances", "StopInstances", "RebootInstances", "TerminateInstances"]
+)
+def test_one_foreign_id_among_own_ones_refuses_all(cloud, ann, bob, action):
+    before = census(cloud)
+    both = (("InstanceId.1", bob.instance), ("InstanceId.2", ann.instance))
+    said = refusal(call(cloud, action, *both, key=key_of(bob.said)))
+    assert said == Refusal(
+        400, "InvalidInstanceID.NotFound", f"The instance ID '{ann.instance}' does not exist"
+    )
+    assert census(cloud) == before
+
+
+def test_listings_and_filters_show_ones_own_things_only(cloud, ann, bob):
+    client = cloud.client(key=key_of(bob.said))
+    shown = json.dumps(
+        [
+            client.describe_instances(), client.describe_instance_status(IncludeAllInstances=True),
+            client.describe_images(), client.describe_key_pairs(IncludePublicKey=True), client.describe_tags(),
+        ],
+        default=str,
+    )  # fmt: skip
+    for thing in ("instance", "image", "key_id", "key_name"):
+        assert getattr(bob, thing) in shown
+        assert getattr(ann, thing) not in shown
+    assert "ann-vm" not in shown
+    for name, value in [
+        ("instance-id", ann.instance), ("image-id", ann.image), ("key-name", ann.key_name), ("tag:Name", "ann-*"),
+        ("owner-id", ann.said["account_id"]), ("client-token", "tok?n"),
+    ]:  # fmt: skip
+        found = client.describe_instances(Filters=[{"Name": name, "Values": [value]}])["Reservations"]
+        ids = {instance["InstanceId"] for each in found for instance in each["Instances"]}
+        assert ids <= {bob.instance}
+    assert client.describe_tags(Filters=[{"Name": "resource-id", "Values": [ann.instance]}])["Tags"] == []
+    assert client.describe_images(Owners=[ann.said["account_id"]])["Images"] == []
+    assert client.describe_images(Filters=[{"Name": "name", "Values": ["ann*"]}])["Images"] == []
+
+
+def test_names_and_tokens_are_each_tenants_own(cloud, ann, bob):
+    """Both used the token 'token'; each may use the other's names."""
+    client = cloud.client(key=key_of(bob.said))
+    client.create_key_pair(KeyName=ann.key_name, KeyType="ed25519")
+    client.delete_key_pair(KeyName=ann.key_name)
+    assert cloud.client(key=key_of(ann.said)).describe_key_pairs(KeyNames=[ann.key_name])["KeyPairs"]
+    for each in (ann, bob):
+        found = cloud.client(key=key_of(each.said)).describe_instances(
+            Filters=[{"Name": "client-token", "Values": ["token"]}]
+        )["Reservations"]
+        assert [instance["InstanceId"] for r in found for instance in r["Instances"]] == [each.instance]
+
+
+def test_a_page_token_is_of_no_use_to_another(cloud, ann, bob):
+    client = cloud.client(key=key_of(ann.said))
+    client.create_tags(Resources=[ann.image], Tags=[{"Key": f"k{n}", "Value": ""} for n in range(6)])
+    token = client.describe_tags(MaxResults=5)["NextToken"]
+    said = refusal(
+        call(cloud, "DescribeTags", ("MaxResults", "5"), ("NextToken", token), key=key_of(bob.said))
+    )
+    assert said.code == "InvalidNextToken"
+
+
+# OCCI ---------------------------------------------------------------------------------------------------
+
+
+def _occi_requests(identity: str, image: str, tag: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every verb on an entity of this identity, and everything that can name one."""
+    path = f"/compute/{identity}"
+    title = {"occi.core.title": "mine now"}
+    for media in RENDERINGS:
+        yield "GET", path, {"headers": {"Accept": media}}
+        yield "POST", path, request(media, "", (), title)
+    for method in ("GET", "HEAD", "OPTIONS", "DELETE", "PATCH", "POST"):
+        yield method, path, {}
+        yield method, f"{path}/", {}
+    for term in ("start", "stop", "restart", "suspend", "save", "dance"):
+        yield "POST", f"{path}?action={term}", {}
+    for bob_tag in ("/tags/bob/",):
+        for method in ("POST", "PUT", "DELETE"):
+            yield method, bob_tag, {"body": f"X-OCCI-Location: {path}", "headers": {"Content-Type": PLAIN}}
+            yield method, bob_tag, {"body": path, "headers": {"Content-Type": "text/uri-list"}}
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        yield method, f"/os_tpl/{image}/", {}
+    yield (
+        "POST",
+        "/compute/",
+        request(PLAIN, COMPUTE, [f"http://isthmus.local/occi/infrastructure/os_tpl#{image}"]),
+    )
+    yield (
+        "GET",
+        "/compute/",
+        {
+            "headers": {
+                "Category": category(f"http://isthmus.local/occi/infrastructure/os_tpl#{image}", "mixin")
+            }
+        },
+    )
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        yield method, f"/tags/{tag}/", {}
+    mixin = category(f"http://{tag}.example.org/tags#web", "mixin")
+    yield "DELETE", "/-/", {"body": f"Category: {mixin}", "headers": {"Content-Type": PLAIN}}
+    yield "GET", "/-/", {"headers": {"Category": mixin}}
+    yield "POST", "/compute/", request(PLAIN, COMPUTE, [f"http://{tag}.example.org/tags#web"])
+
+
+def test_every_occi_verb_on_a_foreign_thing_answers_as_on_an_unknown_one(cloud, ann, bob):
+    before = census(cloud)
+    unknown = f"i-{UNKNOWN}"
+    for foreign_name, unknown_name in (
+        (uuid_of(ann.instance), uuid_of(unknown)), (ann.instance, unknown), (uuid_of(ann.instance).upper(), uuid_of(unknown).upper()),
+    ):  # fmt: skip
+        theirs = _occi_requests(foreign_name, ann.image, "ann")
+        nobodys = _occi_requests(unknown_name, f"ami-{UNKNOWN}", "nob")
+        for (method, path, said), (_, other_path, other_said) in zip(theirs, nobodys, strict=True):
+            first = cloud.occi(method, path, said.get("body"), said.get("headers"), bob.auth)
+            second = cloud.occi(
+                method, other_path, other_said.get("body"), other_said.get("headers"), bob.auth
+            )
+            assert first.status == 404 or method == "OPTIONS" or first.status in {400, 405}, (
+                method,
+                path,
+                first,
+            )
+            assert _occi_seen(first, ann) == _occi_seen(second, ann), (method, path)
+    assert census(cloud) == before
+
+
+def _occi_seen(answer: Answer, ann: Owner) -> Any:
+    """What can be told from an answer, with the names of the thing taken out."""
+    text = answer.body + json.dumps(sorted(h for h in answer.headers.items() if not _is_of_the_request(h[0])))
+    unknown = f"i-{UNKNOWN}"
+    for name in (
+        ann.image, f"ami-{UNKNOWN}", uuid_of(ann.instance), uuid_of(unknown), uuid_of(ann.instance).upper(),
+        uuid_of(unknown).upper(), ann.instance, unknown, "http://ann.", "http://nob.", "/ann/", "/nob/",
+    ):  # fmt: skip
+        text = text.replace(name, "THING")
+    return answer.status, text
+
+
+def test_a_foreign_id_cannot_be_chosen_for_a_new_machine(cloud, ann, bob):
+    before = census(cloud)
+    said = request(PLAIN, COMPUTE, [], {"occi.core.title": "mine now"})
+    answer = cloud.occi("PUT", f"/compute/{uuid_of(ann.instance)}", **said, auth=bob.auth)
+    assert 400 <= answer.status < 500
+    assert "ann" not in answer.body
+    assert census(cloud) == before
+
+
+def test_occi_lists_ones_own_things_only(cloud, ann, bob):
+    for media in RENDERINGS:
+        client = OcciClient(cloud, media, bob.auth)
+        for path in ("/", "/compute/", "/compute", "/os_tpl/", "/tags/", "/-/"):
+            said = client.send("GET", path)
+            text = f"{said.body}{said.headers}"
+            for name in (uuid_of(ann.instance), ann.instance, ann.image, "ann-", "/ann/", "http://ann."):
+                assert name not in text, (media, path)
+    assert OcciClient(cloud, auth=bob.auth).locations("/compute/") == {
+        f"{cloud.endpoint}/compute/{uuid_of(bob.instance)}"
+    }
+
+
+def test_actions_and_deletion_of_a_collection_leave_others_machines(cloud, ann, blank_image):
+    eve = owner(cloud, blank_image, "eve")
+    assert cloud.occi("POST", "/compute/?action=stop", auth=eve.auth).status == 200
+    wait_for(
+        lambda: (
+            OcciClient(cloud, JSON, eve.auth).read(f"/compute/{uuid_of(eve.instance)}").state == "inactive"
+        ),
+        "stopped",
+    )
+    assert cloud.occi("DELETE", "/compute/", auth=eve.auth).status in {200, 204}
+    assert cloud.occi("DELETE", "/", auth=eve.auth).status in {200, 204}
+    assert OcciClient(cloud, JSON, ann.auth).read(f"/compute/{uuid_of(ann.instance)}").state == "active"
+    assert OcciClient(cloud, auth=eve.auth).locations("/") == set()
+
+
+# Sharing and removal ------------------------------------------------------------------------------------
+
+
+def test_launch_permission_shows_an_image_and_nothing_else(cloud, ann, bob):
+    mine, theirs = cloud.client(key=key_of(ann.said)), cloud.client(key=key_of(bob.said))
+    share = {"UserId": bob.said["account_id"]}
+    mine.modify_image_attribute(ImageId=ann.image, LaunchPermission={"Add": [share]})
+    assert theirs.describe_images(ImageIds=[ann.image])["Images"][0]["OwnerId"] == ann.said["account_id"]
+    for action, besides in (
+        ("ModifyImageAttribute", ("Description.Value", "mine now")),
+        ("DescribeImageAttribute", ("Attribute", "launchPermission")),
+        ("DeregisterImage", ("DeleteAssociatedSnapshots", "false")),
+    ):
+        said = refusal(call(cloud, action, ("ImageId", ann.image), besides, key=key_of(bob.said)))
+        assert said.code in {"AuthFailure", "UnauthorizedOperation"}, action
+    tags = theirs.describe_images(ImageIds=[ann.image])["Images"][0].get("Tags", [])
+    assert tags == []  # tags are their owner's
+    mine.modify_image_attribute(ImageId=ann.image, LaunchPermission={"Remove": [share]})
+    said = refusal(call(cloud, "DescribeImages", ("ImageId.1", ann.image), key=key_of(bob.said)))
+    assert said.code == "InvalidAMIID.NotFound"
+
+
+def test_users_of_one_tenant_share_its_things(cloud, ann):
+    """A second user and a second key of the same tenant see what the first made."""
+    cloud.cli("user", "create", "anns-friend", "--tenant", "ann", "--password", stdin="a secret\n")
+    key = cloud.cli("key", "create", "--user", "anns-friend")
+    client = cloud.client(key=key_of(key))
+    assert client.describe_instances(InstanceIds=[ann.instance])["Reservations"]
+    path = f"/compute/{uuid_of(ann.instance)}"
+    assert cloud.occi("GET", path, auth=("anns-friend", "a secret")).status == 200
+    assert id_of("i", path.rpartition("/")[2]) == ann.instance
+
+
+def test_purge_leaves_no_row_and_no_file_of_a_tenant(cloud, blank_image):
+    files = set((cloud.home / "images").rglob("*"))
+    gone = owner(cloud, blank_image, "gone")
+    cloud.cli("token", "create", "--user", gone.said["occi_user"])
+    tenant = next(each for each in cloud.cli("tenant", "list") if each["name"] == "gone")
+    assert cloud.cli("tenant", "purge", "gone", "--remove")["removed"]
+    marks = (
+        tenant["id"],
+        gone.said["account_id"],
+        gone.instance,
+        gone.image,
+        gone.key_id,
+        gone.said["access_key"],
+    )
+    assert set((cloud.home / "images").rglob("*")) == files
+    for table, rows in census(cloud).items():
+        if table not in RECORDS:
+            assert [mark for mark in marks if mark in repr(rows)] == [], table
+    assert call(cloud, "DescribeInstances", key=key_of(gone.said)).status == 401
+    assert cloud.occi("GET", "/compute/", auth=gone.auth).status == 401
+    again = cloud.tenant("gone")  # the name is free again
+    assert cloud.client(key=key_of(again)).describe_instances()["Reservations"] == []
+    cloud.cli("tenant", "purge", "gone", "--remove")
