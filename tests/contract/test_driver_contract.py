@@ -33,7 +33,7 @@ from backend.ports import (
 )
 
 sys.path.insert(0, str(Path(__file__).parent))
-from libvirt_fixtures import (
+from libvirt_hosts import (
     LibvirtDaemon,
     daemon_possible,
     guest_image,
