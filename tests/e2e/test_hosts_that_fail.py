@@ -149,7 +149,9 @@ def test_a_daemon_that_hangs_slows_nobody_else(site, vm):
             other = site.launch("a")
             other.both("running", "active")
             other.ec2.terminate_instances(InstanceIds=[other.id])
-            other.ec2.get_waiter("instance_terminated").wait(InstanceIds=[other.id], WaiterConfig={"Delay": 1})
+            other.ec2.get_waiter("instance_terminated").wait(
+                InstanceIds=[other.id], WaiterConfig={"Delay": 1}
+            )
         assert vm.state() in {"stopping", "running"}
         waiting = site.launch("b")
         _unknown(site, vm)
