@@ -288,10 +288,8 @@ class Engine:
     def by_access_key(self, key_id: str) -> tuple[AccessKey, User, Tenant] | None:
         """The owner of an active access key."""
         with self.store.read() as tx:
-            key = tx.access_keys.get(key_id)
-            if key is None or not key.active:
-                return None
-            return (key, *owner) if (owner := _owner(tx, tx.users.get(key.user_id))) else None
+            found = tx.access_keys.with_owner(key_id)
+        return found if found is not None and found[0].active else None
 
     def by_name(self, name: str) -> tuple[User, Tenant] | None:
         """A user by name, with the tenant."""

@@ -278,7 +278,8 @@ def _record(work: Work, command: Launch, instances: list[Instance]) -> None:
             )
         )
     tx.instances.insert_all(instances)
-    tx.blobs.put_user_data([instance.id for instance in instances], command.user_data)
+    if command.user_data:
+        tx.blobs.put_user_data([instance.id for instance in instances], command.user_data)
     tx.tags.insert_all(
         Tag(
             resource_id=instance.id,

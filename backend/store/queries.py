@@ -47,7 +47,7 @@ from backend.model import (
     Value,
 )
 from backend.store import tables
-from backend.store.rows import Rows
+from backend.store.rows import Rows, columns_of
 
 DONE = "done"
 _CHUNK = 500  # ids in one IN list; both databases allow more, plans stay good with this
@@ -366,12 +366,6 @@ class HostRows(Rows[Host]):
         found = self.where(self.table.c.uri == uri)
         return found[0] if found else None
 
-    def lock(self, host_id: str) -> Host | None:
-        """A host's row, locked until the transaction ends (claims on one host are given one at a time)."""
-        query = select(self.table.c.id).where(self.table.c.id == host_id).with_for_update()
-        self.connection.execute(query)
-        return self.get(host_id)
-
 
 class ImageRows(Rows[Image]):
     """Images."""
@@ -515,12 +509,6 @@ class TenantRows(Rows[Tenant]):
         found = self.where(self.table.c.name == name)
         return found[0] if found else None
 
-    def lock(self, tenant_id: str) -> Tenant | None:
-        """A tenant's row, locked until the transaction ends: quota claims are checked one at a time."""
-        query = select(self.table.c.id).where(self.table.c.id == tenant_id).with_for_update()
-        self.connection.execute(query)
-        return self.get(tenant_id)
-
 
 class UserRows(Rows[User]):
     """Users."""
@@ -662,6 +650,28 @@ class AccessKeyRows(Rows[AccessKey]):
     def of_user(self, user_id: str) -> list[AccessKey]:
         """A user's keys."""
         return self.where(self.table.c.user_id == user_id, order=(self.table.c.created_at,))
+
+    def with_owner(self, key_id: str) -> tuple[AccessKey, User, Tenant] | None:
+        """A key, its user and their tenant, in one question: every signed request asks it."""
+        users, tenants = UserRows(self.connection), TenantRows(self.connection)
+        row = self.connection.execute(_key_with_owner(), {"key": key_id}).one_or_none()
+        if row is None:
+            return None
+        user_at = len(self.columns)
+        tenant_at = user_at + len(users.columns)
+        return (
+            self.decode(row[:user_at]),
+            users.decode(row[user_at:tenant_at]),
+            tenants.decode(row[tenant_at:]),
+        )
+
+
+@cache
+def _key_with_owner() -> Select[Any]:
+    key, user, tenant = tables.access_key, tables.user, tables.tenant
+    columns = [*columns_of(key, AccessKey), *columns_of(user, User), *columns_of(tenant, Tenant)]
+    joined = key.join(user, user.c.id == key.c.user_id).join(tenant, tenant.c.id == user.c.tenant_id)
+    return select(*columns).select_from(joined).where(key.c.id == bindparam("key"))
 
 
 class BearerTokenRows(Rows[BearerToken]):

@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
-    Row,
     Select,
     Table,
     Text,
@@ -44,7 +43,7 @@ class Rows(Generic[T]):
         self.table = table
         self.kind = kind
         self._names = kind.__struct_fields__
-        self._json, self._columns = _layout(table, self._names)
+        self._json, self.columns = _layout(table, self._names)
         self._keys = tuple(table.primary_key.columns.keys())
         self._versioned = "version" in table.c
 
@@ -60,7 +59,13 @@ class Rows(Generic[T]):
 
     def get(self, *key: str | int) -> T | None:
         """The row of a primary key, or None."""
-        row = self.connection.execute(_by_key(self.table, self._columns), _key(key)).one_or_none()
+        row = self.connection.execute(_by_key(self.table, self.columns), _key(key)).one_or_none()
+        return self.decode(row) if row is not None else None
+
+    def lock(self, *key: str | int) -> T | None:
+        """The row of a primary key, locked until the transaction ends: claims on it come one by one."""
+        statement = _by_key(self.table, self.columns, lock=True)
+        row = self.connection.execute(statement, _key(key)).one_or_none()
         return self.decode(row) if row is not None else None
 
     def update(self, old: T, **changes: Any) -> T:
@@ -93,7 +98,7 @@ class Rows(Generic[T]):
         self, *conditions: ColumnElement[bool], order: Sequence[Any] = (), limit: int | None = None
     ) -> list[T]:
         """All rows that meet the conditions."""
-        query = select(*self._columns).where(*conditions).order_by(*order)
+        query = select(*self.columns).where(*conditions).order_by(*order)
         if limit is not None:
             query = query.limit(limit)
         return [self.decode(row) for row in self.connection.execute(query)]
@@ -106,7 +111,7 @@ class Rows(Generic[T]):
         """A value as column values."""
         return self._encode({name: getattr(value, name) for name in self._names})
 
-    def decode(self, row: Row[Any]) -> T:
+    def decode(self, row: Sequence[Any]) -> T:
         """A row (its columns in field order) as a value."""
         fields: dict[str, Any] = dict(zip(self._names, row, strict=True))
         for name in self._json:
@@ -138,8 +143,9 @@ def _insertion(table: Table) -> Insert:
 
 
 @cache
-def _by_key(table: Table, columns: tuple[Column[Any], ...]) -> Select[Any]:
-    return select(*columns).where(_has_key(table))
+def _by_key(table: Table, columns: tuple[Column[Any], ...], *, lock: bool = False) -> Select[Any]:
+    found = select(*columns).where(_has_key(table))
+    return found.with_for_update() if lock else found
 
 
 @cache
@@ -148,6 +154,11 @@ def _change(table: Table, names: tuple[str, ...], versioned: bool) -> Update:
     if versioned:
         at = and_(at, table.c.version == bindparam("read_version"))
     return update(table).where(at).values({table.c[name]: bindparam(name) for name in names})
+
+
+def columns_of(table: Table, kind: type[Value]) -> tuple[Column[Any], ...]:
+    """A type's columns in field order, as :meth:`Rows.decode` wants them."""
+    return _layout(table, kind.__struct_fields__)[1]
 
 
 @cache

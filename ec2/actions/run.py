@@ -63,10 +63,12 @@ _TOKEN_LENGTH = 64
 
 def run_instances(context: Ec2Context, params: Params) -> Document:
     """Launch between MinCount and MaxCount instances as one reservation (RunInstances)."""
-    launched = context.engine.execute(context.caller, launch_command(context, params))
+    command = launch_command(context, params)
+    launched = context.engine.execute(context.caller, command)
     instances = launched.instances
     head = mapping.reservation_head(launched.launch_id, context.caller.account_id)
-    tags = context.engine.tags_of([instance.id for instance in instances])
+    tagged = command.tags or launched.replayed
+    tags = context.engine.tags_of([instance.id for instance in instances]) if tagged else {}
     return head | {
         "Instances": [
             mapping.instance_document(instance, tags.get(instance.id, {})) for instance in instances
