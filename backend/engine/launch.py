@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -17,7 +17,9 @@ from backend.model import (
     QUOTA_DEFAULTS,
     UNLIMITED,
     Api,
+    Capacity,
     Flavor,
+    HostState,
     Image,
     ImageState,
     Instance,
@@ -185,10 +187,24 @@ def _zone(work: Work, name: str | None) -> str:
     region = work.caller.region or work.settings.default_region
     zones = work.settings.zones.get(region, ())
     if name is None and zones:
-        return zones[0]
+        return zones[0] if len(zones) == 1 else _roomiest(work, region, zones)
     if name not in zones:
         raise BackendError(Code.ZONE_NOT_FOUND, f"Invalid availability zone: [{name}]", name=name)
     return name
+
+
+def _roomiest(work: Work, region: str, zones: Sequence[str]) -> str:
+    """The zone for a launch that names none, as EC2 chooses one: that of the host with most free memory.
+
+    Only a choice: what is admitted there, the scheduler decides. Zones without a host that is on come last.
+    """
+    used = work.tx.reservations.used()
+    free = dict.fromkeys(zones, -1)
+    for host in work.tx.hosts.all():
+        if host.region == region and host.zone in free and host.state is HostState.ON:
+            taken = used.get(host.id, Capacity()).plus(host.foreign)
+            free[host.zone] = max(free[host.zone], host.limit.memory_mib - taken.memory_mib, 0)
+    return max(free, key=lambda zone: free[zone])
 
 
 def _within_quota(work: Work, tenant: Tenant, prototype: Instance, command: Launch) -> int:

@@ -221,10 +221,10 @@ class Cloud:
         }
         return self.engine.execute(caller or self.caller, RegisterImage(name=name, **{**known, **parameters}))
 
-    def add_host(self, total: Capacity | None = None) -> SimulatedHost:
+    def add_host(self, total: Capacity | None = None, zone: str = "us-east-1a") -> SimulatedHost:
         """One more host, met at the next poll."""
         uri = f"memory:{len(self.host_ids)}"
-        added = self.engine.execute(ADMIN, AddHost(uri=uri, region="us-east-1", zone="us-east-1a"))
+        added = self.engine.execute(ADMIN, AddHost(uri=uri, region="us-east-1", zone=zone))
         self.host_ids.append(added.id)
         self._watch(added.id)
         host = self.host(len(self.host_ids) - 1)

@@ -8,7 +8,7 @@ from simulation import ADMIN, Cloud, Op
 from backend.commands import DeregisterImage, ImportKeyPair, Launch, ModifyImage, SetQuota
 from backend.engine import EngineSettings
 from backend.errors import BackendError, Code, DryRunPassed
-from backend.model import GuestShutdown, QuotaName, Reason
+from backend.model import Capacity, GuestShutdown, QuotaName, Reason
 
 
 @pytest.fixture
@@ -40,6 +40,20 @@ def test_a_launch_goes_through_its_stages_to_running(cloud):
 def test_ephemeral_storage_is_a_second_disk(cloud):
     instance = cloud.started(flavor="t2.large")
     assert cloud.host().disks[instance.id] == {"vda", "vdb", "seed"}
+
+
+def test_a_launch_without_a_zone_goes_where_there_is_most_room():
+    zones = {"us-east-1": ("us-east-1a", "us-east-1b", "us-east-1c")}
+    cloud = Cloud(hosts=0, settings=EngineSettings(zones=zones))
+    assert cloud.launch()[0].zone == "us-east-1a"  # no host anywhere: one zone is as good as another
+    small = Capacity(cpu=400, memory_mib=4096, disk_gib=100)
+    cloud.add_host(small, zone="us-east-1c")
+    cloud.poll()
+    assert cloud.started().zone == "us-east-1c"
+    cloud.add_host(small, zone="us-east-1b")
+    cloud.poll()
+    assert [cloud.started().zone for _ in range(3)] == ["us-east-1b", "us-east-1b", "us-east-1c"]
+    assert cloud.started(zone="us-east-1b").zone == "us-east-1b"
 
 
 def test_as_many_as_the_quota_leaves_but_at_least_the_minimum(cloud):
