@@ -61,13 +61,18 @@ class Ec2:
         return self.prepared(action, **parameters)()
 
 
-def median_seconds(make: Callable[[], Callable[[], object]], repeats: int) -> float:
-    """The median time of a call; each is prepared outside the measurement, the first is not counted."""
+def times(make: Callable[[], Callable[[], object]], repeats: int) -> list[float]:
+    """Seconds of each call; each is prepared outside the measurement, the first is not counted."""
     make()()
-    times = []
+    taken = []
     for _ in range(repeats):
         call = make()
         begun = time.perf_counter()
         call()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+        taken.append(time.perf_counter() - begun)
+    return taken
+
+
+def median_seconds(make: Callable[[], Callable[[], object]], repeats: int) -> float:
+    """The median time of a call."""
+    return statistics.median(times(make, repeats))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from benchmarks.client import Ec2, Target, median_seconds
+from benchmarks.launching import CLOUD
 from benchmarks.report import Row, show
 from benchmarks.servers import isthmus, ministack, moto
 
@@ -16,8 +17,7 @@ def run(*, quick: bool) -> None:
     """Measure and print."""
     sizes = SIZES[:3] if quick else SIZES
     rows: list[Row] = []
-    cloud = "test:///default?cpus=20000&memory_gib=20000&disk_gib=200000"
-    with isthmus(cloud) as (ours, _home), ministack() as fast, moto() as slow:
+    with isthmus(CLOUD) as (ours, _home), ministack() as fast, moto() as slow:
         for size in sizes:
             peers = [fast] if size > MOTO_LIMIT else [fast, slow]
             rows += _measure(size, ours, peers)

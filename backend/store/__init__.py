@@ -11,22 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.pool import StaticPool
 
 from backend.store import queries
 from backend.store.queries import InstanceKey, InstanceQuery, LaunchToken, WorkerBeat
+from backend.store.sqlite import READING, sqlite_engine
 from backend.store.tables import metadata
 
 __all__ = ["Conflict", "InstanceKey", "InstanceQuery", "LaunchToken", "Store", "Tx", "WorkerBeat"]
 
 Conflict = IntegrityError
 """Raised when a unique index refuses a claim; the transaction is over."""
-
-_BUSY_MILLISECONDS = 30_000
 
 
 class Tx:
@@ -157,7 +154,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """A transaction that reads one consistent state."""
-        with self.engine.connect().execution_options(isthmus_read=True) as connection, connection.begin():
+        with self.engine.connect().execution_options(**{READING: True}) as connection, connection.begin():
             yield Tx(connection)
 
     def create(self) -> None:
@@ -184,37 +181,6 @@ class Store:
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_size=16, max_overflow=64, pool_pre_ping=True)
-    in_memory = not url.database or url.database == ":memory:"
-    if not in_memory:
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {"connect_args": {"check_same_thread": False}}
-    if in_memory:
-        options["poolclass"] = StaticPool
-    else:  # a thread for each host and job may need one; the file's lock orders them, not the pool
-        options |= {"pool_size": 16, "max_overflow": -1}
-    engine = create_engine(url, **options)
-    event.listen(engine, "connect", _sqlite_connect)
-    event.listen(engine, "begin", _sqlite_begin)
-    return engine
-
-
-def _sqlite_connect(connection: Any, _record: object) -> None:
-    """SQLite as a server uses it; transactions are begun by us, not guessed by the driver.
-
-    Every commit reaches the disk (``synchronous``): guests on other hosts outlive a power cut here, and a
-    database that had forgotten them would start them twice.
-    """
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout={_BUSY_MILLISECONDS}",
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "cache_size=-65536",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _sqlite_begin(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("isthmus_read", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    return sqlite_engine(url)
