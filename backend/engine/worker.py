@@ -91,9 +91,10 @@ class Worker:
             tx.workers.beat(self.executor, now)
         self.hosts.watch(self._hint)
         self._meet_hosts()
-        thread = threading.Thread(target=self._sweep_loop, name="sweep", daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        for chore in (self.sweep, self.reap):
+            thread = threading.Thread(target=self._loop, args=(chore,), name=chore.__name__, daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def stop(self) -> None:
         """Stop watching; jobs are stopped by the queue. Guests go on."""
@@ -125,15 +126,17 @@ class Worker:
 
     # Sweep ----------------------------------------------------------------------------------------------
 
-    def _sweep_loop(self) -> None:
+    def _loop(self, chore: Callable[[], None]) -> None:
         while not self._stop.wait(self.engine.settings.sweep_interval):
             try:
-                self.sweep()
+                chore()
             except Exception:
-                _log.exception("sweep failed")
+                _log.exception("%s failed", chore.__name__)
 
     def sweep(self) -> None:
-        """Heartbeat, dead workers, jobs that wait for hosts, wishes, images and files left over."""
+        """Heartbeat, dead workers, jobs that wait for hosts, and wishes. It asks the database alone: a hung
+        host must not make this worker look dead.
+        """
         now = self.engine.clock()
         self._heartbeat(now)
         self._meet_hosts()
@@ -142,7 +145,6 @@ class Worker:
         if now - self._scheduled_at >= self.engine.settings.poll_interval and self._has_pending():
             self._scheduled_at = now
             self.scheduler.run()
-        self._reap(now)
 
     def _heartbeat(self, now: float) -> None:
         if now - self._beat_at < _HEARTBEAT:
@@ -198,9 +200,9 @@ class Worker:
         with self.engine.store.read() as tx:
             return bool(tx.instances.in_details(["pend"], limit=1))
 
-    def _reap(self, now: float) -> None:
+    def reap(self) -> None:
         """Bytes of withdrawn images nobody uses, files left on hosts, and tokens past their time."""
-        settings = self.engine.settings
+        now, settings = self.engine.clock(), self.engine.settings
         with self.engine.store.read() as tx:
             gone = [image for image in tx.images.gone() if image.path]
             unused = [image for image in gone if not tx.instances.count_with_image(image.id)]

@@ -366,6 +366,7 @@ class Cloud:
 
     def sweep(self) -> None:
         self.alive(self.worker.sweep)
+        self.alive(self.worker.reap)
 
     def quiesce(self, rounds: int = 30) -> None:
         """Time passes with healthy hosts until nothing is left to do: three rounds that change nothing."""
