@@ -99,7 +99,7 @@ class Engine:
         for attempt in range(1, _TRIES + 1):
             try:
                 return self._once(caller, command, dry_run=dry_run)
-            except Conflict:  # a unique index gave the claim to somebody else: look again
+            except Conflict:  # somebody else was quicker: look again
                 if attempt == _TRIES:
                     raise BackendError(Code.STALE, "Too many changes at once; try again.") from None
             except BackendError as error:

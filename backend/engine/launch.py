@@ -38,12 +38,12 @@ _RESERVED_ADDRESSES = 16  # the network's own, gateway, DNS and some to spare
 def launch(work: Work, command: Launch) -> Launched:
     """Create instances (Launch): between minimum and maximum, as many as quota and addresses allow."""
     _check_shape(command)
-    replay = _replay(work, command)
-    if replay is not None:
-        return replay
     tenant = work.tx.tenants.lock(work.caller.tenant_id)
     if tenant is None:
         raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    replay = _replay(work, command)  # behind the lock: a retry beside its original waits for it
+    if replay is not None:
+        return replay
     prototype = _prototype(work, command)
     count = _within_quota(work, tenant, prototype, command)
     instances = _instances(work, command, prototype, count)

@@ -9,7 +9,7 @@ from backend.engine.access import own_instances
 from backend.engine.work import Work, wrong_state
 from backend.errors import BackendError, Code
 from backend.lifecycle import SAME, Transition, Who, ec2_state, transition
-from backend.model import Desired, Instance, Reason, State
+from backend.model import Desired, HostState, Instance, Reason, State
 
 _ENDINGS = frozenset({Op.TERMINATE, Op.CANCEL, Op.DELETE})
 _LOCKED_OUT = _ENDINGS | {Op.SHUTDOWN}
@@ -43,11 +43,13 @@ def operate(work: Work, command: Operate) -> tuple[Change, ...]:
     if command.op in _ADMIN_ONLY and not work.caller.is_admin:
         raise BackendError(Code.DENIED, f"Only an administrator may {command.op.value} instances.")
     instances = own_instances(work, command.ids, ended=True)
-    edges = [_choose(work, command, instance) for instance in instances]
-    return tuple(
-        Change(before=instance, after=_apply(work, command, instance, edge) if edge else instance)
-        for instance, edge in zip(instances, edges, strict=True)
-    )
+    edges = {instance.id: _choose(work, command, instance) for instance in instances}
+    changes = {}
+    for instance in sorted(instances, key=lambda item: item.id):  # one order for all: no deadlock
+        edge = edges[instance.id]
+        after = _apply(work, command, instance, edge) if edge else instance
+        changes[instance.id] = Change(before=instance, after=after)
+    return tuple(changes[instance.id] for instance in instances)
 
 
 def _choose(work: Work, command: Operate, instance: Instance) -> Transition | None:
@@ -69,11 +71,27 @@ def _choose(work: Work, command: Operate, instance: Instance) -> Transition | No
         )
     edge = _edge(work, op, instance)
     if edge is not None and _may_begin(op, edge, instance, gone=gone):
+        _require_host(work, edge, instance)
         return edge
     shown = ec2_state(instance.detail, gone=gone)
     if shown in _FULFILLED.get(op, ()) and not command.strict:
         return None
     raise wrong_state(instance, op.value)
+
+
+def _require_host(work: Work, edge: Transition, instance: Instance) -> None:
+    """What is switched on again needs its host: one that is in error, dead or being emptied starts nothing
+    (lifecycle §4.2, §5.4). A disabled host takes no new instances, but keeps those it has.
+    """
+    if not edge.via or not edge.via[0].startswith("boot.") or edge.origin == "unkn":
+        return
+    host = work.tx.hosts.get(instance.host_id or "")
+    if host is None or host.state not in {HostState.ON, HostState.DISABLED}:
+        raise BackendError(
+            Code.HOST_UNAVAILABLE,
+            f"The host of the instance '{instance.id}' is not available.",
+            ids=(instance.id,),
+        )
 
 
 def _edge(work: Work, op: Op, instance: Instance) -> Transition | None:

@@ -1,13 +1,14 @@
 """Reconciliation: what hosts testify, against what the database says (lifecycle §5).
 
 "I could not ask" is never "it is not there": only a successful answer changes an instance, only when no job
-is at work on it, and only when the answer is younger than the instance's last change.
+is at work on it, and only when it has not changed since the question.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from backend.engine import Engine
@@ -41,25 +42,26 @@ class Testimony:
         self.simulated = simulated
         self._pauses: Counter[str] = Counter()
 
-    def inventory(self, driver: HostDriver, listing: Inventory, asked_at: float) -> None:
-        """A complete listing: every instance placed on the host is compared with it."""
+    def placed(self) -> list[Instance]:
+        """What the database says is on the host. Read it before the host is asked."""
         with self.engine.store.read() as tx:
-            placed = tx.instances.on_host(self.host_id)
+            return tx.instances.on_host(self.host_id)
+
+    def inventory(self, driver: HostDriver, listing: Inventory, placed: Sequence[Instance]) -> None:
+        """A complete listing, compared with every instance that was placed there before it was asked for."""
         for instance in placed:
             facts = listing.domains.get(instance.id)
             if facts is None and not listing.settled:
                 continue
-            self.instance(driver, instance, facts, asked_at)
+            self.instance(driver, instance, facts)
         self._strays(driver, listing, {instance.id for instance in placed})
 
-    def instance(
-        self, driver: HostDriver, instance: Instance, facts: DomainFacts | None, asked_at: float
-    ) -> None:
-        """One answer about one instance."""
+    def instance(self, driver: HostDriver, instance: Instance, facts: DomainFacts | None) -> None:
+        """One answer about one instance, as it was before the question. It counts only while the instance
+        has not changed since (invariant 29): versions tell, clocks might not.
+        """
         if instance.detail not in _WATCHED or instance.job_id is not None:
             return
-        if max(instance.state_since, instance.last_seen or 0.0) >= asked_at:
-            return  # a job that ended in the state it began in changed the machine all the same
         verdict = self._verdict(driver, instance, facts)
         if verdict is None:
             self._wish(instance)

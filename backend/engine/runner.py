@@ -27,10 +27,11 @@ from backend.model import (
     Stay,
 )
 from backend.ports import HostDriver, Hosts, HostSilent, StepFailed
+from backend.store import WorkerBeat
 
 _log = logging.getLogger(__name__)
 _AGAIN_AT_ONCE = 0.0
-_STALE_WORKER = 60.0
+_AGAIN_SOON = 0.2
 
 
 class Runner:
@@ -42,11 +43,13 @@ class Runner:
         hosts: Hosts,
         executor: str,
         *,
+        lives: Callable[[WorkerBeat | None], bool],
         failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.engine = engine
         self.hosts = hosts
         self.executor = executor
+        self.lives = lives
         self.failpoint = failpoint
 
     def run(self, job_id: str) -> float | None:
@@ -74,7 +77,7 @@ class Runner:
                 tx.jobs.update(job, state=JobState.SUPERSEDED, finished_at=work.now)
                 return None
             if self._others_busy(work, job):
-                return 0.2
+                return _AGAIN_SOON
             job = tx.jobs.update(job, state=JobState.RUNNING, busy=self.executor)
             places = self._places(work, instance, job)
             image = tx.images.get(instance.image_id)
@@ -93,12 +96,11 @@ class Runner:
         )
 
     def _others_busy(self, work: Work, job: Job) -> bool:
-        """Whether a superseded job of the instance is still inside a step in a living worker."""
-        for other in work.tx.jobs.busy_elsewhere(job.instance_id, job.id):
-            beat = work.tx.workers.get(other.busy)
-            if beat is not None and work.now - beat.seen_at < _STALE_WORKER:
-                return True
-        return False
+        """Whether a living worker is inside a step: another one of this job, or any of one superseded."""
+        busy = {other.busy for other in work.tx.jobs.busy_elsewhere(job.instance_id, job.id)}
+        if job.busy not in {"", self.executor}:
+            busy.add(job.busy)
+        return any(self.lives(work.tx.workers.get(executor)) for executor in busy)
 
     def _places(self, work: Work, instance: Instance, job: Job) -> list[Place]:
         """Open placements with their hosts; a boot stage notes its intent there first (invariant 6)."""
@@ -137,6 +139,8 @@ class Runner:
             instance = tx.instances.get(act.instance.id)
             if job is None or instance is None:
                 return None
+            if (job.stage, job.step, job.busy) != (act.job.stage, act.job.step, self.executor):
+                return _AGAIN_SOON  # taken over, as we looked dead: what we found is not about this step
             job = tx.jobs.update(job, busy="")
             if instance.job_id != job.id:
                 return None
@@ -272,7 +276,7 @@ def _lost(work: Work, job: Job, instance: Instance, act: Act, message: str) -> f
     """No testimony: wait for the host until the deadline, then follow the *lost* column."""
     target = job.on_lost[job.stage] if job.on_lost else STAY
     never_booted = job.stages[job.stage].startswith("prol.")
-    host_down = bool(act.places) and act.place.host.state is HostState.ERR
+    host_down = bool(act.places) and work.settings.silent(work.tx.hosts.get(act.place.host.id))
     if target == STAY or (work.now < job.deadline and not (never_booted and host_down)):
         work.tx.jobs.update(job, state=JobState.WAITING, message=message)
         return None
@@ -369,8 +373,10 @@ def go_on(work: Work, instance: Instance, why: str = "", *, again: bool = False)
     An epilog that failed is not repeated at once, but by the worker's sweep (``again``).
     """
     doomed = instance.detail in {"fail.prolog", "fail.boot"} and not instance.keep_failed
-    if instance.job_id is not None or not is_quiet(instance.detail) or instance.detail == "unkn":
+    if instance.job_id is not None or not is_quiet(instance.detail):
         return
+    if instance.detail == "unkn" and not _declared_dead(work, instance):
+        return  # the host's answer decides first
     if instance.detail == "fail.epilog" and not again:
         return
     if instance.desired is not Desired.GONE and not doomed:
@@ -382,6 +388,12 @@ def go_on(work: Work, instance: Instance, why: str = "", *, again: bool = False)
         work.begin(instance, edge, op="terminate", why=why, desired=Desired.GONE)
     else:
         work.move(instance, edge.ok, op="terminate", ended_at=work.now, desired=Desired.GONE)
+
+
+def _declared_dead(work: Work, instance: Instance) -> bool:
+    """An administrator's word that the host is dead is its answer (§5.4, §12)."""
+    host = work.tx.hosts.get(instance.host_id or "")
+    return host is not None and host.state is HostState.OFFLINE
 
 
 def _open_stay(work: Work, instance: Instance) -> None:

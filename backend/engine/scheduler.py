@@ -25,10 +25,12 @@ class Scheduler:
         self.engine = engine
         self._lock = threading.Lock()
         self._wanted = threading.Event()
+        self._raced = False
 
     def run(self) -> int:
         """Dispatch what fits; how many. When another thread is at it, it goes round once more instead."""
         self._wanted.set()
+        self._raced = False
         dispatched = 0
         while self._wanted.is_set() and self._lock.acquire(blocking=False):
             try:
@@ -64,12 +66,16 @@ class Scheduler:
                 waits[instance] = hopeless[kind]
                 continue
             fitting, why = candidates(instance, hosts, used, littered)
-            placed = next((host.id for host in fitting if self._claim(instance, host)), None)
-            if placed is None:
+            if not fitting:
                 waits[instance] = hopeless[kind] = why
-            else:
+                continue
+            placed = next((host.id for host in fitting if self._claim(instance, host)), None)
+            if placed is not None:
                 used[placed] = used.get(placed, Capacity()).plus(instance.need)
                 dispatched += 1
+            elif not self._raced:  # the host was taken or the instance ended meanwhile: look once more
+                self._raced = True
+                self._wanted.set()
         self._explain(waits)
         return dispatched
 
@@ -142,6 +148,8 @@ def _refusal(instance: Instance, host: Host, used: Capacity) -> str:
         return "failed before"
     if host.zone != instance.zone or host.region != instance.region:
         return "in another zone"
+    if host.overcommitted:
+        return "overcommitted"
     if host.architecture and host.architecture != instance.architecture:
         return "of another architecture"
     need = used.plus(host.foreign).plus(instance.need)
@@ -161,14 +169,15 @@ def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
     if host is None or instance is None or instance.detail != "pend":
         return False
     used = work.tx.reservations.used().get(host_id, Capacity())
-    if _refusal(instance, host, used) or host.overcommitted:
+    if _refusal(instance, host, used):
         return False
     if work.tx.debris.get(instance_id, host_id) is not None:
         return False  # the reaper would remove the new files, or the prolog would take the old for its own
     edge = transition("deploy", instance.detail)
     if edge is None:
         return False
-    epoch = work.tx.placements.last_epoch(instance_id) + 1
+    # A deleted host takes its placements with it; the instance remembers its last epoch all the same.
+    epoch = max(instance.epoch, work.tx.placements.last_epoch(instance_id)) + 1
     need = instance.need
     work.tx.reservations.insert(
         Reservation(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from backend.model import Value
+from backend.model import Host, Value
 
 
 class Deadlines(Value, frozen=True, kw_only=True):
@@ -63,6 +63,10 @@ class EngineSettings(Value, frozen=True, kw_only=True):
     sweep_interval: float = 5.0
     deadlines: Deadlines = Deadlines()
     retry_delays: tuple[float, ...] = (1.0, 4.0, 15.0)
+
+    def silent(self, host: Host | None) -> bool:
+        """Whether a host has failed to answer so often that what runs there is unknown (§5.4)."""
+        return host is not None and host.failures >= self.host_failures
 
     @property
     def default_region(self) -> str:

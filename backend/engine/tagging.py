@@ -97,7 +97,7 @@ def _resources(work: Work, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
             kinds[item] = ("key-pair", _key_pair_tenant(work, item))
         elif item not in kinds:
             raise _unknown(item)
-    return kinds
+    return dict(sorted(kinds.items()))  # one order for all callers: no deadlock
 
 
 def _key_pair_tenant(work: Work, key_pair_id: str) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from backend.engine import Engine
+from backend.engine.colleagues import LEFT, Colleagues
 from backend.engine.reconcile import Testimony, seen
 from backend.engine.runner import Runner, go_on
 from backend.engine.scheduler import Scheduler
@@ -24,12 +27,14 @@ from backend.errors import BackendError, Code
 from backend.lifecycle import STAY
 from backend.model import Host, HostState, Image, JobState
 from backend.ports import HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
+from backend.store import Conflict
 
 _log = logging.getLogger(__name__)
 _RETRY_SILENT = (1.0, 2.0, 4.0, 8.0, 15.0)
 _CONSOLE_STATES = ("runn", "boot.new", "boot.poff", "boot.susp", "boot.unkn", "shut.done", "shut.poff")
+_ASKED = frozenset({HostState.ON, HostState.DISABLED, HostState.MAINTENANCE})
+"""Hosts that answer, as far as is known."""
 _HEARTBEAT = 10.0
-_DEAD_AFTER = 60.0
 _WISH_RETRY = 30.0
 _PURGE_EVERY = 3600.0
 _KEEP_FINISHED_WORK = 86400.0
@@ -47,26 +52,32 @@ class Worker:
         take_over: Callable[[list[str]], object] = lambda _dead: None,
         purge: Callable[[float], object] = lambda _before: None,
         failpoint: Callable[[str], None] = lambda _name: None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
         self.hosts = hosts
         self.executor = executor
         self.scheduler = Scheduler(engine)
-        self.runner = Runner(engine, hosts, executor, failpoint=failpoint)
+        self.monotonic = monotonic
+        self.colleagues = Colleagues(monotonic)
+        self.runner = Runner(engine, hosts, executor, lives=self.colleagues.lives, failpoint=failpoint)
         self._take_over = take_over
         self._purge = purge
-        self._purged_at = 0.0
-        self._scheduled_at = 0.0
+        self._purged_at = -math.inf
+        self._scheduled_at = -math.inf
         self._stop = threading.Event()
         self._monitors: dict[str, Monitor] = {}
         self._threads: list[threading.Thread] = []
-        self._beat_at = 0.0
+        self._beat_at = -math.inf
 
     # What the queue calls -------------------------------------------------------------------------------
 
     def run_job(self, job_id: str) -> float | None:
         """One step of a job: seconds until the next, or None when it is over or waits for its host."""
-        return self.runner.run(job_id)
+        try:
+            return self.runner.run(job_id)
+        except Conflict:  # what the step did is found again when it is asked for again
+            return 0.0
 
     def job_failed(self, job_id: str, error: Exception) -> None:
         """A step broke in a way nobody foresaw: log it, and let the sweep bring the job back."""
@@ -87,7 +98,10 @@ class Worker:
         """Claim this executor's name, take up what a dead namesake left, and begin to watch."""
         now = self.engine.clock()
         with self.engine.store.begin() as tx:
-            tx.jobs.release(self.executor)
+            alone = [beat.executor for beat in tx.workers.all()] if self.engine.store.is_sqlite else []
+            for executor in {self.executor, *alone}:  # SQLite has one worker: all others have ended
+                tx.jobs.release(executor)
+                tx.workers.delete(executor)
             tx.workers.beat(self.executor, now)
         self.hosts.watch(self._hint)
         self._meet_hosts()
@@ -97,14 +111,14 @@ class Worker:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Stop watching; jobs are stopped by the queue. Guests go on."""
+        """Stop watching, once the queue has stopped. Guests go on; what was begun goes to others."""
         self._stop.set()
         for monitor in self._monitors.values():
             monitor.stop()
         for thread in self._threads:
             thread.join(timeout=5)
         with contextlib.suppress(Exception), self.engine.store.begin() as tx:
-            tx.workers.delete(self.executor)
+            tx.workers.beat(self.executor, LEFT)
 
     def _meet_hosts(self) -> None:
         known = {host.id: host for host in self.engine.hosts()}
@@ -137,29 +151,33 @@ class Worker:
         """Heartbeat, dead workers, jobs that wait for hosts, and wishes. It asks the database alone: a hung
         host must not make this worker look dead.
         """
-        now = self.engine.clock()
-        self._heartbeat(now)
+        self._heartbeat()
         self._meet_hosts()
-        self._wake_waiting(now)
-        self._wishes(now)
-        if now - self._scheduled_at >= self.engine.settings.poll_interval and self._has_pending():
-            self._scheduled_at = now
+        self._wake_waiting(self.engine.clock())
+        self._wishes(self.engine.clock())
+        if self._due(self._scheduled_at, self.engine.settings.poll_interval) and self._has_pending():
+            self._scheduled_at = self.monotonic()
             self.scheduler.run()
 
-    def _heartbeat(self, now: float) -> None:
-        if now - self._beat_at < _HEARTBEAT:
+    def _due(self, last: float, every: float) -> bool:
+        return self.monotonic() - last >= every
+
+    def _heartbeat(self) -> None:
+        if not self._due(self._beat_at, _HEARTBEAT):
             return
-        self._beat_at = now
+        self._beat_at = self.monotonic()
         with self.engine.store.begin() as tx:
-            tx.workers.beat(self.executor, now)
-            beats = tx.workers.all()
-            dead = [beat.executor for beat in beats if now - beat.seen_at > _DEAD_AFTER]
-            for executor in dead:
-                tx.jobs.release(executor)
-                tx.workers.delete(executor)
+            tx.workers.beat(self.executor, self.engine.clock())
+            others = [beat for beat in tx.workers.all() if beat.executor != self.executor]
+        dead = [beat.executor for beat in others if not self.colleagues.lives(beat)]
         if dead:
             _log.warning("taking over from dead workers: %s", ", ".join(dead))
-            self._take_over(dead)
+            self._take_over(dead)  # may be repeated, so their rows go last
+            with self.engine.store.begin() as tx:
+                for executor in dead:
+                    tx.jobs.release(executor)
+                    tx.workers.delete(executor)
+                    self.colleagues.forget(executor)
 
     def _wake_waiting(self, now: float) -> None:
         """Enqueue jobs again whose host answers again, is given up, or whose deadline has passed."""
@@ -170,9 +188,9 @@ class Worker:
         for job in waiting:
             instance = instances.get(job.instance_id)
             host = hosts.get(instance.host_id or "") if instance else None
-            answers = host is None or (host.failures == 0 and host.state is not HostState.ERR)
+            answers = host is None or host.state is HostState.OFFLINE or not host.failures
             due = now >= job.deadline and bool(job.on_lost) and job.on_lost[job.stage] != STAY
-            given_up = host is not None and host.state is HostState.ERR and "prol" in job.stages[job.stage]
+            given_up = self.engine.settings.silent(host) and job.stages[job.stage].startswith("prol.")
             if answers or due or given_up:
                 self._enqueue_again(job.id)
 
@@ -189,8 +207,6 @@ class Worker:
         with self.engine.store.read() as tx:
             stuck = [item for item in tx.instances.wished_gone() if now - item.state_since > _WISH_RETRY]
         for instance in stuck:
-            if instance.detail == "unkn":
-                continue  # the host's answer decides first
             with self._careful(), self.engine.store.begin() as tx:
                 fresh = tx.instances.get(instance.id)
                 if fresh is not None:
@@ -212,24 +228,29 @@ class Worker:
                 self._remove_image(image)
         for item in left:
             host = self._host(item.host_id)
-            if host is None or host.state not in {HostState.ON, HostState.DISABLED, HostState.MAINTENANCE}:
+            if host is None or host.state not in _ASKED:
                 continue
             with self._careful():
                 self.hosts.driver(host.id, host.uri).delete_files(item.instance_id)
                 with self.engine.store.begin() as tx:
                     tx.debris.delete(item.instance_id, item.host_id)
-        if now - self._purged_at > _PURGE_EVERY:
-            self._purged_at = now
+        if self._due(self._purged_at, _PURGE_EVERY):
+            self._purged_at = self.monotonic()
             self._purge(now - _KEEP_FINISHED_WORK)
         with self.engine.store.begin() as tx:
             tx.tokens.expired(now)
             tx.launch_tokens.forget_before(now - settings.token_memory)
 
     def _remove_image(self, image: Image) -> None:
-        """Hosts first, then the store's file, then the row's path: repeatable at every point."""
-        for host in self.engine.hosts():
-            if host.state in {HostState.ON, HostState.DISABLED, HostState.MAINTENANCE}:
-                self.hosts.driver(host.id, host.uri).forget_image(image.checksum)
+        """Hosts first, then the store's file, then the row's path: repeatable at every point.
+
+        It waits until every host can be asked, but for those declared dead: no copy is forgotten.
+        """
+        hosts = [host for host in self.engine.hosts() if host.state is not HostState.OFFLINE]
+        if not all(host.state in _ASKED and not host.failures for host in hosts):
+            return
+        for host in hosts:
+            self.hosts.driver(host.id, host.uri).forget_image(image.checksum)
         with self.engine.store.begin() as tx:
             fresh = tx.images.get(image.id)
             if fresh is None or tx.instances.count_with_image(image.id):
@@ -257,6 +278,8 @@ class Worker:
         except BackendError as error:
             if error.code is not Code.STALE:
                 _log.exception("sweep step refused")
+        except Exception:
+            _log.exception("sweep step failed")
 
 
 class Monitor:
@@ -273,6 +296,8 @@ class Monitor:
         self._stopped = threading.Event()
         self._hints: set[str] = set()
         self._all = True
+        self._poll_due = -math.inf
+        self._monotonic = worker.monotonic
         self._silent = 0
         self._simulated = False
         self._console_sizes: dict[str, tuple[int, float, float]] = {}
@@ -299,33 +324,41 @@ class Monitor:
     def _loop(self) -> None:
         while not self._stopped.is_set():
             try:
-                delay = self._round()
+                self._round()
             except Exception:
                 _log.exception("monitor of %s failed", self.host_id)
-                delay = 5.0
-            if not self._wake.wait(delay):
-                with self._lock:
-                    self._all = True
+                self._ask_again(5.0)
+            self._wake.wait(max(0.0, self._poll_due - self._monotonic()))
             self._wake.clear()
 
-    def _round(self) -> float:
+    def _round(self) -> None:
         """One look at the host: everything when it is time, else just what was hinted at."""
         with self._lock:
-            everything, hints = self._all, self._hints
+            everything = self._all or self._monotonic() >= self._poll_due
+            hints = self._hints
             self._all, self._hints = False, set()
         host = self._host()
         if host is None or host.state is HostState.OFFLINE:
-            return self.engine.settings.poll_interval
+            self._poll_due = self._monotonic() + self.engine.settings.poll_interval
+            return
         try:
             driver = self.hosts.driver(host.id, host.uri)
-            if everything or host.state in {HostState.INIT, HostState.ERR}:
+            if everything or host.failures or host.state in {HostState.INIT, HostState.ERR}:
                 self._poll(host, driver)
-            for instance_id in hints:
-                self._look(driver, instance_id)
+                self._poll_due = self._monotonic() + self.engine.settings.poll_interval
+            else:
+                for instance_id in hints:
+                    self._look(driver, instance_id)
         except (HostSilent, StepFailed) as error:
-            return self._failed(str(error))
-        self._silent = 0
-        return self.engine.settings.poll_interval
+            self._failed(str(error))
+        else:
+            self._silent = 0
+
+    def _ask_again(self, delay: float) -> None:
+        """What was hinted at is in the next full poll."""
+        with self._lock:
+            self._all = True
+        self._poll_due = self._monotonic() + delay
 
     def _host(self) -> Host | None:
         with self.engine.store.read() as tx:
@@ -336,8 +369,7 @@ class Monitor:
             instance = tx.instances.get(instance_id)
         if instance is None or instance.host_id != self.host_id:
             return
-        asked_at = self.engine.clock()
-        self.testimony.instance(driver, instance, driver.domain(instance_id), asked_at)
+        self.testimony.instance(driver, instance, driver.domain(instance_id))
 
     def _poll(self, host: Host, driver: HostDriver) -> None:
         changes: dict[str, object] = {}
@@ -353,9 +385,9 @@ class Monitor:
             self.testimony.simulated = self._simulated = facts.simulated
         else:
             self.testimony.simulated = self._simulated = host.capabilities.get("simulated") == "true"
-        asked_at = self.engine.clock()
+        placed = self.testimony.placed()
         listing = driver.inventory()
-        self.testimony.inventory(driver, listing, asked_at)  # before the scheduler may use the host (§12)
+        self.testimony.inventory(driver, listing, placed)  # before the scheduler may use the host (§12)
         turned_on = self._seen(listing, changes)
         if turned_on:
             self.scheduler.run()
@@ -370,24 +402,21 @@ class Monitor:
             seen(self.engine.work(tx, ENGINE), fresh, listing, state=state, **changes)
             return turned_on
 
-    def _failed(self, message: str) -> float:
+    def _failed(self, message: str) -> None:
         """No testimony. After some failures in a row the host is in error and what ran there unknown."""
         _log.warning("host %s does not answer: %s", self.host_id, message)
+        self._ask_again(_RETRY_SILENT[min(self._silent, len(_RETRY_SILENT) - 1)])
+        self._silent += 1
         with self.engine.store.begin() as tx:
             host = tx.hosts.get(self.host_id)
-            if host is not None:
-                failures = host.failures + 1
-                down = failures >= self.engine.settings.host_failures and host.state in {
-                    HostState.ON,
-                    HostState.INIT,
-                }
-                state = HostState.ERR if down else host.state
-                host = tx.hosts.update(host, failures=failures, message=message, state=state)
-                if failures >= self.engine.settings.host_failures:
-                    host_silent(self.engine.work(tx, ENGINE), host)
-        delay = _RETRY_SILENT[min(self._silent, len(_RETRY_SILENT) - 1)]
-        self._silent += 1
-        return delay
+            if host is None or host.state is HostState.OFFLINE:  # declared dead while we asked
+                return
+            host = tx.hosts.update(host, failures=host.failures + 1, message=message)
+            if not self.engine.settings.silent(host):
+                return
+            if host.state in {HostState.ON, HostState.INIT}:
+                host = tx.hosts.update(host, state=HostState.ERR)
+            host_silent(self.engine.work(tx, ENGINE), host)
 
     # Consoles -------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from backend.store import queries
 from backend.store.queries import InstanceKey, InstanceQuery, LaunchToken, WorkerBeat
@@ -22,8 +22,13 @@ from backend.store.tables import metadata
 
 __all__ = ["Conflict", "InstanceKey", "InstanceQuery", "LaunchToken", "Store", "Tx", "WorkerBeat"]
 
-Conflict = IntegrityError
-"""Raised when a unique index refuses a claim; the transaction is over."""
+_SQLSTATE_COLLISIONS = frozenset({"40001", "40P01"})  # serialization failure, deadlock
+
+
+class Conflict(Exception):  # noqa: N818 - it says what is the case
+    """Somebody else's transaction got there first: a unique index refused a claim, or a deadlock was
+    resolved at our cost. This transaction is over and changed nothing; the next try sees theirs.
+    """
 
 
 class Tx:
@@ -147,9 +152,18 @@ class Store:
 
     @contextmanager
     def begin(self) -> Iterator[Tx]:
-        """A transaction that may write; it commits at the end, or changes nothing when an error leaves it."""
-        with self.engine.begin() as connection:
-            yield Tx(connection)
+        """A transaction that may write; it commits at the end, or changes nothing when an error leaves it.
+
+        Raises:
+            Conflict: another transaction was quicker; trying again may succeed.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield Tx(connection)
+        except DBAPIError as error:
+            if isinstance(error, IntegrityError) or _sqlstate(error) in _SQLSTATE_COLLISIONS:
+                raise Conflict(str(error.orig)) from error
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
@@ -176,6 +190,10 @@ class Store:
     def close(self) -> None:
         """Close all connections of this process."""
         self.engine.dispose()
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", ""))
 
 
 def _engine(url: URL) -> Engine:

@@ -130,7 +130,7 @@ class InstanceRows(Rows[Instance]):
     def on_host(self, host_id: str) -> list[Instance]:
         """Instances placed on a host."""
         c = self.table.c
-        return self.where(c.host_id == host_id, c.detail != DONE)
+        return self.where(c.host_id == host_id, c.detail != DONE, order=(c.id,))
 
     def wished_gone(self) -> list[Instance]:
         """Instances whose end was asked for and that have no job."""

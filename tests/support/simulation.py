@@ -241,7 +241,13 @@ class Cloud:
         self.store.death = None
         for host in self.hosts.hosts.values():
             host.plan = []
-        self.worker = Worker(self.engine, self.hosts, "worker-1", failpoint=lambda name: self.failpoint(name))
+        self.worker = Worker(
+            self.engine,
+            self.hosts,
+            "worker-1",
+            failpoint=lambda name: self.failpoint(name),
+            monotonic=self.clock,
+        )
         with self.store.begin() as tx:
             tx.jobs.release("worker-1")
             tx.workers.beat("worker-1", self.clock())
