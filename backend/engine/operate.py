@@ -15,6 +15,8 @@ _ENDINGS = frozenset({Op.TERMINATE, Op.CANCEL, Op.DELETE})
 _LOCKED_OUT = _ENDINGS | {Op.SHUTDOWN}
 """Operations that end in ``done``: the termination lock stands against all of them (invariant 32)."""
 
+_STOPS = frozenset({Op.POWEROFF, Op.POWEROFF_HARD, Op.SUSPEND})
+
 _EDGES: dict[Op, tuple[str, ...]] = {
     Op.START: ("release", "resume", "recover_retry"),
     Op.RESTART_COLD: ("reset",),
@@ -55,20 +57,7 @@ def operate(work: Work, command: Operate) -> tuple[Change, ...]:
 def _choose(work: Work, command: Operate, instance: Instance) -> Transition | None:
     """The edge to take, or None when there is nothing to do; refuses what is not allowed."""
     op, gone = command.op, instance.desired is Desired.GONE
-    if op in _LOCKED_OUT and instance.locked_terminate and instance.detail != "done" and not gone:
-        raise BackendError(
-            Code.INSTANCE_LOCKED,
-            f"The instance '{instance.id}' may not be terminated.",
-            ids=(instance.id,),
-            lock="terminate",
-        )
-    if op in {Op.POWEROFF, Op.POWEROFF_HARD} and instance.locked_stop and instance.state is State.RUNN:
-        raise BackendError(
-            Code.INSTANCE_LOCKED,
-            f"The instance '{instance.id}' may not be stopped.",
-            ids=(instance.id,),
-            lock="stop",
-        )
+    _check_locks(op, instance, gone=gone)
     edge = _edge(work, op, instance)
     if edge is not None and _may_begin(op, edge, instance, gone=gone):
         _require_host(work, edge, instance)
@@ -77,6 +66,25 @@ def _choose(work: Work, command: Operate, instance: Instance) -> Transition | No
     if shown in _FULFILLED.get(op, ()) and not command.strict:
         return None
     raise wrong_state(instance, op.value)
+
+
+def _check_locks(op: Op, instance: Instance, *, gone: bool) -> None:
+    """Termination and stop protection; the latter keeps an instance from being ended, too, as EC2's does."""
+    lasts = instance.detail != "done" and not gone
+    if op in _LOCKED_OUT and lasts and (instance.locked_terminate or instance.locked_stop):
+        raise BackendError(
+            Code.INSTANCE_LOCKED,
+            f"The instance '{instance.id}' may not be terminated.",
+            ids=(instance.id,),
+            lock="terminate" if instance.locked_terminate else "stop",
+        )
+    if op in _STOPS and instance.locked_stop and instance.state is State.RUNN:
+        raise BackendError(
+            Code.INSTANCE_LOCKED,
+            f"The instance '{instance.id}' may not be stopped.",
+            ids=(instance.id,),
+            lock="stop",
+        )
 
 
 def _require_host(work: Work, edge: Transition, instance: Instance) -> None:

@@ -49,6 +49,7 @@ def create_tags(work: Work, command: CreateTags) -> None:
     """Set tags on all resources named, or on none (CreateTags)."""
     check_tags(command.tags)
     kinds = _resources(work, command.ids)
+    _touch(work, kinds)  # first: whoever tags the same instances waits here
     have = work.tx.tags.of(list(kinds))
     for resource_id in kinds:
         if len(have.get(resource_id, {}) | dict(command.tags)) > TAG_LIMIT:
@@ -58,19 +59,18 @@ def create_tags(work: Work, command: CreateTags) -> None:
         for resource_id, (kind, tenant_id) in kinds.items()
         for key, value in dict(command.tags).items()
     )
-    _touch(work, kinds)
 
 
 def delete_tags(work: Work, command: DeleteTags) -> None:
     """Remove tags by key, by key and value, or all (DeleteTags)."""
     kinds = _resources(work, command.ids)
+    _touch(work, kinds)
     if not command.tags:
         work.tx.tags.drop(list(kinds))
     for resource_id, have in work.tx.tags.of(list(kinds)).items():
         for key, value in command.tags:
             if key in have and value in {None, have[key]}:
                 work.tx.tags.delete(resource_id, key)
-    _touch(work, kinds)
 
 
 def _touch(work: Work, kinds: dict[str, tuple[str, str]]) -> None:

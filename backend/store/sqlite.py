@@ -70,15 +70,15 @@ def sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(connection: _Connection, _record: object) -> None:
-        _prepare(connection)
         if not in_memory:
             connection.join(f"{url.database}.turn.lock")
+        _prepare(connection)
 
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: _Connection) -> None:
     """Transactions are begun by us, not guessed by the driver, and every commit reaches the disk.
 
     Guests on other hosts outlive a power cut here: a database that had forgotten them would start them twice.
@@ -86,12 +86,17 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.isolation_level = None
     for pragma in (
         f"busy_timeout={_BUSY_MILLISECONDS}",
-        "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
         "cache_size=-65536",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):  # once in a file's life
+        connection.take_turn()
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        finally:
+            connection.rollback()
 
 
 def _begin(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from backend import commands
 from backend.commands import DeleteHost, DeregisterImage, ImportKeyPair, ModifyImage, ModifyInstance
 from backend.drivers.memory import Fault
 from backend.engine import EngineSettings
+from backend.engine.worker import Worker
 from backend.errors import BackendError, Code
 from backend.model import Api, Capacity, Desired, HostState, JobState, Reason
 from backend.ports import DomainReason, DomainStatus
@@ -501,3 +502,229 @@ def test_an_ended_instance_leaves_its_mixins_and_in_time_the_listing():
     with pytest.raises(BackendError) as refusal:
         cloud.operate(Op.TERMINATE, instance)
     assert refusal.value.code is Code.INSTANCE_NOT_FOUND
+
+
+# What a second pair of eyes found ---------------------------------------------------------------------------
+
+
+def test_an_end_asked_of_an_unknown_instance_comes_when_its_host_is_declared_dead():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    silence(cloud)
+    cloud.operate(Op.TERMINATE, instance)
+    cloud.settle()
+    cloud.clock.advance(3600)
+    cloud.sweep()
+    cloud.settle()
+    assert cloud.get(instance).detail == "unkn"
+    cloud.set_host(0, HostState.OFFLINE)
+    cloud.clock.advance(60)
+    cloud.sweep()
+    cloud.settle()
+    assert cloud.get(instance).detail == "done"
+    with cloud.store.read() as tx:
+        assert tx.reservations.of(instance.id) == []
+        assert tx.placements.of(instance.id)[-1].closed_by == "administrator"
+
+
+def test_a_question_still_open_when_its_host_is_declared_dead_changes_nothing():
+    """The monitor's call fails after the administrator's word: jobs there must not wait for an answer."""
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    silence(cloud)
+    cloud.host().plan = [(0, lambda: cloud.set_host(0, HostState.OFFLINE))]
+    cloud.poll()
+    cloud.host().plan = []
+    cloud.operate(Op.TERMINATE, instance)
+    cloud.settle()
+    cloud.sweep()
+    cloud.settle()
+    assert cloud.get(instance).detail == "done"
+
+
+def test_events_do_not_put_off_the_poll():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    monitor = cloud.monitors[cloud.host_ids[0]]
+    monitor._round()
+    cloud.host().change(instance.id, DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN)
+    monitor._hints.clear()  # its event was lost
+    for _ in range(40):
+        cloud.clock.advance(1)
+        monitor.hint("i-00000000000000000")  # another guest is busy
+        monitor._round()
+    assert cloud.get(instance).detail == "poff"
+
+
+def test_hints_that_met_silence_are_followed_up():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    monitor = cloud.monitors[cloud.host_ids[0]]
+    monitor._round()
+    cloud.host().change(instance.id, DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN)
+    cloud.host().silent = True
+    monitor._round()
+    cloud.host().silent = False
+    cloud.clock.advance(1)
+    monitor._round()
+    assert cloud.get(instance).detail == "poff"
+
+
+@pytest.mark.parametrize("state", [HostState.ERR, HostState.OFFLINE, HostState.MAINTENANCE])
+def test_nothing_is_started_on_a_host_that_is_not_there(state):
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    cloud.do(Op.POWEROFF, instance)
+    if state is HostState.ERR:
+        silence(cloud)
+    else:
+        cloud.set_host(0, state)
+    with pytest.raises(BackendError) as refused:
+        cloud.operate(Op.START, instance)
+    assert refused.value.code is Code.HOST_UNAVAILABLE
+    assert cloud.get(instance).detail == "poff"
+
+
+def test_a_disabled_host_still_starts_what_it_has():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    cloud.do(Op.POWEROFF, instance)
+    cloud.set_host(0, HostState.DISABLED)
+    assert cloud.do(Op.START, instance).detail == "runn"
+
+
+def test_an_instance_that_ends_between_a_look_and_a_claim_holds_nobody_up(monkeypatch):
+    cloud = cloud_of(2048)
+    first, *others = cloud.launch(minimum=3, maximum=3)
+    claim, ended = cloud.worker.scheduler._claim, []
+
+    def meanwhile(instance, host):
+        if not ended:
+            ended.append(cloud.operate(Op.TERMINATE, first))
+        return claim(instance, host)
+
+    monkeypatch.setattr(cloud.worker.scheduler, "_claim", meanwhile)
+    cloud.worker.scheduler.run()
+    assert cloud.get(first).detail == "done"
+    assert {cloud.get(item).detail for item in others} == {"prol.new"}
+
+
+def test_a_clock_that_is_set_back_blinds_nobody():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    cloud.clock.now -= 3600
+    cloud.host().change(instance.id, DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN)
+    cloud.poll()
+    assert cloud.get(instance).detail == "poff"
+
+
+def test_epochs_increase_even_when_a_host_was_deleted_in_between():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    cloud.set_host(0, HostState.DISABLED)
+    cloud.do(Op.RESUBMIT, instance)
+    cloud.engine.execute(ADMIN, DeleteHost(host_id=cloud.host_ids[0]))
+    cloud.monitors.pop(cloud.host_ids[0])
+    before = cloud.get(instance).epoch
+    cloud.add_host()
+    cloud.poll(cloud.host_ids[1])
+    cloud.settle()
+    again = cloud.get(instance)
+    assert (again.detail, again.epoch) == ("runn", before + 1)
+
+
+def test_a_broken_image_file_does_not_stop_the_clean_up(tmp_path):
+    cloud = cloud_of(2048)
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    bad.mkdir()
+    good.write_bytes(b"")
+    for path in (bad, good):
+        image = cloud.register(path.name, path=str(path))
+        cloud.engine.execute(cloud.caller, DeregisterImage(image_id=image.id))
+    cloud.sweep()
+    assert not good.exists()
+
+
+def test_a_host_that_cannot_be_asked_keeps_an_image_from_being_forgotten(tmp_path):
+    cloud = cloud_of(2048, 2048)
+    file = tmp_path / "image"
+    file.write_bytes(b"")
+    image = cloud.register("old", path=str(file))
+    cloud.engine.execute(cloud.caller, DeregisterImage(image_id=image.id))
+    silence(cloud)
+    cloud.sweep()
+    assert file.exists()
+    cloud.host().silent = False
+    cloud.poll()
+    cloud.sweep()
+    assert not file.exists()
+
+
+# Workers ------------------------------------------------------------------------------------------------
+
+
+def second_worker(cloud):
+    worker = Worker(cloud.engine, cloud.hosts, "worker-2", monotonic=cloud.clock)
+    with cloud.store.begin() as tx:
+        tx.workers.beat("worker-2", cloud.clock())
+    return worker
+
+
+def test_a_worker_that_stops_leaves_its_work_to_the_others():
+    cloud = cloud_of(2048)
+    taken = []
+    other = Worker(cloud.engine, cloud.hosts, "worker-2", take_over=taken.append, monotonic=cloud.clock)
+    other.sweep()
+    cloud.worker.stop()
+    cloud.clock.advance(10)
+    other.sweep()
+    assert taken == [["worker-1"]]
+
+
+def test_clocks_that_differ_kill_no_worker():
+    cloud = cloud_of(2048)
+    taken = []
+    other = Worker(cloud.engine, cloud.hosts, "worker-2", take_over=taken.append, monotonic=cloud.clock)
+    for _ in range(20):
+        with cloud.store.begin() as tx:
+            tx.workers.beat("worker-1", cloud.clock() - 500)  # its clock is slow, but moves
+        other.sweep()
+        cloud.clock.advance(10)
+    assert taken == []
+    for _ in range(8):
+        other.sweep()
+        cloud.clock.advance(10)
+    assert taken == [["worker-1"]]
+
+
+def test_a_step_belongs_to_one_worker_at_a_time():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    other = second_worker(cloud)
+    cloud.operate(Op.POWEROFF, instance)
+    (*_, job) = cloud.engine.jobs(cloud.caller, instance_id=instance.id)
+    asked = []
+    cloud.host().plan = [(0, lambda: asked.append(other.run_job(job.id)))]
+    cloud.settle()
+    assert asked == [0.2]
+    assert cloud.get(instance).detail == "poff"
+
+
+def test_what_a_worker_found_out_late_is_not_believed():
+    """It looked dead, another went on, and its own outcome is about a step that is over."""
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    other = second_worker(cloud)
+    cloud.operate(Op.TERMINATE, instance)
+    (*_, job) = cloud.engine.jobs(cloud.caller, instance_id=instance.id)
+
+    def looks_dead():
+        with cloud.store.begin() as tx:
+            tx.workers.beat("worker-1", 0.0)
+            tx.jobs.release("worker-1")
+        assert other.run_job(job.id) == 0.0
+
+    cloud.host().plan = [(0, looks_dead)]
+    assert cloud.worker.run_job(job.id) == 0.2
+    (*_, job) = cloud.engine.jobs(cloud.caller, instance_id=instance.id)
+    assert (job.stages[job.stage], job.step) == ("epil.done", 0)

@@ -550,3 +550,14 @@ def test_a_query_that_fails_is_no_testimony(cloud):
     cloud.quiesce()
     assert "poff" not in cloud.details(instance)[-2:]
     assert cloud.get(instance).detail == "runn"
+
+
+@pytest.mark.parametrize(
+    "op", [Op.POWEROFF, Op.POWEROFF_HARD, Op.SUSPEND, Op.TERMINATE, Op.SHUTDOWN, Op.DELETE]
+)
+def test_stop_protection_stands_against_every_kind_of_stop_and_end(cloud, op):
+    instance = cloud.started(locked_stop=True, hibernation=True)
+    with pytest.raises(BackendError) as refused:
+        cloud.operate(op, instance)
+    assert (refused.value.code, refused.value.context["lock"]) == (Code.INSTANCE_LOCKED, "stop")
+    assert cloud.get(instance).detail == "runn"
