@@ -33,9 +33,9 @@ class Home(Value, frozen=True, kw_only=True):
         return self.path / "images"
 
     @property
-    def metrics(self) -> Path:
-        """Counters of the running web processes."""
-        return self.path / "run" / "metrics"
+    def run(self) -> Path:
+        """What concerns the running processes only."""
+        return self.path / "run"
 
     @property
     def embedded_host(self) -> str:
@@ -46,7 +46,7 @@ class Home(Value, frozen=True, kw_only=True):
         """Make the directories that are missing, closed to everybody else."""
         self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         self.path.chmod(PRIVATE_FOLDER)
-        for folder in (self.keys, self.images, self.path / "run", self.path / "hosts"):
+        for folder in (self.keys, self.images, self.run, self.path / "hosts"):
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 

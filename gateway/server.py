@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import logging
 import os
 import select
@@ -18,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -26,7 +27,9 @@ from typing import Final
 from gateway.settings import listen_address
 
 PARENT_VARIABLE: Final = "ISTHMUS_SUPERVISOR"
-GIVE_UP: Final = frozenset({75, 78})
+TAKEN: Final = 75
+"""Exit status: another process has what there can be one of."""
+GIVE_UP: Final = frozenset({TAKEN, 78})
 """Exit statuses that no restart cures: the database has another worker, or something is not installed."""
 _PR_SET_PDEATHSIG: Final = 1
 _FIRST_DELAY: Final = 0.2
@@ -40,6 +43,28 @@ _log = logging.getLogger(__name__)
 
 class AddressTaken(Exception):  # noqa: N818 - it says what is the case
     """Somebody else listens on the address."""
+
+
+class HomeTaken(Exception):  # noqa: N818 - it says what is the case
+    """Another supervisor serves the home directory."""
+
+
+def hold(folder: Path) -> int:
+    """Take a home for this supervisor: a descriptor that holds its lock until it is closed or we die.
+
+    Raises:
+        HomeTaken: a living supervisor that was not told to stop has it.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise HomeTaken(
+            f"Another `isthmus serve` runs on {folder.parent}. Stop it first; nothing was changed."
+        ) from error
+    return descriptor
 
 
 def listening_socket(listen: str, *, patience: float = _BIND_PATIENCE) -> socket.socket:
@@ -149,8 +174,10 @@ class Child:
 class Supervisor:
     """Runs children until it is told to stop by SIGTERM or SIGINT."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
+    def __init__(self, children: Sequence[Child], let_go: Callable[[], None] = lambda: None) -> None:
+        """``let_go`` is called when the end begins: a successor may start to wait for what we still have."""
         self._children = children
+        self._let_go = let_go
         self._stopping = False
 
     def run(self) -> None:
@@ -175,6 +202,7 @@ class Supervisor:
         self._stopping = True
 
     def _end(self) -> None:
+        self._let_go()
         for child in self._children:
             child.tell(signal.SIGTERM)
         deadline = time.monotonic() + _GRACE
@@ -182,8 +210,8 @@ class Supervisor:
             child.wait(deadline)
 
 
-def serve(home: Path, listen: str) -> None:
-    """Run web processes and a worker for a home directory until SIGTERM.
+def serve(home: Path, listen: str, held: int) -> None:
+    """Run web processes and a worker for a home directory until SIGTERM. ``held`` is the home's lock.
 
     Raises:
         AddressTaken: somebody else listens there.
@@ -196,5 +224,6 @@ def serve(home: Path, listen: str) -> None:
         [
             Child("web", [*words, "web", *where, "--fd", str(listener.fileno())], [listener.fileno()]),
             Child("worker", [*words, "worker", *where]),
-        ]
+        ],
+        let_go=lambda: os.close(held),
     ).run()

@@ -8,10 +8,11 @@ to ours (OCCI-HTTP-008): both are replaced.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from pathlib import Path
 from typing import Any, Final
+
+from gateway.metric_files import MetricFiles
 
 SERVER: Final = "isthmus OCCI/1.1 OCCI/1.2"
 _LONGEST_LINE: Final = 64 << 10
@@ -24,12 +25,13 @@ def run(installation: Any, *, bind: str) -> None:
 
     Does not return: gunicorn ends the process.
     """
-    metrics = installation.home.metrics
-    shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(mode=0o700, parents=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)  # before the library is imported
-    _adapt_gunicorn()
-    _application(installation.settings, bind).run()
+    metrics = MetricFiles(installation.home.run)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics.path)  # before the library is imported
+    try:
+        _adapt_gunicorn()
+        _application(installation.settings, bind).run()
+    finally:
+        metrics.remove()
 
 
 def _application(settings: Any, bind: str) -> Any:

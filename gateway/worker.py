@@ -14,11 +14,11 @@ from backend.engine.failpoints import from_folder
 from backend.engine.worker import Worker
 from backend.jobs import ExecutorTaken, QueueWorker
 from gateway.installation import Installation
+from gateway.server import TAKEN
 
 FAILPOINTS_VARIABLE: Final = "ISTHMUS_FAILPOINTS"
 """For crash tests: the folder of :mod:`backend.engine.failpoints`."""
 _PATIENCE: Final = 15.0
-_TAKEN: Final = 75
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def run(installation: Installation) -> int:
         _start(queue, stop)
     except ExecutorTaken as error:
         _log.error("%s", error)
-        return _TAKEN
+        return TAKEN
     worker.start()
     ready.set()
     _log.info("worker %s is at work", settings.executor_id)

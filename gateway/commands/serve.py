@@ -12,6 +12,8 @@ import typer
 from gateway import server
 from gateway.context import HomeOption, JsonOption, Refused, command, home_of
 from gateway.installation import Installation
+from gateway.output import Output
+from gateway.server import TAKEN
 
 ListenOption = Annotated[
     str | None, typer.Option(help="HOST:PORT; the setting `listen` without.", metavar="HOST:PORT")
@@ -35,15 +37,20 @@ def _installation(home: HomeOption, process: str, listen: str | None = None) -> 
 def serve(
     listen: ListenOption = None,
     home: HomeOption = None,
-    as_json: JsonOption = False,  # noqa: ARG001 - every command takes it; logs are JSON anyway
+    as_json: JsonOption = False,
 ) -> None:
     """Run everything: web processes and a worker, watched and restarted."""
     installation = _installation(home, "supervisor", listen)
+    try:
+        held = server.hold(installation.home.run)
+    except server.HomeTaken as error:
+        Output(as_json=as_json).fail(str(error), "taken")
+        raise typer.Exit(TAKEN) from error
     installation.migrate()
     installation.close()
     settings = installation.settings
     try:
-        server.serve(settings.home, settings.listen)
+        server.serve(settings.home, settings.listen, held)
     except server.AddressTaken as error:
         raise Refused(f"{error} Another `isthmus serve`? Choose: --listen HOST:PORT") from error
 

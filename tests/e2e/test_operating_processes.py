@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from live_cloud import BIN, LiveCloud, wait_for
+from live_cloud import BIN, LiveCloud, free_port, wait_for
 
 from gateway.server import Child
 
@@ -113,6 +115,37 @@ def test_a_second_worker_on_sqlite_is_refused_and_says_why(own_cloud):
     assert done.returncode == 75
     assert "SQLite allows one" in done.stderr
     assert cloud.http("GET", "/readyz").status == 200
+
+
+def test_a_second_server_on_the_same_home_ends_at_once_and_touches_nothing(own_cloud):
+    cloud = own_cloud.start()
+    running = [*cloud.children("web"), *cloud.children("worker")]
+    begun = time.monotonic()
+    done = cloud.run("serve", "--listen", f"127.0.0.1:{free_port()}", "--json")
+    assert done.returncode == 75
+    assert time.monotonic() - begun < 10  # it did not wait for the first one's worker to leave
+    assert "serve" in json.loads(done.stderr.splitlines()[-1])["error"]["message"]
+    assert [*cloud.children("web"), *cloud.children("worker")] == running
+    assert cloud.http("GET", "/metrics").status == 200
+
+
+def test_web_servers_on_one_home_count_apart_and_nothing_on_its_disk(own_cloud):
+    cloud = own_cloud.start()
+    other = LiveCloud(cloud.home.parent)
+    with cloud.log.open("ab") as log:
+        second = subprocess.Popen(
+            [str(BIN / "isthmus"), "web", "--home", str(cloud.home), "--listen", f"127.0.0.1:{other.port}"],
+            env=cloud.environment, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        wait_for(lambda: _status(other, "/livez") == 200, "the second alive")
+        for each in (cloud, other):
+            wait_for(lambda: "isthmus_requests_total{" in each.http("GET", "/metrics").body, "counted")
+        assert {path.name for path in cloud.home.rglob("*.db")} == {"isthmus.db"}
+    finally:
+        second.terminate()
+        second.wait(60)
+    assert "isthmus_requests_total{" in cloud.http("GET", "/metrics").body
 
 
 def test_an_address_that_is_taken_is_told(own_cloud):
