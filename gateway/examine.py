@@ -189,7 +189,8 @@ def _home(path: Path, *, hosts: bool) -> Iterator[Finding]:
     try:
         installation = Installation.at(path)
     except NotConfigured as error:
-        yield _bad("home", str(error), f"isthmus init --home {path}")
+        made = Home(path=path).config.exists()
+        yield _bad("home", str(error), "Do what it says." if made else f"isthmus init --home {path}")
         return
     yield _closed(installation.home)
     yield _keys(installation)
@@ -204,7 +205,8 @@ def _home(path: Path, *, hosts: bool) -> Iterator[Finding]:
 
 
 def _closed(home: Home) -> Finding:
-    for path in (home.path, home.config, home.keys):
+    within = home.path.iterdir() if open_to_others(home.path) else ()  # else nobody gets there
+    for path in (home.config, home.keys, *sorted(within)):
         if path.exists() and open_to_others(path):
             return _bad("home", f"{path} can be read by others", f"chmod -R go= {home.path}")
     if home.path.stat().st_uid != os.geteuid():

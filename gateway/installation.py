@@ -51,8 +51,10 @@ class Installation:
 
     @classmethod
     def at(cls, home: Path, **overrides: object) -> Installation:
-        """The installation of a home directory; raises NotConfigured when there is none."""
-        return cls(load(home, **overrides))
+        """The installation of a home directory; raises NotConfigured when there is none, or it was moved."""
+        settings = load(home, **overrides)
+        _check_place(Home(path=settings.home))
+        return cls(settings)
 
     def migrate(self) -> None:
         """Bring the database to the newest revision, the job library's tables too."""
@@ -66,6 +68,18 @@ class Installation:
     def close(self) -> None:
         """Close the database's connections."""
         self.store.close()
+
+
+def _check_place(home: Home) -> None:
+    made = home.moved_from()
+    if made is None:
+        return
+    known = f"{home.path} was made as {made}: images, disks and guests are known by their paths there."
+    if made.exists():
+        raise NotConfigured(
+            f"{known} If this is a copy, use {made}; two of them would fight over the guests."
+        )
+    raise NotConfigured(f"{known} Move it back, or let the old path lead here: ln -s {home.path} {made}")
 
 
 def operator(name: str = "operator", *, request_id: str = "") -> Caller:
@@ -110,6 +124,11 @@ def make(
     place = Home(path=home)
     if place.config.exists():
         raise NotConfigured(f"{home} is an Isthmus home already; nothing was changed.")
+    if not place.is_vacant():
+        raise NotConfigured(
+            f"{home} has other things in it and is no Isthmus home; nothing was changed. "
+            f"Choose a new or an empty directory, for example: --home {home / 'isthmus'}"
+        )
     checked(home, listen=listen, regions=regions, database=database)
     place.make()
     KeyFiles(place).make()

@@ -13,6 +13,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
+from urllib.parse import quote
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,15 +23,18 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from backend.engine import Deadlines, EngineSettings
+from gateway.home import Home
 
 CONFIG_FILE: Final = "isthmus.toml"
 DEFAULT_REGION: Final = "us-east-1"
 DEFAULT_LISTEN: Final = "127.0.0.1:8080"
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?")
-_PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
+_HIDDEN: Final = "***"
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]*):(?P<port>[0-9]{1,5})")
 
 
@@ -53,6 +57,29 @@ def listen_address(text: str) -> tuple[str, int]:
 def _checked_listen(text: str) -> str:
     listen_address(text)
     return text
+
+
+def _checked_database(text: str) -> str:
+    """The URL with psycopg 3 as PostgreSQL's driver; nothing of a wrong one is told, as it may be secret."""
+    if not text:
+        return text
+    scheme, separator, rest = text.partition("://")
+    known = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
+    url = f"{known.get(scheme, scheme)}{separator}{rest}"
+    try:
+        backend = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        backend = ""
+    if backend not in {"postgresql", "sqlite"}:
+        raise ValueError("it is no URL of a database: postgresql://USER:PASSWORD@HOST/NAME")
+    return url
+
+
+def _masked(text: str) -> str:
+    """A database's URL without its passwords, wherever in it they stand."""
+    url = make_url(text)
+    query = {name: _HIDDEN if "password" in name.lower() else value for name, value in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True).replace(quote(_HIDDEN, safe=""), _HIDDEN)
 
 
 def _checked_zones(zones: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -142,7 +169,7 @@ class Settings(BaseSettings):
     )
 
     home: Path
-    database: str = ""
+    database: Annotated[str, AfterValidator(_checked_database)] = ""
     listen: Annotated[str, AfterValidator(_checked_listen)] = DEFAULT_LISTEN
     regions: Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked_zones)] = {
         DEFAULT_REGION: (f"{DEFAULT_REGION}a",)
@@ -184,21 +211,21 @@ class Settings(BaseSettings):
 
     @property
     def database_url(self) -> str:
-        """The database: SQLite in the home directory unless another is set. PostgreSQL means psycopg 3."""
-        if not self.database:
-            return f"sqlite:///{self.home / 'isthmus.db'}"
-        scheme, separator, rest = self.database.partition("://")
-        return f"{'postgresql+psycopg' if scheme in {'postgres', 'postgresql'} else scheme}{separator}{rest}"
+        """The database: SQLite in the home directory unless another is set."""
+        if self.database:
+            return self.database
+        path = str(Home(path=self.home).database)  # whatever signs it has: they are quoted
+        return URL.create("sqlite", database=path).render_as_string(hide_password=False)
 
     def shown(self) -> dict[str, Any]:
-        """All settings by their names in the file, tables with dots, without the database's password."""
+        """All settings by their names in the file, tables with dots, without the database's passwords."""
         found: dict[str, Any] = {}
         for name, value in self.model_dump(mode="json").items():
             if isinstance(value, dict) and name != "regions":
                 found |= {f"{name}.{inner}": item for inner, item in value.items()}
             else:
                 found[name] = value
-        return found | {"database": _PASSWORD.sub(r"\1:***@", self.database_url)}
+        return found | {"database": _masked(self.database_url)}
 
     @property
     def default_region(self) -> str:

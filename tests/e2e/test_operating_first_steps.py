@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
@@ -65,6 +67,74 @@ def test_a_second_init_destroys_nothing_and_tells_no_secret(fresh):
 def test_a_failed_init_can_be_repeated(fresh):
     assert fresh.run("init", "--account-id", "12").returncode == 1
     assert fresh.init("--account-id", "123456789012").facts["account_id"] == "123456789012"
+
+
+def test_init_leaves_a_directory_with_other_things_alone(tmp_path):
+    cloud = LiveCloud(tmp_path)
+    cloud.home.mkdir(mode=0o755)
+    cloud.home.chmod(0o755)
+    (cloud.home / "somebody's").write_text("")
+    refused = cloud.run("init")
+    assert refused.returncode == 1
+    assert "empty directory" in refused.stderr
+    assert [path.name for path in cloud.home.iterdir()] == ["somebody's"]
+    assert stat.S_IMODE(cloud.home.stat().st_mode) == 0o755
+
+
+def test_init_in_an_empty_directory_keeps_its_mode_and_closes_what_it_makes(fresh):
+    fresh.home.mkdir()
+    fresh.home.chmod(0o755)
+    fresh.init()
+    assert stat.S_IMODE(fresh.home.stat().st_mode) == 0o755
+    assert all(not stat.S_IMODE(path.stat().st_mode) & 0o077 for path in fresh.home.iterdir())
+    (found,) = [
+        each for each in json.loads(fresh.run("doctor", "--json").stdout) if each["subject"] == "home"
+    ]
+    assert found["verdict"] == "good"
+
+
+def test_a_homes_name_may_have_any_sign(tmp_path):
+    cloud = LiveCloud(tmp_path / "a+b &c%20d#e:f?g").init("--host")
+    (host,) = cloud.cli("host", "list")
+    assert dict(parse_qsl(urlsplit(host["uri"]).query)) == {"root": f"{cloud.home}/hosts/embed"}
+    try:
+        cloud.start()
+        assert cloud.home.is_dir()
+        assert list(tmp_path.iterdir()) == [cloud.home.parent]
+        assert (cloud.home / "isthmus.db").exists()
+        cloud.wait_hosts()
+        assert (cloud.home / "hosts" / "embed").is_dir()
+    finally:
+        cloud.end()
+
+
+def test_a_home_that_was_moved_says_so_and_works_again_under_its_old_path(fresh):
+    fresh.init("--host")
+    old, new = fresh.home, fresh.home.with_name("new")
+    old.rename(new)
+    fresh.home = new
+    for words in (["serve"], ["worker"], ["web"], ["host", "list"]):
+        done = fresh.run(*words)
+        assert done.returncode == 1
+        assert f"ln -s {new} {old}" in done.stderr
+    (found,) = [
+        each for each in json.loads(fresh.run("doctor", "--json").stdout) if each["subject"] == "home"
+    ]
+    assert found["verdict"] == "bad"
+    assert str(old) in found["found"]
+    old.symlink_to(new)
+    assert len(fresh.cli("host", "list")) == 1
+    fresh.home = old
+    assert len(fresh.cli("host", "list")) == 1
+
+
+def test_a_copy_of_a_home_does_not_run(fresh):
+    fresh.init()
+    original, fresh.home = fresh.home, fresh.home.with_name("copy")
+    shutil.copytree(original, fresh.home)
+    done = fresh.run("serve")
+    assert done.returncode == 1
+    assert f"use {original}" in done.stderr
 
 
 @pytest.mark.parametrize(

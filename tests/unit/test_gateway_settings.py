@@ -7,6 +7,7 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import make_url
 
 from backend.engine import Deadlines, EngineSettings
 from gateway.commands.init import regions_of
@@ -35,6 +36,31 @@ def test_what_init_writes_is_read_again(home):
     assert found.shown()["deadlines.boot"] == 120
     assert list(found.engine().zones) == ["eu-1", "us-2"]  # the first region is the default
     assert found.default_region == "eu-1"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgres://u@h/db?password=p-w", "postgresql+psycopg://u@h/db?password=***"),
+        ("postgresql://u:p-w%40%3A@h/db?sslpassword=p-w&sslmode=require",
+         "postgresql+psycopg://u:***@h/db?sslmode=require&sslpassword=***"),
+        ("postgresql:///db?host=/run/p&user=u", "postgresql+psycopg:///db?host=%2Frun%2Fp&user=u"),
+    ],
+)  # fmt: skip
+def test_passwords_in_the_databases_url_are_not_shown(home, url, shown):
+    assert checked(home, database=url).shown()["database"] == shown
+
+
+@pytest.mark.parametrize("url", ["mysql://u:p-w@h/db", "p-w", "postgresql://u:p-w@h:x/db"])
+def test_what_is_no_database_is_refused_and_not_repeated(home, url):
+    with pytest.raises(NotConfigured, match="database") as refused:
+        checked(home, database=url)
+    assert "p-w" not in str(refused.value)
+
+
+def test_the_database_lies_in_a_home_of_any_name(tmp_path):
+    home = tmp_path / "a+b &c%20d#e:f?g"
+    assert make_url(checked(home).database_url).database == str(home / "isthmus.db")
 
 
 def test_command_line_over_environment_over_file(home, monkeypatch):
