@@ -7,17 +7,29 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
+from libvirt_hosts import (
+    LibvirtDaemon,
+    daemon_possible,
+    guest_image,
+    kill_embedded_guests,
+    libvirt_daemon,
+    remove_link_to,
+)
 
+from backend.drivers.libvirt import capabilities
+from backend.drivers.libvirt.connection import WORKERS, Link, Reach
 from backend.drivers.libvirt.hosts import LibvirtHosts, parts_of
 from backend.drivers.libvirt.local_storage import LocalStorage
 from backend.drivers.libvirt.pool_storage import PoolStorage
 from backend.drivers.libvirt.qcow2 import read_qcow2
+from backend.drivers.libvirt.threads import Threads
 from backend.model import new_id, uuid_of
 from backend.ports import (
     DiskSpec,
@@ -30,16 +42,6 @@ from backend.ports import (
     NicSpec,
     Seed,
     StepFailed,
-)
-
-sys.path.insert(0, str(Path(__file__).parent))
-from libvirt_hosts import (
-    LibvirtDaemon,
-    daemon_possible,
-    guest_image,
-    kill_embedded_guests,
-    libvirt_daemon,
-    remove_link_to,
 )
 
 KINDS = [
@@ -118,6 +120,7 @@ def world(request, hosts) -> World:
 
 every_host = pytest.mark.parametrize("world", KINDS, indirect=True)
 real_host = pytest.mark.parametrize("world", REAL, indirect=True)
+daemon_host = pytest.mark.parametrize("world", KINDS[2:], indirect=True)
 simulated_host = pytest.mark.parametrize("world", KINDS[:1], indirect=True)
 
 
@@ -445,6 +448,79 @@ def test_a_clone_is_a_small_overlay_of_a_cached_image(world, spec, image):
     assert Path(image.path).read_bytes() == before
 
 
+@daemon_host
+@pytest.mark.timeout(200)
+def test_more_launches_than_connections_get_through(world, image):
+    """Each takes its connections one after another, never one while it holds one."""
+    specs = [
+        DomainSpec(
+            instance_id=new_id("i"), epoch=1, uuid=str(uuid.uuid4()), vcpus=1, memory_mib=32,
+            architecture="x86_64", disks=[DiskSpec(target="vda", size_gib=1, image=image)],
+        )
+        for _ in range(WORKERS + 3)
+    ]  # fmt: skip
+    failures = []
+
+    def launch(spec):
+        try:
+            world.driver.clone(spec.instance_id, spec.disks[0])
+            world.driver.start(spec)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=launch, args=(spec,)) for spec in specs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    states = [world.driver.domain(spec.instance_id) for spec in specs]
+    for spec in specs:
+        world.driver.destroy(spec.instance_id)
+        world.driver.undefine(spec.instance_id)
+        world.driver.delete_files(spec.instance_id)
+    assert failures == []
+    assert {facts.status for facts in states} == {DomainStatus.RUNNING}
+
+
+@real_host
+@pytest.mark.timeout(200)
+def test_probes_at_the_same_time_do_not_disturb_each_other(world):
+    found = []
+
+    def probe():
+        with world.driver._links.working() as call:
+            found.append(capabilities._boots(call, world.driver._storage.probe_disk(), "tcg"))
+
+    threads = [threading.Thread(target=probe) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 3
+    with world.driver._links.working() as call:
+        names = [domain.name() for domain in call.connection.listAllDomains()]
+        assert [name for name in names if "probe" in name] == []
+        left = capabilities.probe_document("isthmus-probe-tcg-1000000000-ab", "/nowhere", acceleration="tcg")
+        call.connection.defineXML(left)  # by a worker that died long ago
+        capabilities._remove_left_over(call)
+        assert not any("probe" in domain.name() for domain in call.connection.listAllDomains())
+
+
+@every_host
+def test_a_copy_of_a_domain_testifies_for_nobody(world, guest):
+    """Somebody clones one of ours, and its metadata with it."""
+    original = world.domain(guest.instance_id)
+    document = original.XMLDesc().replace(f"<name>{guest.instance_id}<", "<name>copy<")
+    document = document.replace(original.UUIDString(), str(uuid.uuid4()))
+    with world.driver._links.working() as call:
+        copy = call.connection.defineXML(document)
+    try:
+        facts = world.driver.inventory().domains[guest.instance_id]
+        assert facts.status is DomainStatus.RUNNING
+    finally:
+        copy.undefine()
+
+
 @real_host
 def test_an_image_that_leads_to_another_file_is_refused(world, spec, image, tmp_path):
     bait = tmp_path / "bait.qcow2"
@@ -571,8 +647,6 @@ def listener() -> Iterator[SimpleNamespace]:
 
 # Daemons that die and hang ----------------------------------------------------------------------------------
 
-daemon_host = pytest.mark.parametrize("world", [KINDS[2]], indirect=True)
-
 
 @daemon_host
 def test_a_killed_daemon_is_silence_and_its_guests_are_found_again(world, guest, daemon, hosts):
@@ -657,6 +731,33 @@ def test_a_host_that_nobody_answers_for_is_silent(hosts):
     with pytest.raises(HostSilent):
         hosts.driver("host-nobody", f"qemu+tcp://127.0.0.1:{port}/system")
     hosts.forget("host-nobody")
+
+
+def test_a_host_that_accepts_and_never_answers_costs_two_threads(hosts):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        uri = f"qemu+tcp://127.0.0.1:{mute.getsockname()[1]}/system"
+        reach, threads = Reach(uri), Threads()
+
+        def ask():
+            link = Link(reach, threads, in_process=False, lost=lambda: None)
+            with pytest.raises(HostSilent):
+                link.caller()
+
+        def calls() -> int:
+            return sum(thread.name == "libvirt-call" for thread in threading.enumerate())
+
+        before = calls()
+        first = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in first:
+            thread.start()
+        for thread in first:
+            thread.join()
+        time.sleep(1)  # longer than the back-off
+        for _ in range(5):
+            ask()
+        assert calls() <= before + 2
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from typing import Final
 
@@ -16,6 +17,7 @@ from backend.ports import HostFacts, StepFailed
 
 PROBE_SECONDS: Final = 8.0
 PROBE_PAUSE: Final = 0.05
+LEFT_OVER_SECONDS: Final = 600
 KVM: Final = "kvm"
 TCG: Final = "tcg"
 
@@ -65,17 +67,16 @@ def _dotted(number: int) -> str:
 
 
 def _boots(call: Caller, disk: str, acceleration: str) -> bool:
-    """Whether the probe guest powered itself off in time."""
-    name = f"{PROBE_PREFIX}-{acceleration}"
-    _remove(call, name)
-    domain = call(
-        Wait.NORMAL, call.connection.defineXML, probe_document(name, disk, acceleration=acceleration)
-    )
+    """Whether the probe guest powered itself off in time. Others may probe the same host at the same time."""
+    _remove_left_over(call)
+    name = f"{PROBE_PREFIX}-{acceleration}-{int(time.time())}-{secrets.token_hex(4)}"
+    document = probe_document(name, disk, acceleration=acceleration)
+    domain = call(Wait.NORMAL, call.connection.defineXML, document)
     try:
         call(Wait.NORMAL, domain.create)
         return _powers_off(call, domain)
     finally:
-        _remove(call, name)
+        _remove(call, domain)
 
 
 def _powers_off(call: Caller, domain: libvirt.virDomain) -> bool:
@@ -90,10 +91,18 @@ def _powers_off(call: Caller, domain: libvirt.virDomain) -> bool:
     return False
 
 
-def _remove(call: Caller, name: str) -> None:
-    """Remove a probe guest, also one that an earlier process left behind."""
-    with contextlib.suppress(StepFailed):
-        domain = call(Wait.FAST, call.connection.lookupByName, name)
+def _remove_left_over(call: Caller) -> None:
+    """Remove probe guests whose maker died before it could: their names say when they were made."""
+    for domain in call(Wait.NORMAL, call.connection.listAllDomains):
         with contextlib.suppress(StepFailed):
-            call(Wait.NORMAL, domain.destroy)
+            name = call(Wait.FAST, domain.name)
+            made = name.split("-")[-2] if name.startswith(PROBE_PREFIX) else ""
+            if made.isdecimal() and abs(time.time() - int(made)) > LEFT_OVER_SECONDS:
+                _remove(call, domain)
+
+
+def _remove(call: Caller, domain: libvirt.virDomain) -> None:
+    with contextlib.suppress(StepFailed):
+        call(Wait.NORMAL, domain.destroy)
+    with contextlib.suppress(StepFailed):
         call(Wait.NORMAL, domain.undefine)

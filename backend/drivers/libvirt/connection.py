@@ -26,7 +26,9 @@ R = TypeVar("R")
 
 READERS = 3
 WORKERS = 6
-"""Connections for quick reads and for acts, opened as they are needed and used by one call at a time.
+COPIERS = 2
+"""Connections for quick reads, for acts and for long copies, opened as they are needed and used by one call
+at a time.
 
 libvirt 9's client has a race when several threads wait on one connection and it is closed under them: the
 process crashes (a stack frame of one waiter is used by another). It was seen within seconds with a stopped
@@ -36,6 +38,11 @@ KEEPALIVE_SECONDS = 2
 KEEPALIVE_COUNT = 3
 FIRST_DELAY = 0.25
 LAST_DELAY = 15.0
+UNRETURNED_OPENS = 2
+"""How many calls of ``open()`` may hang at a host that accepts and never answers: each costs a thread and
+descriptors until it returns."""
+GIVEN_UP_OPEN = 600.0
+"""Seconds after which another may be tried all the same: its peer may have vanished without a word."""
 
 
 class Wait(Enum):
@@ -73,11 +80,24 @@ class Reach:
         self._delay = FIRST_DELAY
         self._retry_at = 0.0
         self._failure = ""
+        self._opening: list[float] = []
 
     def check(self) -> None:
         """Raise HostSilent while it is too early to try again."""
-        if time.monotonic() < self._retry_at:
-            raise HostSilent(f"{self.uri}: {self._failure}")
+        now = time.monotonic()
+        hanging = [begun for begun in self._opening if now - begun < GIVEN_UP_OPEN]
+        if now < self._retry_at or len(hanging) >= UNRETURNED_OPENS:
+            raise HostSilent(f"{self.uri}: {self._failure or 'connecting'}")
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """Around a call of ``open()``, in the thread that may be left behind with it."""
+        begun = time.monotonic()
+        self._opening.append(begun)
+        try:
+            yield
+        finally:
+            self._opening.remove(begun)
 
     def failed(self, failure: object) -> HostSilent:
         """Note a failure; the answer is to be raised."""
@@ -158,7 +178,8 @@ class Link:
             return self._connection
 
     def _connect(self) -> libvirt.virConnect:
-        connection = libvirt.open(self._reach.uri)
+        with self._reach.opening():
+            connection = libvirt.open(self._reach.uri)
         if not self._in_process:
             connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_COUNT)
             connection.registerCloseCallback(self._on_close, None)
@@ -178,10 +199,16 @@ class Link:
 
 
 class Pool:
-    """Connections that are lent to one operation at a time, the one used last first."""
+    """Connections that are lent to one operation at a time, the one used last first.
 
-    def __init__(self, size: int, make: Callable[[], Link]) -> None:
+    An operation made of others shares its connection with them: if each took a second one while it holds a
+    first, all could be waiting for each other.
+    """
+
+    def __init__(self, size: int, make: Callable[[], Link], *, patience: Wait = Wait.NORMAL) -> None:
         self._make = make
+        self._patience = patience
+        self._held = threading.local()
         self._free = threading.BoundedSemaphore(size)
         self._idle: list[Link] = []
         self._all: list[Link] = []
@@ -189,13 +216,19 @@ class Pool:
     @contextlib.contextmanager
     def lend(self) -> Iterator[Caller]:
         """A connection for one operation; waits for one to come back."""
-        if not self._free.acquire(timeout=Wait.NORMAL.value):
+        held: Caller | None = getattr(self._held, "caller", None)
+        if held is not None:
+            yield held
+            return
+        if not self._free.acquire(timeout=self._patience.value):
             raise HostSilent("too many calls to this host are waiting")
         try:
             link = self._take()
             try:
-                yield link.caller()
+                self._held.caller = link.caller()
+                yield self._held.caller
             finally:
+                self._held.caller = None
                 self._idle.append(link)
         finally:
             self._free.release()
@@ -245,6 +278,7 @@ class Links:
 
         self._readers = Pool(READERS, make)
         self._workers = Pool(WORKERS, make)
+        self._copiers = Pool(COPIERS, make, patience=Wait.SLOW)
 
     @property
     def age(self) -> float:
@@ -264,11 +298,16 @@ class Links:
         """A connection for acts."""
         return self._lend(self._workers)
 
+    def copying(self) -> contextlib.AbstractContextManager[Caller]:
+        """A connection for a long copy: others are not kept from working by it."""
+        return self._lend(self._copiers)
+
     def close(self) -> None:
         """Close all; no reconnection any more."""
         self._closed = True
         self._readers.close()
         self._workers.close()
+        self._copiers.close()
         self._events.close()
 
     @contextlib.contextmanager

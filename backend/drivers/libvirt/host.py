@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -63,6 +64,7 @@ class LibvirtHost:
         self._wanted_acceleration = acceleration
         self._capabilities = capabilities or {}
         self._probed: tuple[int, str, str] | None = None
+        self._probing = threading.Lock()
 
     # Host -----------------------------------------------------------------------------------------------
 
@@ -251,9 +253,10 @@ class LibvirtHost:
         if self._wanted_acceleration != "auto":
             return self._wanted_acceleration, "set by the operator"
         generation = self._links.generation
-        if self._probed is None or self._probed[0] != generation:
-            self._probed = (generation, *probe_acceleration(call, self._storage))
-        return self._probed[1], self._probed[2]
+        with self._probing:
+            if self._probed is None or self._probed[0] != generation:
+                self._probed = (generation, *probe_acceleration(call, self._storage))
+            return self._probed[1], self._probed[2]
 
     def _find(self, call: Caller, instance_id: str) -> libvirt.virDomain | None:
         """The domain, if it exists and our metadata says that it is this instance."""
@@ -351,8 +354,8 @@ def _owner(domain: libvirt.virDomain) -> Ownership | None:
 
 def _read_domain(domain: libvirt.virDomain) -> DomainFacts | None:
     owner = _owner(domain)
-    if owner is None:
-        return None
+    if owner is None or domain.name() != owner.instance_id:
+        return None  # a copy that somebody made takes the metadata along: it testifies for nobody
     state, reason = domain.state()[:2]
     status, why = status_of(state, reason)
     return DomainFacts(

@@ -9,9 +9,9 @@ make two images with two names, both good; an interrupted upload has no marker a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -24,6 +24,7 @@ from backend.drivers.libvirt.connection import Caller, Links, Wait
 from backend.drivers.libvirt.domain_xml import Layout
 from backend.drivers.libvirt.errors import Absent, AlreadyThere, WrongState
 from backend.drivers.libvirt.storage import CONSOLE, GIB, SEED, check_image, disk_bytes, safe_name
+from backend.drivers.libvirt.threads import KeyedLocks
 from backend.drivers.libvirt.volume_xml import (
     backing_of,
     pool_document,
@@ -34,7 +35,7 @@ from backend.drivers.libvirt.volume_xml import (
 from backend.ports import DiskSpec, ImageSource, StepFailed
 
 COMPLETE: Final = ".complete"
-PROBE: Final = "isthmus-boot-probe.img"
+PROBE: Final = "isthmus-boot-probe"
 REFRESH_TRIES: Final = 20
 
 
@@ -45,22 +46,22 @@ class PoolStorage:
         self._links = links
         self._name = pool
         self._path = path
-        self._uploading = threading.Lock()
+        self._uploads = KeyedLocks()
 
     def clone(self, instance_id: str, disk: DiskSpec) -> None:
         """A volume on top of the image, which is uploaded when this host has not seen it."""
         if disk.image is None:
             raise StepFailed(f"disk {disk.target} has no image to clone")
-        with self._links.working() as call:
-            pool = self._pool(call)
-            name = _disk(instance_id, disk.target)
-            with self._uploading:
-                if _volume(call, pool, name) is None:
-                    base = self._cached(call, pool, disk.image)
-                    document = qcow2_document(
-                        name, disk_bytes(disk), backing=base, backing_format=disk.image.format
-                    )
-                    _create(call, pool, document)
+        name = _disk(instance_id, disk.target)
+        with self._uploads(disk.image.checksum):
+            base = self._base(name, disk.image)
+            if base is None:
+                return
+            with self._links.working() as call:
+                document = qcow2_document(
+                    name, disk_bytes(disk), backing=base, backing_format=disk.image.format
+                )
+                _create(call, self._pool(call), document)
 
     def mkimage(self, instance_id: str, disk: DiskSpec) -> None:
         """An empty volume."""
@@ -101,8 +102,8 @@ class PoolStorage:
 
     def forget_image(self, checksum: str) -> None:
         """Delete the image's volumes unless a disk's backing file is one of them."""
-        prefix = f"image.{safe_name(checksum)}."
-        with self._links.working() as call, self._uploading:
+        prefix = _prefix(checksum)
+        with self._uploads(checksum), self._links.working() as call:
             pool = self._pool(call)
             _refresh(call, pool)
             volumes = call(Wait.NORMAL, pool.listAllVolumes)
@@ -147,8 +148,12 @@ class PoolStorage:
         """The boot probe's volume."""
         with self._links.working() as call:
             pool = self._pool(call)
-            self._put(call, pool, PROBE, boot_probe())
-            return f"{self._directory(call, pool)}/{PROBE}"
+            content = boot_probe()
+            name = f"{PROBE}.{hashlib.sha256(content).hexdigest()[:8]}.img"
+            if _volume(call, pool, name + COMPLETE) is None:  # else it is there, and may be in use
+                self._put(call, pool, name, content)
+                _create(call, pool, raw_document(name + COMPLETE, 0))
+            return f"{self._directory(call, pool)}/{name}"
 
     def disk_gib(self) -> int:
         """The pool's free space and what our disks have taken."""
@@ -177,21 +182,22 @@ class PoolStorage:
     def _directory(self, call: Caller, pool: libvirt.virStoragePool) -> str:
         return target_of(call(Wait.FAST, pool.XMLDesc))
 
-    def _cached(self, call: Caller, pool: libvirt.virStoragePool, image: ImageSource) -> str:
-        """The path of a complete copy of the image on the host."""
-        prefix = f"image.{safe_name(image.checksum)}."
-        names = set(call(Wait.NORMAL, pool.listVolumes))
-        complete = sorted(
-            name
-            for name in names
-            if name.startswith(prefix) and not name.endswith(COMPLETE) and name + COMPLETE in names
-        )
-        name = complete[0] if complete else self._upload(call, pool, image, prefix)
-        return f"{self._directory(call, pool)}/{name}"
+    def _base(self, name: str, image: ImageSource) -> str | None:
+        """The path of a complete copy of the image on the host; None when the disk is there already."""
+        with self._links.working() as call:
+            pool = self._pool(call)
+            if _volume(call, pool, name) is not None:
+                return None
+            folder = self._directory(call, pool)
+            cached = _complete(call, pool, image)
+        if cached is None:
+            with self._links.copying() as call:
+                cached = self._upload(call, self._pool(call), image)
+        return f"{folder}/{cached}"
 
-    def _upload(self, call: Caller, pool: libvirt.virStoragePool, image: ImageSource, prefix: str) -> str:
+    def _upload(self, call: Caller, pool: libvirt.virStoragePool, image: ImageSource) -> str:
         path = check_image(image)
-        name = f"{prefix}{secrets.token_hex(4)}.{image.format}"
+        name = f"{_prefix(image.checksum)}{secrets.token_hex(4)}.{image.format}"
         with path.open("rb", buffering=0) as file:  # its position is the descriptor's, for SEEK_HOLE
             size = os.fstat(file.fileno()).st_size
             volume = call(Wait.NORMAL, pool.createXML, raw_document(name, size))
@@ -203,6 +209,22 @@ class PoolStorage:
         _delete(call, pool, name)
         volume = call(Wait.NORMAL, pool.createXML, raw_document(name, len(content)))
         call(Wait.SLOW, _send, call.connection, volume, BytesIO(content), len(content))
+
+
+def _prefix(checksum: str) -> str:
+    return f"image.{safe_name(checksum)}."
+
+
+def _complete(call: Caller, pool: libvirt.virStoragePool, image: ImageSource) -> str | None:
+    """The name of a complete copy of an image."""
+    names = set(call(Wait.NORMAL, pool.listVolumes))
+    prefix = _prefix(image.checksum)
+    found = sorted(
+        name
+        for name in names
+        if name.startswith(prefix) and not name.endswith(COMPLETE) and name + COMPLETE in names
+    )
+    return found[0] if found else None
 
 
 def _disk(instance_id: str, target: str) -> str:

@@ -6,9 +6,10 @@ together with its thread, which neither holds up the caller nor the end of the p
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
@@ -64,6 +65,29 @@ class Threads:
             _settle(*inbox.get())
             with self._lock:
                 self._idle.append(inbox)
+
+
+class KeyedLocks:
+    """A lock for each key, there while somebody wants it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, key: str) -> Iterator[None]:
+        """Hold the lock of a key."""
+        with self._lock:
+            mine, others = self._wanted.get(key, (threading.Lock(), 0))
+            self._wanted[key] = mine, others + 1
+        try:
+            with mine:
+                yield
+        finally:
+            with self._lock:
+                mine, users = self._wanted.pop(key)
+                if users > 1:
+                    self._wanted[key] = mine, users - 1
 
 
 def _settle(future: Future[Any], function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
