@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from backend.model import (
+    BearerToken,
     Flavor,
     GuestShutdown,
     Host,
@@ -316,8 +317,14 @@ class CreateUser(Command[User], frozen=True, kw_only=True):
     role: Role = Role.MEMBER
 
 
+class DeleteUser(Command[None], frozen=True, kw_only=True):
+    """Forget a user with its keys and tokens; what it made is its tenant's and stays."""
+
+    name: str
+
+
 class SetPassword(Command[User], frozen=True, kw_only=True):
-    """Replace a user's password hash."""
+    """Replace a user's password hash, and forget its bearer tokens, which may be in the same wrong hands."""
 
     name: str
     password_hash: str
@@ -338,9 +345,21 @@ class SetAccessKeyActive(Command[None], frozen=True, kw_only=True):
     active: bool
 
 
+class DeleteAccessKey(Command[None], frozen=True, kw_only=True):
+    """Forget an access key for good."""
+
+    key_id: str
+
+
 class CreateToken(Command[None], frozen=True, kw_only=True):
     """Keep the SHA-256 of a bearer token of a user's."""
 
     digest: str
     user_name: str
     expires_at: float | None = None
+
+
+class DeleteToken(Command[BearerToken], frozen=True, kw_only=True):
+    """Forget a bearer token by its id, or by more of its SHA-256; answers what was forgotten."""
+
+    token_id: str

@@ -491,6 +491,9 @@ class AccessKey(Value, frozen=True, kw_only=True):
     created_at: float
 
 
+TOKEN_ID_LENGTH = 12
+
+
 class BearerToken(Value, frozen=True, kw_only=True):
     """A bearer token for OCCI: only its SHA-256 is kept."""
 
@@ -498,6 +501,11 @@ class BearerToken(Value, frozen=True, kw_only=True):
     user_id: str
     created_at: float
     expires_at: float | None
+
+    @property
+    def id(self) -> str:
+        """What it is called in public: the beginning of the digest, from which nobody finds the token."""
+        return self.digest[:TOKEN_ID_LENGTH]
 
 
 class UserMixin(Value, frozen=True, kw_only=True):

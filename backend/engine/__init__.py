@@ -20,6 +20,7 @@ from backend.engine.work import Work
 from backend.errors import BackendError, Code, DryRunPassed
 from backend.model import (
     AccessKey,
+    BearerToken,
     Caller,
     Event,
     Flavor,
@@ -65,10 +66,13 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.SetQuota: admin.set_quota,
     commands.PurgeTenant: admin.purge_tenant,
     commands.CreateUser: admin.create_user,
+    commands.DeleteUser: admin.delete_user,
     commands.SetPassword: admin.set_password,
     commands.CreateAccessKey: admin.create_access_key,
     commands.SetAccessKeyActive: admin.set_access_key_active,
+    commands.DeleteAccessKey: admin.delete_access_key,
     commands.CreateToken: admin.create_token,
+    commands.DeleteToken: admin.delete_token,
 }
 """One handler for each command of the vocabulary (a test asserts that it is complete)."""
 
@@ -258,6 +262,11 @@ class Engine:
         """A user's access keys."""
         with self.store.read() as tx:
             return tx.access_keys.of_user(user_id)
+
+    def tokens(self, user_id: str) -> list[BearerToken]:
+        """A user's bearer tokens."""
+        with self.store.read() as tx:
+            return tx.tokens.of_user(user_id)
 
     def jobs(self, caller: Caller, *, instance_id: str | None = None, limit: int = 100) -> list[Job]:
         """Jobs of one instance in order, or the newest of all the caller may see."""

@@ -35,10 +35,13 @@ POLICY: Mapping[type, Role] = {
     commands.SetQuota: Role.ADMIN,
     commands.PurgeTenant: Role.ADMIN,
     commands.CreateUser: Role.ADMIN,
+    commands.DeleteUser: Role.ADMIN,
     commands.SetPassword: Role.ADMIN,
     commands.CreateAccessKey: Role.ADMIN,
     commands.SetAccessKeyActive: Role.ADMIN,
+    commands.DeleteAccessKey: Role.ADMIN,
     commands.CreateToken: Role.ADMIN,
+    commands.DeleteToken: Role.ADMIN,
 }
 """The least role for each command: the vocabulary is complete here (a test asserts it)."""
 

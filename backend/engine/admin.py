@@ -13,6 +13,7 @@ from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
 from backend.model import (
+    TOKEN_ID_LENGTH,
     AccessKey,
     BearerToken,
     Desired,
@@ -192,9 +193,19 @@ def _user(work: Work, name: str) -> User:
     return work.tx.users.named(name) or _missing(Code.USER_NOT_FOUND, "user", name)
 
 
+def delete_user(work: Work, command: commands.DeleteUser) -> None:
+    """Forget a user with all that it could log in with."""
+    user = _user(work, command.name)
+    work.tx.access_keys.forget_user(user.id)
+    work.tx.tokens.forget_user(user.id)
+    work.tx.users.delete(user.id)
+
+
 def set_password(work: Work, command: commands.SetPassword) -> User:
-    """Replace a password hash."""
-    return work.tx.users.update(_user(work, command.name), password_hash=command.password_hash)
+    """Replace a password hash, and forget the user's tokens."""
+    user = _user(work, command.name)
+    work.tx.tokens.forget_user(user.id)
+    return work.tx.users.update(user, password_hash=command.password_hash)
 
 
 def create_access_key(work: Work, command: commands.CreateAccessKey) -> None:
@@ -209,8 +220,14 @@ def set_access_key_active(work: Work, command: commands.SetAccessKeyActive) -> N
     """Switch an access key off or on."""
     key = work.tx.access_keys.get(command.key_id)
     if key is None:
-        _missing(Code.USER_NOT_FOUND, "access key", command.key_id)
+        _missing(Code.RESOURCE_NOT_FOUND, "access key", command.key_id)
     work.tx.access_keys.update(key, active=command.active)
+
+
+def delete_access_key(work: Work, command: commands.DeleteAccessKey) -> None:
+    """Forget an access key."""
+    if not work.tx.access_keys.delete(command.key_id):
+        _missing(Code.RESOURCE_NOT_FOUND, "access key", command.key_id)
 
 
 def create_token(work: Work, command: commands.CreateToken) -> None:
@@ -221,3 +238,12 @@ def create_token(work: Work, command: commands.CreateToken) -> None:
             digest=command.digest, user_id=user.id, created_at=work.now, expires_at=command.expires_at
         )
     )
+
+
+def delete_token(work: Work, command: commands.DeleteToken) -> BearerToken:
+    """Forget a bearer token; a name that is too short, or means several, is nobody's."""
+    named = work.tx.tokens.beginning(command.token_id) if len(command.token_id) >= TOKEN_ID_LENGTH else []
+    if len(named) != 1:
+        _missing(Code.RESOURCE_NOT_FOUND, "token", command.token_id)
+    work.tx.tokens.delete(named[0].digest)
+    return named[0]

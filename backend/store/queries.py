@@ -651,6 +651,10 @@ class AccessKeyRows(Rows[AccessKey]):
         """A user's keys."""
         return self.where(self.table.c.user_id == user_id, order=(self.table.c.created_at,))
 
+    def forget_user(self, user_id: str) -> int:
+        """Remove a user's keys; how many."""
+        return self.delete_where(self.table.c.user_id == user_id)
+
     def with_owner(self, key_id: str) -> tuple[AccessKey, User, Tenant] | None:
         """A key, its user and their tenant, in one question: every signed request asks it."""
         users, tenants = UserRows(self.connection), TenantRows(self.connection)
@@ -679,6 +683,18 @@ class BearerTokenRows(Rows[BearerToken]):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.bearer_token, BearerToken)
+
+    def of_user(self, user_id: str) -> list[BearerToken]:
+        """A user's tokens, oldest first."""
+        return self.where(self.table.c.user_id == user_id, order=(self.table.c.created_at,))
+
+    def beginning(self, digest: str) -> list[BearerToken]:
+        """Tokens whose digests begin so."""
+        return self.where(self.table.c.digest.startswith(digest, autoescape=True))
+
+    def forget_user(self, user_id: str) -> int:
+        """Remove a user's tokens; how many."""
+        return self.delete_where(self.table.c.user_id == user_id)
 
     def expired(self, now: float) -> int:
         """Remove tokens past their time; how many."""

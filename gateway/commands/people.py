@@ -9,8 +9,17 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from backend.commands import CreateToken, PurgeTenant, SetAccessKeyActive, SetPassword, SetQuota
-from backend.model import QUOTA_DEFAULTS, UNLIMITED, Role, Tenant, User
+from backend.commands import (
+    CreateToken,
+    DeleteAccessKey,
+    DeleteToken,
+    DeleteUser,
+    PurgeTenant,
+    SetAccessKeyActive,
+    SetPassword,
+    SetQuota,
+)
+from backend.model import QUOTA_DEFAULTS, TOKEN_ID_LENGTH, UNLIMITED, Role, Tenant, User
 from gateway import installation as installations
 from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, tenant_named
 from gateway.crypto import Passwords, new_password, new_token, token_digest
@@ -23,7 +32,10 @@ keys = typer.Typer(no_args_is_help=True, help="Access keys for the EC2 face.")
 tokens = typer.Typer(no_args_is_help=True, help="Bearer tokens for the OCCI face.")
 
 TenantArgument = Annotated[str, typer.Argument(metavar="TENANT", help="Its name, id or account id.")]
-UserOption = Annotated[str | None, typer.Option(help="Whose; the tenant's first user without.")]
+UserArgument = Annotated[
+    str | None, typer.Argument(metavar="[USER]", help="Whose; the tenant's first user without.")
+]
+UserOption = Annotated[str | None, typer.Option("--user", help="The same as USER.", hidden=True)]
 TenantOption = Annotated[str | None, typer.Option(help="Its tenant; the first one without.")]
 _POLL = 0.5
 
@@ -214,12 +226,24 @@ def passwd(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a user another password; a random one is told once."""
+    """Give a user another password, and revoke its bearer tokens; a random password is told once."""
     installation = installation_of(home)
     given = _password(ask=password)
     wanted = given or new_password()
     installation.engine.execute(operator(), SetPassword(name=name, password_hash=Passwords().hash(wanted)))
     Output(as_json=as_json).one({"name": name} | ({} if given else {"password": wanted}))
+
+
+@users.command("delete")
+@command
+def delete_user(
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget a user with its access keys and tokens; what it made stays its tenant's."""
+    installation_of(home).engine.execute(operator(), DeleteUser(name=name))
+    Output(as_json=as_json).one({"name": name, "deleted": True})
 
 
 # Access keys --------------------------------------------------------------------------------------------
@@ -248,6 +272,7 @@ def _user(installation: Installation, user: str | None, tenant: str | None) -> U
 @keys.command("create")
 @command
 def create_key(
+    name: UserArgument = None,
     user: UserOption = None,
     tenant: TenantOption = None,
     home: HomeOption = None,
@@ -255,7 +280,7 @@ def create_key(
 ) -> None:
     """Add an access key; its secret is told once."""
     installation = installation_of(home)
-    owner = _user(installation, user, tenant)
+    owner = _user(installation, name or user, tenant)
     key_id, secret = installations.create_key(installation, owner.name)
     account = _by_id(installation)[owner.tenant_id]
     Output(as_json=as_json).one(
@@ -304,12 +329,21 @@ def enable_key(key: KeyArgument, home: HomeOption = None, as_json: JsonOption = 
     _set_active(home, as_json, key, active=True)
 
 
+@keys.command("delete")
+@command
+def delete_key(key: KeyArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Forget an access key for good."""
+    installation_of(home).engine.execute(operator(), DeleteAccessKey(key_id=key))
+    Output(as_json=as_json).one({"access_key": key, "deleted": True})
+
+
 # Bearer tokens ------------------------------------------------------------------------------------------
 
 
 @tokens.command("create")
 @command
 def create_token(
+    name: UserArgument = None,
     user: UserOption = None,
     tenant: TenantOption = None,
     days: Annotated[float | None, typer.Option(min=0.0, help="How long it holds; for ever without.")] = None,
@@ -318,11 +352,43 @@ def create_token(
 ) -> None:
     """Add a bearer token for OCCI; it is told once."""
     installation = installation_of(home)
-    owner = _user(installation, user, tenant)
+    owner = _user(installation, name or user, tenant)
     token = new_token()
+    digest = token_digest(token)
     expires_at = None if days is None else time.time() + days * 86400
     installation.engine.execute(
         operator(),
-        CreateToken(digest=token_digest(token), user_name=owner.name, expires_at=expires_at),
+        CreateToken(digest=digest, user_name=owner.name, expires_at=expires_at),
     )
-    Output(as_json=as_json).one({"token": token, "user": owner.name, "expires_at": expires_at})
+    shown = {"id": digest[:TOKEN_ID_LENGTH], "token": token, "user": owner.name, "expires_at": expires_at}
+    Output(as_json=as_json).one(shown)
+
+
+@tokens.command("list")
+@command
+def list_tokens(
+    name: Annotated[str | None, typer.Argument(metavar="[USER]", help="Whose; everybody's without.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bearer tokens by their ids, which open nothing."""
+    installation = installation_of(home)
+    owners = installation.engine.users() if name is None else [_user(installation, name, None)]
+    rows = [
+        {"id": token.id, "user": user.name, "created_at": token.created_at, "expires_at": token.expires_at}
+        for user in owners
+        for token in installation.engine.tokens(user.id)
+    ]
+    Output(as_json=as_json).rows(rows, ("id", "user", "created_at", "expires_at"), empty="No token.")
+
+
+@tokens.command("delete")
+@command
+def delete_token(
+    token: Annotated[str, typer.Argument(metavar="ID", help="Its id, as `token list` shows it.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a bearer token: it is refused from now on."""
+    gone = installation_of(home).engine.execute(operator(), DeleteToken(token_id=token))
+    Output(as_json=as_json).one({"id": gone.id, "deleted": True})

@@ -236,6 +236,38 @@ def test_a_bearer_token_opens_the_occi_face(cloud):
         assert cloud.http("GET", "/-/", headers={"Authorization": f"Bearer {wrong}"}).status == 401
 
 
+def test_credentials_are_revoked_from_the_next_request_on(cloud):
+    made = cloud.cli("user", "create", "gone")
+    auth = ("gone", made["password"])
+    keys = [cloud.cli("key", "create", "gone"), cloud.cli("key", "create", "--user", "gone")]
+    clients = [cloud.client("sts", Key(key["access_key"], key["secret_key"])) for key in keys]
+    tokens = [cloud.cli("token", "create", "gone") for _ in range(3)]
+
+    def status(token):
+        return cloud.http("GET", "/-/", headers={"Authorization": f"Bearer {token['token']}"}).status
+
+    assert [status(token) for token in tokens] == [200] * 3
+    listed = cloud.run("token", "list", "gone", "--json").stdout
+    assert [token["id"] for token in json.loads(listed)] == [token["id"] for token in tokens]
+    assert not any(token["token"] in listed for token in tokens)
+    for client in clients:
+        assert client.get_caller_identity()["Account"] == cloud.facts["account_id"]
+    assert cloud.occi("GET", "/-/", auth=auth).status == 200
+
+    cloud.cli("token", "delete", tokens[0]["id"])
+    assert [status(token) for token in tokens] == [401, 200, 200]
+    cloud.cli("key", "delete", keys[0]["access_key"])
+    with pytest.raises(ClientError, match="AuthFailure"):
+        clients[0].get_caller_identity()
+    cloud.cli("user", "delete", "gone")
+    assert [status(token) for token in tokens] == [401] * 3
+    with pytest.raises(ClientError, match="AuthFailure"):
+        clients[1].get_caller_identity()
+    assert cloud.occi("GET", "/-/", auth=auth).status == 401
+    for words in (["user", "delete", "gone"], ["token", "delete", ""], ["key", "delete", "AKIANONE"]):
+        assert cloud.run(*words).returncode == 1
+
+
 def test_purge_ends_and_removes_all_that_a_tenant_has(cloud):
     theirs = cloud.tenant("passing")
     client = cloud.client(key=key_of(theirs))

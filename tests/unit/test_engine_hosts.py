@@ -459,6 +459,9 @@ def test_what_administrators_do_is_denied_to_members_before_anything_is_looked_u
         commands.CreateUser(tenant_id=cloud.other_tenant.id, name="mallory", password_hash="x"),
         commands.SetPassword(name="bob", password_hash="x"),
         commands.CreateToken(digest="d", user_name="bob"),
+        commands.DeleteToken(token_id="d" * 12),
+        commands.DeleteUser(name="bob"),
+        commands.DeleteAccessKey(key_id="k"),
         commands.CreateAccessKey(key_id="k", user_name="bob", secret=b""),
     ):
         with pytest.raises(BackendError) as refusal:

@@ -17,7 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulation import ADMIN, Cloud
 
-from backend.commands import CreateAccessKey, CreateToken, SetAccessKeyActive, SetPassword
+from backend.commands import (
+    CreateAccessKey,
+    CreateToken,
+    DeleteAccessKey,
+    DeleteToken,
+    DeleteUser,
+    SetAccessKeyActive,
+    SetPassword,
+)
+from backend.errors import BackendError
 from backend.model import Api, Role
 from ec2.signature import SignatureError, SignedRequest
 from gateway.app import is_ec2
@@ -228,6 +237,36 @@ def test_a_token_ends_when_its_time_comes(cloud, occi):
     cloud.clock.advance(61)
     with pytest.raises(Unauthenticated):
         occi("Bearer brief", "r")
+
+
+def test_a_deleted_token_is_nobodys_and_its_id_opens_nothing(cloud, occi):
+    (token,) = cloud.engine.tokens(cloud.engine.by_name("ann")[0].id)
+    for name in ("", token.id[:11], "g" * 12, "%" * 12):
+        with pytest.raises(BackendError):
+            cloud.engine.execute(ADMIN, DeleteToken(token_id=name))
+    with pytest.raises(Unauthenticated):
+        occi(f"Bearer {token.id}", "r")
+    assert occi("Bearer t0ken", "r")
+    cloud.engine.execute(ADMIN, DeleteToken(token_id=token.id))
+    with pytest.raises(Unauthenticated):
+        occi("Bearer t0ken", "r")
+
+
+def test_another_password_ends_the_tokens(cloud, occi):
+    assert occi("Bearer t0ken", "r")
+    cloud.engine.execute(ADMIN, SetPassword(name="ann", password_hash=HASH))
+    with pytest.raises(Unauthenticated):
+        occi("Bearer t0ken", "r")
+
+
+def test_a_deleted_user_and_a_deleted_key_open_no_door(cloud, occi):
+    assert occi(basic("ann", "päss:word"), "r")  # remembered by now
+    cloud.engine.execute(ADMIN, DeleteAccessKey(key_id=KEY_ID))
+    assert cloud.engine.by_access_key(KEY_ID) is None
+    cloud.engine.execute(ADMIN, DeleteUser(name="ann"))
+    for header in (basic("ann", "päss:word"), "Bearer t0ken"):
+        with pytest.raises(Unauthenticated):
+            occi(header, "r")
 
 
 @settings(max_examples=200)
