@@ -11,7 +11,7 @@ from backend.engine import Engine
 from backend.errors import BackendError
 from backend.model import Caller
 from occi.errors import OcciError, failure
-from occi.negotiation import LARGEST_BODY, Accepted, Media, read, spoken_to, write
+from occi.negotiation import LARGEST_BODY, Accepted, Media, Said, read, spoken_to, write
 from occi.scope import Scope
 from occi.service import Call, Detail, Reply, answer
 from rendering import occi_text
@@ -64,11 +64,14 @@ class OcciFace:
 
     def _call(self, req: falcon.Request, accepted: Accepted) -> Call:
         has_body = req.method not in _WITHOUT_BODY
+        said = read(req.content_type, req.headers, _body(req)) if has_body else Said()
         return Call(
             method=req.method,
             path=req.path,
             query=dict(parse_qsl(req.query_string, keep_blank_values=True)),
-            body=read(req.content_type, req.headers, _body(req)) if has_body else Request(),
+            body=said.request,
+            in_body=said.in_body,
+            in_headers=said.in_headers,
             conditions=_conditions(req),
             base=self._base(req),
             detail=Detail.FULL if accepted.listing is Media.JSON else Detail.LOCATIONS,

@@ -63,18 +63,35 @@ def spoken_to(user_agent: str) -> tuple[Media, ...]:
     return texts if "OCCI/1.1" in user_agent else tuple(Media)
 
 
-def read(content_type: str | None, headers: Mapping[str, str], body: bytes) -> Request:
-    """What a request says, in its body or in its headers.
+class Said(Document, frozen=True, kw_only=True):
+    """What a request says, and where it says anything: in a body that is not blank, in OCCI's headers."""
+
+    request: Request = Request()
+    in_body: bool = False
+    in_headers: bool = False
+
+
+def read(content_type: str | None, headers: Mapping[str, str], body: bytes) -> Said:
+    """What a request says: in its body, or without one in its headers, whatever media type it names.
 
     Raises:
         OcciError: 406 for a media type that is not spoken (OCCI-AMB-04).
         RenderingError: it is malformed.
     """
-    match _media_of(content_type, body):
-        case Media.HEADERS:
-            return occi_text.parse_headers(headers)
-        case Media.PLAIN | Media.OCCI_PLAIN if not body.strip():
-            return occi_text.parse_headers(headers)
+    media = _media_of(content_type, body)
+    # The body beside headers is OK, or nothing (OCCI-TEXT-015).
+    silent = not body.strip() or (media is Media.HEADERS and body.strip() == b"OK")
+    return Said(
+        request=_request(media, headers, body),
+        in_body=not silent,
+        in_headers=occi_text.has_fields(headers),
+    )
+
+
+def _request(media: Media, headers: Mapping[str, str], body: bytes) -> Request:
+    if media is Media.HEADERS or not body.strip():
+        return occi_text.parse_headers(headers)
+    match media:
         case Media.PLAIN | Media.OCCI_PLAIN:
             return occi_text.parse_plain(body)
         case Media.JSON:

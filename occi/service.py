@@ -37,6 +37,7 @@ class Detail(Enum):
 class Call(Document, frozen=True, kw_only=True):
     """One request. ``body`` is what it says, ``conditions`` the filter in the headers of a GET.
 
+    ``in_body`` and ``in_headers`` tell where anything stood, which ``body`` cannot when it says nothing.
     ``base`` is the absolute URI of ``/`` without the slash. ``detail`` is how collections are to be answered;
     ``can_describe`` is False when the client accepts nothing but lists of URIs.
     """
@@ -45,6 +46,8 @@ class Call(Document, frozen=True, kw_only=True):
     path: str
     query: Mapping[str, str]
     body: Request
+    in_body: bool
+    in_headers: bool
     conditions: Request
     base: str
     detail: Detail
@@ -264,8 +267,17 @@ def _list(scope: Scope, call: Call) -> Reply:
     return _collection(scope, call, listing.paged(_members(scope, call, call.conditions), call.query))
 
 
+def _said_once(call: Call) -> None:
+    """Refuse what would end more than its client means: only half of it would be read, or nothing of it."""
+    if call.in_body and call.in_headers:
+        raise OcciError(400, "Either the body says what is meant, or the headers do.")
+    if call.method == "DELETE" and call.in_body and call.body.is_empty:
+        raise OcciError(400, "The body says nothing; without one, everything is meant.")
+
+
 def _delete_members(scope: Scope, call: Call) -> Reply:
     """Delete all members, or those that a filter leaves; a list of them is no filter."""
+    _said_once(call)
     if call.body.locations or call.body.members or call.body.links:
         raise OcciError(400, "Entities are deleted one by one, or by categories and attributes.")
     compute.delete(scope, _members(scope, call, call.body))
@@ -321,9 +333,20 @@ def _own_tag(scope: Scope, call: Call) -> Category:
     return category
 
 
+def _listed(call: Call) -> list[str]:
+    """The entities of a list; 400 for a filter, which would read as an empty list."""
+    wanted = listing.named(call.body)
+    if not wanted and not call.body.is_empty:
+        raise OcciError(400, "Expected the locations of entities.")
+    return wanted
+
+
 def _put_mixin(scope: Scope, call: Call) -> Reply:
     category = _own_tag(scope, call)
-    wanted = listing.named(call.body)
+    _said_once(call)
+    if not call.in_body and not call.in_headers:
+        raise OcciError(400, "Expected the locations of entities; a list may be empty, but must be there.")
+    wanted = _listed(call)
     compute.instances(scope, wanted)
     command = Associate(scheme=category.scheme, term=category.term, add=tuple(wanted), replace=True)
     scope.engine.execute(scope.caller, command)
@@ -333,7 +356,8 @@ def _put_mixin(scope: Scope, call: Call) -> Reply:
 def _delete_from_mixin(scope: Scope, call: Call) -> Reply:
     """Dissociate the entities listed, or all; they live on (OCCI-HTTP-053)."""
     category = _own_tag(scope, call)
-    wanted = listing.named(call.body)
+    _said_once(call)
+    wanted = _listed(call)
     compute.instances(scope, wanted)
     command = (
         Associate(scheme=category.scheme, term=category.term, remove=tuple(wanted))

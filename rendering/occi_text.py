@@ -252,8 +252,18 @@ def parse_headers(given: Mapping[str, str]) -> Request:
     Raises:
         RenderingError: one of them does not follow the grammar.
     """
-    ours = [(name.lower(), value) for name, value in given.items() if name.lower() in _RULES]
-    return _request((name, _from_wsgi(value), name) for name, value in ours if value.strip())
+    return _request((name, _from_wsgi(value), name) for name, value in _ours(given))
+
+
+def has_fields(given: Mapping[str, str]) -> bool:
+    """Whether there are OCCI headers among those of a request."""
+    return any(True for _ in _ours(given))
+
+
+def _ours(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in given.items():
+        if name.lower() in _RULES and value.strip():
+            yield name.lower(), value
 
 
 def _from_wsgi(value: str) -> str:

@@ -616,6 +616,58 @@ def test_delete_collections(ann, bob, cloud):
     assert bob.locations("/compute/") == [foreign]
 
 
+@pytest.mark.parametrize(
+    "content_type", ["application/occi+json", "text/uri-list", "text/plain", "text/occi", "x/y", ""]
+)
+def test_a_filter_in_headers_counts_whatever_the_body_would_be(ann, content_type):
+    kept, gone = (ann.make(attribute("occi.core.title", title)) for title in ("kept", "gone"))
+    condition = {"X-OCCI-Attribute": 'occi.core.title="gone"'}
+    if content_type:
+        condition["Content-Type"] = content_type
+    assert ann("DELETE", "/compute/", headers=condition).status_code == 200
+    assert ann("GET", gone).status_code == 404
+    assert ann.locations("/compute/") == [kept]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "fields"),
+    [
+        ("text/plain", COMPUTE, {"X-OCCI-Attribute": 'occi.core.title="other"'}),
+        (
+            "application/occi+json",
+            f'{{"kind":"{INFRA}compute"}}',
+            {"X-OCCI-Attribute": 'occi.core.title="x"'},
+        ),
+        ("application/occi+json", "{}", {}),
+        ("application/occi+json", "[]", {}),
+        ("text/uri-list", "# nothing", {}),
+        ("text/occi", COMPUTE, {}),
+    ],
+)
+def test_a_deletion_that_may_mean_less_is_refused(ann, content_type, body, fields):
+    ann("POST", "/-/", TAG)
+    path = ann.make(WEB)
+    headers = {"Content-Type": content_type, **fields}
+    for collection in ("/compute/", "/", "/tag/web/"):
+        assert ann("DELETE", collection, body=body, headers=headers).status_code == 400
+    assert ann.locations("/compute/") == ann.locations("/tag/web/") == [path]
+
+
+def test_a_replacement_says_what_with(ann):
+    ann("POST", "/-/", TAG)
+    path = ann.make(WEB)
+    for content_type in ("text/plain", "text/occi", "application/occi+json", "text/uri-list"):
+        assert ann("PUT", "/tag/web/", headers={"Content-Type": content_type}).status_code == 400
+    both = {"Content-Type": "text/uri-list", "X-OCCI-Location": path}
+    assert ann("PUT", "/tag/web/", body=path, headers=both).status_code == 400
+    condition = {"X-OCCI-Attribute": 'occi.core.title="gone"'}
+    for method in ("PUT", "DELETE"):
+        assert ann(method, "/tag/web/", headers=condition).status_code == 400
+    assert ann.locations("/tag/web/") == [path]
+    assert ann("PUT", "/tag/web/", body="[]", headers=JSON).status_code == 200
+    assert ann.locations("/tag/web/") == []
+
+
 # Tags ---------------------------------------------------------------------------------------------------
 
 
