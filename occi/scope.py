@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import msgspec
+
 from backend.engine import Engine
 from backend.model import Caller
 from occi.catalog import Catalog
@@ -34,11 +36,18 @@ class Scope:
         )
 
     def known(self, given: Category) -> Category:
-        """The described category that a client named; 404 when there is none."""
+        """The described category that a client named, with or without its class; 404 when there is none."""
         found = self.catalog.find(given.id)
-        if found is None or found.class_ is not given.class_:
-            raise OcciError(404, f"There is no {given.class_.value} {given.id[:200]}.")
+        if found is None or given.class_ not in {found.class_, None}:
+            raise OcciError(404, f"There is no {given.class_ or 'category'} {given.id[:200]}.")
         return found
+
+    def classified(self, request: Request) -> Request:
+        """A request all of whose categories have their class; 404 for one that only the class would tell."""
+        if all(category.class_ is not None for category in request.categories):
+            return request
+        found = (each if each.class_ is not None else self.known(each) for each in request.categories)
+        return msgspec.structs.replace(request, categories=tuple(found))
 
     def kind_of(self, request: Request) -> Category | None:
         """The kind that a request names, or None; 400 for several or one that has no instances."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import Enum
 
+import msgspec
+
 from backend.commands import Associate
 from occi import compute, kinds, listing, tagging
 from occi.errors import OcciError
@@ -79,6 +81,8 @@ def answer(scope: Scope, call: Call) -> Reply:
     handler = handlers.get(call.method)
     if handler is None:
         raise OcciError(405, f"{call.method[:20]} is not possible here.", allow=(*allowed, "OPTIONS"))
+    if call.path not in QUERY_PATHS:  # there clients describe categories of their own
+        call = msgspec.structs.replace(call, body=scope.classified(call.body))
     return handler(scope, call)
 
 

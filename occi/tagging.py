@@ -62,10 +62,13 @@ def _mixins(request: Request) -> Sequence[Category]:
 
 def _known(scope: Scope, category: Category) -> bool:
     tag = scope.catalog.tags.get(category.id)
-    return tag is not None and tag.location == _path(category.location)
+    same = tag is not None and tag.location == _path(category.location)
+    return same and category.class_ is CategoryClass.MIXIN
 
 
 def _command(catalog: Catalog, category: Category) -> CreateMixin:
+    if category.class_ is None:
+        raise OcciError(400, f"{category.id[:200]} needs its class, as only mixins can be added.")
     if category.class_ is not CategoryClass.MIXIN:
         raise OcciError(400, f"Only mixins can be added, and {category.id[:200]} is none.")
     if is_described(category):

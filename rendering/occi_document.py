@@ -81,12 +81,13 @@ class Category(Document, frozen=True, kw_only=True):
     """A kind, mixin or action, described, or merely named by scheme and term.
 
     ``parent`` is a kind's parent, ``depends`` and ``applies`` are a mixin's; they and ``actions`` hold type
-    identifiers. ``location`` is a path that ends in a slash, empty when there is none.
+    identifiers. ``location`` is a path that ends in a slash, empty when there is none. ``class_`` is None
+    where a client left it out, as scheme and term are enough to name a category (OCCI-CORE-002).
     """
 
     scheme: str
     term: str
-    class_: CategoryClass
+    class_: CategoryClass | None
     title: str = ""
     parent: str = ""
     depends: tuple[str, ...] = ()

@@ -83,9 +83,8 @@ class _Reader(Transformer[Token, Any]):
     @v_args(inline=True)
     def category(self, term: Token, *parameters: tuple[Token, Token]) -> Category:
         given = _parameters(parameters, _CATEGORY_PARAMETERS)
-        for needed in ("scheme", "class"):
-            if needed not in given:
-                _refuse(term, f"the category needs {needed}=")
+        if "scheme" not in given:
+            _refuse(term, "the category needs scheme=")
         return _described(given, term)
 
     @v_args(inline=True)
@@ -112,7 +111,7 @@ class _Reader(Transformer[Token, Any]):
 
 def _described(given: Mapping[str, Token], term: Token) -> Category:
     """A category from its parameters."""
-    class_ = _class(given["class"])
+    class_ = _class(given["class"]) if "class" in given else None  # the 1.1 suites only name (OCCI-REAL-18)
     rel = tuple(_text(given["rel"]).split()) if "rel" in given else ()
     is_kind = class_ is CategoryClass.KIND
     return Category(

@@ -127,10 +127,11 @@ def _collection(collection: Collection) -> Json:
 
 
 def _discovery(discovery: Discovery) -> Json:
-    members = {CategoryClass.KIND: "kinds", CategoryClass.MIXIN: "mixins", CategoryClass.ACTION: "actions"}
     out: Json = {}
-    for category in discovery.categories:
-        out.setdefault(members[category.class_], []).append(_category(category))
+    for class_ in CategoryClass:
+        found = [_category(category) for category in discovery.categories if category.class_ is class_]
+        if found:
+            out[f"{class_.value}s"] = found
     return out
 
 

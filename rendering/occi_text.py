@@ -178,8 +178,9 @@ def _uri(uri: str) -> str:
 
 def _category_name(category: Category) -> str:
     """A category on an entity: identified and titled, not described."""
+    class_ = f'; class="{category.class_.value}"' if category.class_ is not None else ""
     title = f"; title={quoted(category.title)}" if category.title else ""
-    return f'{category.term}; scheme="{_uri(category.scheme)}"; class="{category.class_.value}"{title}'
+    return f'{category.term}; scheme="{_uri(category.scheme)}"{class_}{title}'
 
 
 @lru_cache(maxsize=4096)

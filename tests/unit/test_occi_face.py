@@ -1,6 +1,7 @@
 """Conversations with the OCCI face: real engine and store, falcon, and hosts in memory."""
 
 import base64
+import re
 
 import falcon
 import falcon.testing
@@ -272,6 +273,34 @@ def test_create_with_sizes_and_no_template(ann):
     shown = ann.attributes(path)
     assert (shown["occi.compute.cores"], shown["occi.compute.memory"]) == (2, 1.5)
     assert "resource_tpl#" not in ann("GET", path).text
+
+
+def test_categories_are_known_without_their_class(ann, cloud):
+    # OCCI-REAL-18: doyouspeakOCCI and its like name a category by scheme and term alone.
+    def bare(line):
+        return re.sub(r'; class="[a-z]+"', "", line)
+
+    assert "class" not in bare(COMPUTE)
+    assert ann("POST", "/-/", bare(TAG)).status_code == 400
+    assert ann("POST", "/-/", TAG).status_code == 200
+    assert ann("POST", "/-/", bare(TAG)).status_code == 400
+    small = f'Category: small; scheme="{CRTP}"'
+    made = ann("POST", "/compute/", bare(COMPUTE), small, bare(WEB))
+    assert made.status_code == 201
+    path = made.headers["location"].removeprefix("http://h")
+    assert ann.locations("/resource_tpl/small/") == ann.locations("/tag/web/") == [path]
+    kind = {"Category": bare(COMPUTE).removeprefix("Category: ")}
+    assert ann("GET", "/-/", headers=kind).text.startswith("Category: compute;")
+    assert ann.locations("/", headers=kind) == [path]
+    cloud.quiesce(2)
+    assert ann("POST", path, bare(action("stop")), query="action=stop").status_code == 200
+    assert ann("PUT", path, bare(ann("GET", path).text)).status_code == 200
+    assert ann("POST", "/compute/", 'Category: x; scheme="http://x#"').status_code == 404
+    assert ann("POST", path, bare(action("stop"))).status_code == 400
+    assert ann("DELETE", "/-/", bare(COMPUTE)).status_code == 403
+    assert ann("DELETE", "/-/", bare(WEB)).status_code == 200
+    assert ann("DELETE", "/", headers=kind).status_code == 200
+    assert ann.locations("/") == []
 
 
 def test_create_in_headers_and_in_json_and_at_the_root(ann):
