@@ -177,11 +177,12 @@ class Settings(BaseSettings):
     network: str = _ENGINE.network
     default_flavor: str = _ENGINE.default_flavor
     done_visible: Seconds = _ENGINE.done_visible
+    history: Seconds = _ENGINE.history
     pending_timeout: Seconds | None = _ENGINE.pending_timeout
     poll_interval: Annotated[float, Field(gt=0)] = _ENGINE.poll_interval
     keep_failed_launches: bool = _ENGINE.keep_failed_launches
     executor: str = ""
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 64
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 256
     credential_memory: Seconds = 300.0
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     log_format: Annotated[str, Field(pattern="^(json|text)$")] = "json"
@@ -244,6 +245,7 @@ class Settings(BaseSettings):
             network=self.network,
             default_flavor=self.default_flavor,
             done_visible=self.done_visible,
+            history=self.history,
             pending_timeout=self.pending_timeout,
             poll_interval=self.poll_interval,
             keep_failed_launches=self.keep_failed_launches,

@@ -42,6 +42,7 @@ class EngineSettings(Value, frozen=True, kw_only=True):
 
     ``zones`` maps each region to its zones; the first of all is the default. ``network`` is the CIDR out of
     which instances get their addresses. ``done_visible`` is how long an ended instance stays listed (§7.1).
+    ``history`` is how long jobs and events of an ended instance are kept; its accounting stays.
     ``pending_timeout`` ends a wait for capacity as a failure; None waits for ever.
     """
 
@@ -55,6 +56,7 @@ class EngineSettings(Value, frozen=True, kw_only=True):
     max_dispatch: int = 256
     done_visible: float = 3600.0
     token_memory: float = 86400.0
+    history: float = 90 * 86400.0
     pending_timeout: float | None = None
     host_failures: int = 3
     keep_failed_launches: bool = False

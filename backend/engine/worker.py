@@ -217,7 +217,7 @@ class Worker:
             return bool(tx.instances.in_details(["pend"], limit=1))
 
     def reap(self) -> None:
-        """Bytes of withdrawn images nobody uses, files left on hosts, and tokens past their time."""
+        """Bytes of withdrawn images nobody uses, files left on hosts, and rows past their time."""
         now, settings = self.engine.clock(), self.engine.settings
         with self.engine.store.read() as tx:
             gone = [image for image in tx.images.gone() if image.path]
@@ -237,7 +237,10 @@ class Worker:
         if self._due(self._purged_at, _PURGE_EVERY):
             self._purged_at = self.monotonic()
             self._purge(now - _KEEP_FINISHED_WORK)
+            with self.engine.store.begin() as tx:
+                tx.instances.forget_history(now - settings.history)
         with self.engine.store.begin() as tx:
+            tx.instances.archive(now - settings.done_visible)
             tx.tokens.expired(now)
             tx.launch_tokens.forget_before(now - settings.token_memory)
 

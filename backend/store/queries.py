@@ -48,6 +48,7 @@ from backend.model import (
 )
 from backend.store import tables
 from backend.store.rows import Rows, columns_of
+from backend.store.tables import CURRENT, LIVE
 
 DONE = "done"
 _CHUNK = 500  # ids in one IN list; both databases allow more, plans stay good with this
@@ -125,17 +126,19 @@ class InstanceRows(Rows[Instance]):
     def in_details(self, details: Collection[str], *, limit: int | None = None) -> list[Instance]:
         """Instances in some details, oldest first: the scheduler's queue."""
         c = self.table.c
-        return self.where(c.detail.in_(list(details)), order=(c.created_at, c.launch_index), limit=limit)
+        return self.where(
+            LIVE, c.detail.in_(list(details)), order=(c.created_at, c.launch_index), limit=limit
+        )
 
     def on_host(self, host_id: str) -> list[Instance]:
         """Instances placed on a host."""
         c = self.table.c
-        return self.where(c.host_id == host_id, c.detail != DONE, order=(c.id,))
+        return self.where(LIVE, c.host_id == host_id, order=(c.id,))
 
     def wished_gone(self) -> list[Instance]:
         """Instances whose end was asked for and that have no job."""
         c = self.table.c
-        return self.where(c.desired == "gone", c.detail != DONE, c.job_id.is_(None))
+        return self.where(LIVE, c.desired == "gone", c.job_id.is_(None))
 
     def count_with_image(self, image_id: str) -> int:
         """How many instances that are not done refer to an image."""
@@ -178,13 +181,30 @@ class InstanceRows(Rows[Instance]):
     def count_by_detail(self) -> dict[str, int]:
         """How many instances are in each detail, ended ones left out."""
         c = self.table.c
-        query = select(c.detail, func.count()).where(c.detail != DONE).group_by(c.detail)
+        query = select(c.detail, func.count()).where(LIVE).group_by(c.detail)
         return {row[0]: int(row[1]) for row in self.connection.execute(query)}
 
-    def ended_before(self, time: float, limit: int) -> list[Instance]:
-        """Ended instances older than a time."""
+    def archive(self, before: float) -> int:
+        """Take instances that ended before a time out of all listings, with what only a listing shows of
+        them: console, user data, tags and tag mixins. The rows stay, for accounting. How many.
+        """
         c = self.table.c
-        return self.where(c.detail == DONE, c.ended_at < time, limit=limit)
+        ended = select(c.id).where(CURRENT, c.detail == DONE, c.ended_at < before).limit(_CHUNK)
+        found = list(self.connection.execute(ended).scalars())
+        if found:
+            for table in (tables.console, tables.context):
+                self.connection.execute(delete(table).where(table.c.instance_id.in_(found)))
+            for table in (tables.tag, tables.mixin_member):
+                self.connection.execute(delete(table).where(table.c.resource_id.in_(found)))
+            self.connection.execute(update(self.table).where(c.id.in_(found)).values(archived=1))
+        return len(found)
+
+    def forget_history(self, before: float) -> None:
+        """Remove jobs, events and placements of instances that ended before a time."""
+        c = self.table.c
+        ended = select(c.id).where(c.archived == 1, c.ended_at < before)
+        for table in (tables.job, tables.event, tables.placement):
+            self.connection.execute(delete(table).where(table.c.instance_id.in_(ended)))
 
 
 def _is_plain(query: InstanceQuery) -> bool:
@@ -207,7 +227,8 @@ def _plain_listing(*, some: bool) -> Select[Any]:
     statement = _listing().where(
         c.tenant_id == bindparam("tenant"),
         c.region == bindparam("region"),
-        or_(c.detail != DONE, c.ended_at > bindparam("since")),
+        CURRENT,
+        or_(LIVE, c.ended_at > bindparam("since")),
     )
     return statement.where(c.id.in_(bindparam("ids", expanding=True))) if some else statement
 
@@ -216,11 +237,11 @@ _USAGE = select(
     func.count(),
     func.coalesce(func.sum(tables.instance.c.vcpus), 0),
     func.coalesce(func.sum(tables.instance.c.memory_mib), 0),
-).where(tables.instance.c.tenant_id == bindparam("tenant"), tables.instance.c.detail != DONE)
+).where(tables.instance.c.tenant_id == bindparam("tenant"), LIVE)
 
 _TAKEN = select(tables.instance.c.address).where(
     tables.instance.c.region == bindparam("region"),
-    tables.instance.c.detail != DONE,
+    LIVE,
     tables.instance.c.address.in_(bindparam("addresses", expanding=True)),
 )
 
@@ -235,7 +256,8 @@ def _conditions(query: InstanceQuery) -> list[ColumnElement[bool]]:
     if query.ids is not None:
         found.append(c.id.in_(query.ids))
     ended = c.ended_at > query.done_since if query.done_since is not None else None
-    found.append(c.detail != DONE if ended is None else or_(c.detail != DONE, ended))
+    found.append(CURRENT)
+    found.append(LIVE if ended is None else or_(LIVE, ended))
     found.extend(c[name].in_(values) for name, values in query.equal.items())
     found.extend(_has_tag(query.tenant_id, key, values) for key, values in query.tags)
     if query.after is not None:

@@ -6,6 +6,7 @@ import threading
 
 import msgspec
 import pytest
+from sqlalchemy import event
 from store_samples import REGION, TENANT, host, image, instance, job, tag, tenant
 
 from backend.errors import BackendError, Code
@@ -22,6 +23,7 @@ from backend.model import (
     UserMixin,
 )
 from backend.store import Conflict, InstanceQuery, LaunchToken
+from backend.store.tables import instance as instance_table
 
 
 @pytest.fixture
@@ -277,6 +279,11 @@ def test_a_tag_of_another_tenant_on_the_same_id_selects_nothing(cloud):
     assert listed(cloud, tenant_id=TENANT, tags=(("Name", ("mine",)),)) == []
 
 
+PARTIAL = [
+    index.name for index in instance_table.indexes if index.dialect_options["sqlite"]["where"] is not None
+]
+
+
 def test_details_hosts_and_wishes(fleet):
     with fleet.begin() as tx:
         first = tx.instances.get(instance(0).id)
@@ -289,10 +296,53 @@ def test_details_hosts_and_wishes(fleet):
         assert tx.instances.count_by_detail() == {"runn": 10, "pend": 1}
         assert tx.instances.count_with_image(image().id) == 11
         assert tx.instances.count_of_flavor("m1.large") == 1
-        assert [item.id for item in tx.instances.ended_before(501.0, 5)] == [instance(6).id]
-        assert tx.instances.ended_before(500.0, 5) == []
         assert [item.launch_index for item in tx.instances.of_launch("r-0")] == [0, 1, 2]
         assert set(tx.instances.some([instance(6).id, "i-none"])) == {instance(6).id}
+
+
+def test_what_ended_long_ago_leaves_the_listings_and_keeps_its_row(fleet):
+    ended = instance(6).id
+    with fleet.begin() as tx:
+        tx.blobs.put_user_data([ended, instance(0).id], b"data")
+        tx.tags.put([tag(ended, "Name", "old", TENANT), tag(instance(0).id, "Name", "new", TENANT)])
+        assert tx.instances.archive(500.0) == 0
+        assert tx.instances.archive(501.0) == 1
+        assert tx.instances.archive(501.0) == 0
+        assert tx.instances.get(ended).detail == "done"
+        assert list(tx.tags.of([ended, instance(0).id])) == [instance(0).id]
+        assert (tx.blobs.user_data(ended), tx.blobs.user_data(instance(0).id)) == (b"", b"data")
+    for query in (
+        InstanceQuery(done_since=0.0),
+        InstanceQuery(tenant_id=TENANT, region=REGION, done_since=0.0),
+    ):
+        with fleet.read() as tx:
+            assert ended not in {key.id for key in tx.instances.keys(query)}
+
+
+def test_what_is_asked_every_second_does_not_look_at_what_ended(fleet):
+    """On SQLite, where plans are the same at every size: partial indexes, and no scan of the table."""
+    if not fleet.is_sqlite:
+        pytest.skip("PostgreSQL chooses by statistics")
+    asked = []
+    event.listen(fleet.engine, "before_cursor_execute", lambda *e: asked.append((e[2], e[3])))
+    with fleet.begin() as tx:
+        tx.instances.keys(InstanceQuery(tenant_id=TENANT, region=REGION, done_since=1.0))
+        tx.instances.keys(InstanceQuery(tenant_id=TENANT, region=REGION, done_since=1.0, limit=5))
+        tx.instances.usage(TENANT)
+        tx.instances.taken_addresses(REGION, ["172.31.0.9"])
+        tx.instances.on_host("h-1")
+        tx.instances.wished_gone()
+        tx.instances.in_details(["pend"])
+        tx.instances.archive(1.0)
+        statements = [item for item in asked if "instance" in item[0]]
+        assert len(statements) == 8
+        for statement, parameters in statements:
+            plan = tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            steps = [row[-1] for row in plan if "instance" in row[-1]]
+            assert steps
+            for step in steps:
+                assert step.startswith("SEARCH instance USING"), (statement, step)
+                assert any(f" {name} " in f" {step} " for name in PARTIAL), (statement, step)
 
 
 def test_touch_raises_the_version_that_renderings_are_cached_under(fleet):

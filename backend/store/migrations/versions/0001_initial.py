@@ -308,21 +308,59 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.Float(precision=53), nullable=True),
         sa.Column("user_data_size", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("archived", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_instance_image_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_instance_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instance")),
     )
-    op.create_index("ix_instance_detail", "instance", ["detail"], unique=False)
-    op.create_index("ix_instance_host_id", "instance", ["host_id"], unique=False)
+    op.create_index(
+        "ix_instance_detail",
+        "instance",
+        ["detail"],
+        unique=False,
+        sqlite_where=sa.text("detail <> 'done'"),
+        postgresql_where=sa.text("detail <> 'done'"),
+    )
+    op.create_index(
+        "ix_instance_ended",
+        "instance",
+        ["detail", "ended_at"],
+        unique=False,
+        sqlite_where=sa.text("archived = 0"),
+        postgresql_where=sa.text("archived = 0"),
+    )
+    op.create_index(
+        "ix_instance_host_id",
+        "instance",
+        ["host_id"],
+        unique=False,
+        sqlite_where=sa.text("detail <> 'done'"),
+        postgresql_where=sa.text("detail <> 'done'"),
+    )
     op.create_index(op.f("ix_instance_image_id"), "instance", ["image_id"], unique=False)
     op.create_index(
         "ix_instance_listing",
         "instance",
         ["tenant_id", "region", "created_at", "launch_id", "launch_index"],
         unique=False,
+        sqlite_where=sa.text("archived = 0"),
+        postgresql_where=sa.text("archived = 0"),
     )
     op.create_index(
-        "ix_instance_usage", "instance", ["tenant_id", "detail", "vcpus", "memory_mib"], unique=False
+        "ix_instance_usage",
+        "instance",
+        ["tenant_id", "vcpus", "memory_mib"],
+        unique=False,
+        sqlite_where=sa.text("detail <> 'done'"),
+        postgresql_where=sa.text("detail <> 'done'"),
+    )
+    op.create_index(
+        "ix_instance_wish",
+        "instance",
+        ["desired"],
+        unique=False,
+        sqlite_where=sa.text("detail <> 'done'"),
+        postgresql_where=sa.text("detail <> 'done'"),
     )
     op.create_index(
         "uq_instance_region_address",
