@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from backend.commands import Command, Launch, ModifyInstance, Op, Operate
+from backend.commands import ModifyInstance, Op, Operate
 from backend.engine import InstanceQuery
-from backend.errors import BackendError, Code, DryRunPassed
+from backend.errors import BackendError, Code
 from backend.lifecycle import DETAILS
 from backend.model import Flavor, Instance, State, id_of, uuid_of
 from occi import kinds, mapping
@@ -134,42 +133,17 @@ def _machine(scope: Scope, instance_id: str) -> Machine:
 def create(scope: Scope, requests: Sequence[Request], *, chosen: str | None = None) -> list[str]:
     """Make machines, all or none (OCCI-HTTP-014); answers their ids."""
     commands = [launch_command(scope, request, chosen=chosen) for request in requests]
-    if len(commands) == 1:
-        return [_launch(scope, commands[0])]
-    for command in commands:
-        _rehearse(scope, command)
-    made: list[str] = []
-    try:
-        for command in commands:
-            made.append(_launch(scope, command))  # noqa: PERF401 - what was made must be known on failure
-    except BackendError:
-        if made:
-            scope.engine.execute(scope.caller, Operate(op=Op.DELETE, ids=tuple(made)))
-        raise
-    return made
-
-
-def _launch(scope: Scope, command: Launch) -> str:
-    return scope.engine.execute(scope.caller, command).instances[0].id
-
-
-def _rehearse(scope: Scope, command: Command[Any]) -> None:
-    try:
-        scope.engine.execute(scope.caller, command, dry_run=True)
-    except DryRunPassed:
-        return
+    return [made.instances[0].id for made in scope.engine.execute_all(scope.caller, commands)]
 
 
 def update(scope: Scope, instance_id: str, request: Request) -> None:
-    """Change what a request gives (POST)."""
-    for command in partial_update(scope, _machine(scope, instance_id), request):
-        scope.engine.execute(scope.caller, command)
+    """Change all that a request gives, or nothing (POST)."""
+    scope.engine.execute_all(scope.caller, partial_update(scope, _machine(scope, instance_id), request))
 
 
 def replace(scope: Scope, instance_id: str, request: Request) -> None:
-    """Make a machine what a full rendering says (PUT)."""
-    for command in replacement(scope, _machine(scope, instance_id), request):
-        scope.engine.execute(scope.caller, command)
+    """Make a machine what a full rendering says, or leave it as it is (PUT)."""
+    scope.engine.execute_all(scope.caller, replacement(scope, _machine(scope, instance_id), request))
 
 
 def exists(scope: Scope, instance_id: str) -> bool:
@@ -184,13 +158,10 @@ def exists(scope: Scope, instance_id: str) -> bool:
 
 
 def resize(scope: Scope, wanted: Sequence[str], flavor: Flavor) -> None:
-    """Give machines another size; each must be one that can be resized now."""
+    """Give machines another size, all or none; each must be one that can be resized now."""
     instances(scope, wanted)
     commands = [ModifyInstance(instance_id=instance_id, flavor=flavor.name) for instance_id in wanted]
-    for command in commands:
-        _rehearse(scope, command)
-    for command in commands:
-        scope.engine.execute(scope.caller, command)
+    scope.engine.execute_all(scope.caller, commands)
 
 
 def act(scope: Scope, wanted: Sequence[str], action: Category, attributes: Mapping[str, Value]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from backend.commands import CreateMixin, DeleteMixin
-from backend.errors import BackendError
 from occi.catalog import Catalog, is_described
 from occi.errors import OcciError
 from occi.scope import Scope
@@ -31,25 +30,18 @@ def add(scope: Scope, request: Request) -> None:
     wanted = [
         _command(scope.catalog, category) for category in _mixins(request) if not _known(scope, category)
     ]
-    made: list[CreateMixin] = []
-    try:
-        for command in wanted:
-            scope.engine.execute(scope.caller, command)
-            made.append(command)
-    except BackendError:
-        for command in made:
-            scope.engine.execute(scope.caller, DeleteMixin(scheme=command.scheme, term=command.term))
-        raise
+    scope.engine.execute_all(scope.caller, wanted)
 
 
 def remove(scope: Scope, request: Request) -> None:
-    """Remove the mixins of a request with every association; 403 for those of the provider."""
+    """Remove the mixins of a request with every association, all or none; 403 for those of the provider."""
     wanted = [scope.known(category) for category in _mixins(request)]
     for category in wanted:
         if category.id not in scope.catalog.tags:
             raise OcciError(403, f"{category.id} is the provider's.")
-    for category in wanted:
-        scope.engine.execute(scope.caller, DeleteMixin(scheme=category.scheme, term=category.term))
+    scope.engine.execute_all(
+        scope.caller, [DeleteMixin(scheme=category.scheme, term=category.term) for category in wanted]
+    )
 
 
 def _mixins(request: Request) -> Sequence[Category]:

@@ -99,10 +99,23 @@ class Engine:
             BackendError: the command was refused; nothing has changed.
             DryRunPassed: it would have been accepted, and ``dry_run`` was asked for.
         """
-        authorise(caller, command)
+        answer: R = self.execute_all(caller, (command,), dry_run=dry_run)[0]
+        return answer
+
+    def execute_all(
+        self, caller: Caller, sequence: Sequence[commands.Command[Any]], *, dry_run: bool = False
+    ) -> list[Any]:
+        """Carry out several commands in one transaction, all or none; answers what each of them answers.
+
+        Raises:
+            BackendError: one of them was refused; nothing has changed.
+            DryRunPassed: they would have been accepted, and ``dry_run`` was asked for.
+        """
+        for command in sequence:
+            authorise(caller, command)
         for attempt in range(1, _TRIES + 1):
             try:
-                return self._once(caller, command, dry_run=dry_run)
+                return self._once(caller, sequence, dry_run=dry_run) if sequence else []
             except Conflict:  # somebody else was quicker: look again
                 if attempt == _TRIES:
                     raise BackendError(Code.STALE, "Too many changes at once; try again.") from None
@@ -111,12 +124,13 @@ class Engine:
                     raise
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
-    def _once(self, caller: Caller, command: commands.Command[R], *, dry_run: bool) -> R:
+    def _once(self, caller: Caller, sequence: Sequence[commands.Command[Any]], *, dry_run: bool) -> list[Any]:
         with self.store.begin() as tx:
-            answer: R = HANDLERS[type(command)](self.work(tx, caller), command)
+            work = self.work(tx, caller)
+            answers = [HANDLERS[type(command)](work, command) for command in sequence]
             if dry_run:
                 raise DryRunPassed
-            return answer
+            return answers
 
     def work(self, tx: Tx, caller: Caller) -> Work:
         """A unit of work in a transaction."""

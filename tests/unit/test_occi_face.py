@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.commands import DeregisterImage, Op, Operate, PutFlavor, RegisterImage
+from backend.commands import CreateTags, DeregisterImage, Op, Operate, PutFlavor, RegisterImage, SetQuota
 from backend.model import Api, Flavor, uuid_of
 from occi.app import OcciFace
 from rendering import occi_text
@@ -334,6 +334,13 @@ def test_several_are_created_all_or_none(ann):
     assert ann.locations("/compute/") == []
 
 
+def test_a_quota_reached_halfway_leaves_nothing(ann, cloud):
+    cloud.engine.execute(ADMIN, SetQuota(tenant_id=cloud.caller.tenant_id, quotas={"instances": 2}))
+    several = {"resources": [{"kind": INFRA + "compute"}] * 3}
+    assert ann("POST", "/compute/", body=msgspec.json.encode(several), headers=JSON).status_code == 403
+    assert cloud.engine.instances(cloud.caller) == []
+
+
 @pytest.mark.parametrize(
     ("lines", "status"),
     [
@@ -501,6 +508,22 @@ def test_partial_update(ann, cloud):
     shown = ann.attributes(path)
     assert (shown["occi.compute.cores"], shown["occi.compute.memory"]) == (4, 4.0)
     assert ann.locations("/resource_tpl/large/") == [path]
+
+
+def test_an_update_happens_whole_or_not_at_all(ann, cloud):
+    ann("POST", "/-/", TAG)
+    path = ann.make(attribute("occi.core.summary", "before"))
+    [instance] = cloud.engine.instances(cloud.caller)
+    cloud.engine.execute(
+        cloud.caller, CreateTags(ids=(instance.id,), tags=tuple((f"k{n}", "v") for n in range(50)))
+    )
+    version = cloud.get(instance).version
+    changed = (attribute("occi.core.summary", "after"), attribute("occi.core.title", "the 51st tag"))
+    assert ann("POST", path, WEB, *changed).status_code == 403
+    assert ann("PUT", path, COMPUTE, WEB, *changed).status_code == 403
+    assert ann.attributes(path)["occi.core.summary"] == "before"
+    assert ann.locations("/tag/web/") == []
+    assert cloud.get(instance).version == version
 
 
 def test_put_takes_back_what_was_read(ann, cloud):
