@@ -21,7 +21,7 @@ from occi.errors import OcciError
 from occi.mixins import CONTEXT_IDS, KEY_SPELLINGS
 from occi.scope import Scope
 from occi.values import checked_all
-from rendering.occi_document import ID, SUMMARY, TITLE, Category, CategoryClass, Entity, Request
+from rendering.occi_document import ID, SUMMARY, TITLE, Category, CategoryClass, Entity, Request, Value
 
 #: What changes by itself between a client's reading and its PUT of what it read (OCCI-REAL-13).
 _VOLATILE = frozenset({kinds.STATE, kinds.STATE_MESSAGE})
@@ -89,7 +89,7 @@ def _attributes(
 ) -> dict[str, Any]:
     """The mutable attributes given, checked. What the server sets must be as it is (OCCI-AMB-08)."""
     known = scope.catalog.attributes([*machine.shown.mixins, *wanted, machine.shown.kind])
-    given = checked_all(request.attributes, known, whose="The machine")
+    given = checked_all(_meant(machine, request), known, whose="The machine")
     fixed = {name: value for name, value in given.items() if not known[name].mutable}
     for name, value in fixed.items():
         if name == ID and value in {machine.instance.id, uuid_of(machine.instance.id)}:
@@ -99,6 +99,17 @@ def _attributes(
     _check_fixed_by_image(machine, given)
     _check_context(machine, given, wanted)
     return {name: value for name, value in given.items() if name not in fixed}
+
+
+def _meant(machine: Machine, request: Request) -> dict[str, Value]:
+    """The attributes given. Of two values for one, one may still be as it was read: the other counts."""
+    now = machine.shown.attributes
+    later = {
+        name: value
+        for name, value in request.overruled.items()
+        if request.attributes[name] == now.get(name, "")
+    }
+    return {**request.attributes, **later}
 
 
 def _check_fixed_by_image(machine: Machine, given: Mapping[str, Any]) -> None:

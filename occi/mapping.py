@@ -88,16 +88,16 @@ def _words(instance: Instance) -> str:
         case State.RUNN:
             if instance.job_id is not None:
                 return "restarting"
-            return instance.reason_text or ("" if instance.health == "ok" else instance.health)
+            return instance.reason.words or ("" if instance.health == "ok" else instance.health)
         case State.FAIL:
-            return f"{instance.detail}: {instance.reason_text or instance.reason.value or 'unknown cause'}"
+            return f"{instance.detail}: {instance.reason.words or 'unknown cause'}"
         case State.UNKN:
             since = datetime.fromtimestamp(instance.state_since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             return f"host unreachable since {since}"
         case State.STOP:
             return "disks in store" if instance.saved == "disks" else "checkpoint in store"
-        case State.PEND | State.POFF if instance.reason_text:
-            return instance.reason_text
+        case State.PEND | State.POFF if instance.reason.words:
+            return instance.reason.words
         case _:
             return _MESSAGES.get(instance.detail) or _BY_STATE.get(instance.state, "")
 

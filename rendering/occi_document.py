@@ -169,7 +169,8 @@ class Request(Document, frozen=True, kw_only=True):
     """What a client sent. What it means depends on the method and the path.
 
     ``links`` are links to other resources; the action links that clients send back with what they read are
-    dropped, as they say nothing. ``members`` are the entities of a JSON collection.
+    dropped, as they say nothing. ``members`` are the entities of a JSON collection. ``overruled`` are the
+    attributes for which JSON's members (``title`` and its like) say otherwise, with the values that they had.
     """
 
     categories: tuple[Category, ...] = ()
@@ -177,6 +178,7 @@ class Request(Document, frozen=True, kw_only=True):
     links: tuple[Link, ...] = ()
     locations: tuple[str, ...] = ()
     members: tuple[Request, ...] = ()
+    overruled: Mapping[str, Value] = {}
 
     @property
     def is_empty(self) -> bool:

@@ -344,9 +344,11 @@ def _from_category(given: _Category, class_: CategoryClass) -> Category:
 
 
 def _from_entity(given: _Entity) -> Request:
+    attributes = _merged(given)
     return Request(
         categories=_categories(given),
-        attributes=_merged(given),
+        attributes=attributes,
+        overruled={name: value for name, value in given.attributes.items() if value != attributes[name]},
         links=tuple(_from_link(link) for link in _bounded(given.links)),
     )
 
@@ -357,16 +359,17 @@ def _categories(given: _Entity) -> tuple[Category, ...]:
 
 
 def _merged(given: _Entity) -> dict[str, Value]:
-    """Attributes, with the members that stand for one of them."""
-    values = _values(given.attributes)
+    """Attributes, with the members that stand for one of them; those win."""
+    return {**_values(given.attributes), **_named_by_members(given)}
+
+
+def _named_by_members(given: _Entity) -> dict[str, Value]:
+    """The attributes that members stand for (JSON 3.1.1): what is rendered has both."""
     members = [(ID, given.id or None), (TITLE, given.title), (SUMMARY, given.summary)]
     for end, location, kind in ((given.source, SOURCE, SOURCE_KIND), (given.target, TARGET, TARGET_KIND)):
         if end is not None:
             members += [(location, end.location), (kind, end.kind or None)]
-    for name, value in members:
-        if value is not None and values.setdefault(name, value) != value:
-            raise RenderingError(f"{name} is given twice with different values")
-    return values
+    return {name: value for name, value in members if value is not None}
 
 
 def _from_link(given: _Entity) -> Link:

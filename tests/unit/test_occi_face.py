@@ -539,6 +539,28 @@ def test_put_takes_back_what_was_read(ann, cloud):
     assert (again.status_code, again.json) == (200, full.json)
 
 
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_json_that_was_read_is_changed_and_sent_back(ann, method):
+    # What is rendered says title, summary and id twice; clients change the one that they know.
+    path = ann.make(attribute("occi.core.title", "a"))
+    for member, name in (("title", "occi.core.title"), ("summary", "occi.core.summary")):
+        for change in (
+            {member: "one"},
+            {"attributes": {name: "two"}},
+            {"attributes": {name: ""}},
+            {member: "4"},
+        ):
+            shown = ann("GET", path, headers=JSON).json
+            attributes = shown.pop("attributes") | change.get("attributes", {})
+            sent = msgspec.json.encode({**shown, **change, "attributes": attributes})
+            assert ann(method, path, body=sent, headers=JSON).status_code == 200
+            wanted = change.get(member) or attributes.get(name) or None
+            assert ann.attributes(path).get(name) == wanted
+    for change in ({"id": "x"}, {"attributes": {**attributes, "occi.core.id": "x"}}):
+        sent = msgspec.json.encode({**shown, "attributes": attributes, **change})
+        assert ann(method, path, body=sent, headers=JSON).status_code == 403
+
+
 def test_put_replaces(ann):
     ann("POST", "/-/", TAG)
     path = ann.make(WEB, attribute("occi.core.title", "t"), attribute("occi.core.summary", "s"))

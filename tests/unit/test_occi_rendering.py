@@ -259,6 +259,11 @@ def test_json_requests_take_every_form():
     assert occi_json.parse(b'{"mixins":["http://a#b"]}').categories[0].id == "http://a#b"
     assert occi_json.parse(b'["http://h/compute/1"]').locations == ("http://h/compute/1",)
     assert occi_json.parse(b" ").is_empty
+    twice = occi_json.parse(
+        b'{"title":"a","summary":"s","attributes":{"occi.core.title":"b","occi.core.summary":"s"}}'
+    )
+    assert twice.attributes == {"occi.core.title": "a", "occi.core.summary": "s"}
+    assert twice.overruled == {"occi.core.title": "b"}
 
 
 @pytest.mark.parametrize(
@@ -279,7 +284,6 @@ def test_json_requests_take_every_form():
         b'{"attributes":{"a":' + b"[" * 50 + b"]" * 50 + b"}}",
         b"[" * 100000,
         b'{"action":"http://a#b","kind":"http://a#c"}',
-        b'{"id":"1","attributes":{"occi.core.id":"2"}}',
         b'{"links":[{"kind":"http://a#l"}]}'.replace(b"links", b'kind":"http://a#k","links'),
         b'["a", 1]',
         b"\xff",
