@@ -27,6 +27,9 @@ from backend.model import (
 )
 from backend.store import InstanceQuery
 
+_LARGEST_RATIO = 1000
+_LONGEST_NAME = 255
+
 
 def _missing(code: Code, what: str, name: str) -> NoReturn:
     raise BackendError(code, f"No such {what}: {name}", name=name)
@@ -39,6 +42,13 @@ def add_host(work: Work, command: commands.AddHost) -> Host:
     """Add a host; the worker's monitor makes first contact."""
     if command.zone not in work.settings.zones.get(command.region, ()):
         _missing(Code.ZONE_NOT_FOUND, "zone", command.zone)
+    for ratio in (command.cpu_ratio, command.memory_ratio, command.disk_ratio):
+        if not 0 < ratio <= _LARGEST_RATIO:  # neither is nan
+            raise BackendError(
+                Code.PARAMETER_INVALID,
+                f"A host's ratios are above 0 and at most {_LARGEST_RATIO}.",
+                parameter="ratio",
+            )
     if work.tx.hosts.by_uri(command.uri) is not None:
         raise BackendError(Code.HOST_EXISTS, f"The host {command.uri} is known already.", name=command.uri)
     host = Host(
@@ -112,8 +122,19 @@ def delete_flavor(work: Work, command: commands.DeleteFlavor) -> None:
 # Tenants, users, credentials ----------------------------------------------------------------------------
 
 
+def _check_name(what: str, name: str) -> None:
+    """Names of users are sent by HTTP Basic; a tenant's first user has its name."""
+    if not name.strip() or ":" in name or not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"A {what}'s name has 1 to {_LONGEST_NAME} characters, no colon and no control characters.",
+            parameter="name",
+        )
+
+
 def create_tenant(work: Work, command: commands.CreateTenant) -> Tenant:
     """Add a tenant."""
+    _check_name("tenant", command.name)
     account = command.account_id or str(secrets.randbelow(9 * 10**11) + 10**11)
     if len(account) != 12 or not account.isascii() or not account.isdigit():
         raise BackendError(Code.PARAMETER_INVALID, "An account id has 12 digits.", parameter="account_id")
@@ -173,6 +194,7 @@ def _purge_records(work: Work, tenant: Tenant) -> None:
 
 def create_user(work: Work, command: commands.CreateUser) -> User:
     """Add a user; names are unique over all tenants, as OCCI clients log in with the name alone."""
+    _check_name("user", command.name)
     if work.tx.tenants.get(command.tenant_id) is None:
         _missing(Code.TENANT_NOT_FOUND, "tenant", command.tenant_id)
     if work.tx.users.named(command.name) is not None:

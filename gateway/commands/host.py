@@ -8,7 +8,9 @@ import msgspec
 import typer
 
 from backend.commands import AddHost, DeleteHost, SetHostState
+from backend.drivers.libvirt import uri as uris
 from backend.model import Host, HostState
+from backend.ports import StepFailed
 from gateway.context import HomeOption, JsonOption, Refused, command, installation_of
 from gateway.installation import Installation, operator, simulated_image
 from gateway.output import Output
@@ -16,6 +18,10 @@ from gateway.output import Output
 app = typer.Typer(no_args_is_help=True, help="Libvirt hosts, by URI.")
 HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="Its id or URI.")]
 COLUMNS = ("id", "uri", "zone", "state", "cores", "memory_mib", "acceleration", "message")
+_ALLOWED = (
+    "A host is one of: qemu:///embed?root=/DIRECTORY, qemu:///system, qemu+ssh://NAME/system (+tls, +tcp), "
+    "and test:///default to simulate one."
+)
 
 
 def row(host: Host) -> dict[str, Any]:
@@ -51,6 +57,10 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a host. The worker probes it and turns it on."""
+    try:
+        uris.check(uri)
+    except StepFailed as error:
+        raise Refused(f"{error}. {_ALLOWED}") from error
     installation = installation_of(home)
     regions = installation.settings.regions
     zone = zone or regions[installation.settings.default_region][0]

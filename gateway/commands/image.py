@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from backend.commands import DeregisterImage, ModifyImage, RegisterImage
+from backend.drivers.libvirt.domain_xml import MACHINES
 from backend.model import Image
 from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, tenant_named
 from gateway.installation import acting_for, operator
@@ -44,13 +45,15 @@ def import_(
     public: Annotated[bool, typer.Option("--public", help="All tenants may use it.")] = False,
     tenant: Annotated[str | None, typer.Option(help="Whose it is; the first tenant's without.")] = None,
     description: Annotated[str, typer.Option(help="A sentence about it.")] = "",
-    architecture: Annotated[str, typer.Option(help="x86_64 or arm64.")] = "x86_64",
+    architecture: Annotated[str, typer.Option(help=f"What it runs on: {', '.join(MACHINES)}.")] = "x86_64",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a disk image, copy it into the store, and register it."""
     if image_id is not None:
         _check_id(image_id)
+    if architecture not in MACHINES:
+        raise Refused(f"No host can be {architecture}; there are: {', '.join(MACHINES)}.")
     output = Output(as_json=as_json)
     installation = installation_of(home)
     owner = tenant_named(installation, tenant)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import sys
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -339,6 +340,40 @@ def test_hosts_go_through_their_states_and_away(own_cloud):
     assert cloud.cli("host", "enable", host["id"])["state"] == "init"
     cloud.cli("host", "delete", host["id"])
     assert cloud.cli("host", "list") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["host", "add", "foo://bar"],
+        ["host", "add", "qemu:///embed"],
+        ["host", "add", "test:///x?cpus=zero"],
+        ["host", "add", "test:///x", "--cpu-ratio", "-1"],
+        ["host", "add", "test:///x", "--memory-ratio", "nan"],
+        ["host", "add", "test:///x", "--disk-ratio", "inf"],
+        ["host", "add", "test:///x", "--cpu-ratio", "1001"],
+        ["tenant", "create", "a:b"],
+        ["tenant", "create", ""],
+        ["tenant", "create", "x" * 256],
+        ["user", "create", "a:b"],
+        ["user", "create", "a\nb"],
+        ["image", "import", sys.executable, "--name", "sparc", "--architecture", "sparc"],
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_changes_nothing(cloud, words):
+    def known():
+        nouns = ("host", "tenant", "user")
+        return [[row["id"] for row in cloud.cli(noun, "list")] for noun in nouns], _stored(cloud)
+
+    before = known()
+    done = cloud.run(*words, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["error"]["message"]
+    assert known() == before
+
+
+def _stored(cloud: LiveCloud) -> list[str]:
+    return sorted(path.name for path in (cloud.home / "images").iterdir())
 
 
 def test_sizes_and_limits(own_cloud):

@@ -1,18 +1,4 @@
-"""Hosts by libvirt URI: which parts make the driver of which kind of URI.
-
-Our own options are taken out of the URI's query before libvirt sees it:
-
-=================  =====================  ================================================================
-option             hosts                  meaning
-=================  =====================  ================================================================
-``acceleration``   QEMU                   ``auto`` (default: probed), ``kvm`` or ``tcg``
-``pool``           with a daemon          name of the directory pool, default ``isthmus``
-``pool_path``      with a daemon          its directory, if it has yet to be defined
-``cpus``           ``test:///default``    cores of the simulated host, default 64
-``memory_gib``     ``test:///default``    its memory, default 512
-``disk_gib``       ``test:///``           its disk, default 10240
-=================  =====================  ================================================================
-"""
+"""Hosts by libvirt URI: which parts make the driver of which kind of URI (:mod:`.uri`)."""
 
 from __future__ import annotations
 
@@ -29,20 +15,20 @@ from queue import SimpleQueue
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from backend.drivers.libvirt import uri as uris
 from backend.drivers.libvirt.connection import Links
 from backend.drivers.libvirt.events import Happenings
 from backend.drivers.libvirt.host import LibvirtHost
 from backend.drivers.libvirt.local_storage import LocalStorage
 from backend.drivers.libvirt.pool_storage import PoolStorage
 from backend.drivers.libvirt.storage import SimulatedStorage, Storage
+from backend.drivers.libvirt.uri import HostKind, Parts, embedded_root, parts_of
 from backend.drivers.libvirt.xml import E, text_of
 from backend.model import Value
-from backend.ports import HostDriver, HostEvent, HostSilent, StepFailed
+from backend.ports import HostDriver, HostEvent, HostSilent
 
 log = logging.getLogger(__name__)
 
-OWN_OPTIONS: Final = frozenset({"acceleration", "pool", "pool_path", "cpus", "memory_gib", "disk_gib"})
-ACCELERATIONS: Final = frozenset({"auto", "kvm", "tcg"})
 POOL: Final = "isthmus"
 POOL_PATH: Final = "/var/lib/libvirt/images/isthmus"
 ROOT_LIMIT: Final = 107 - len(
@@ -62,13 +48,6 @@ QEMU_CONF_ROOT: Final = """\
 user = "root"
 group = "root"
 """
-
-
-class Parts(Value, frozen=True, kw_only=True):
-    """A host's URI taken apart: what libvirt gets, and our own options."""
-
-    uri: str
-    options: Mapping[str, str]
 
 
 class Kind(Value, frozen=True, kw_only=True):
@@ -157,49 +136,18 @@ class LibvirtHosts:
                     log.exception("listener of host hints")
 
 
-def parts_of(uri: str) -> Parts:
-    """Take our options out of a URI; raises StepFailed for values that make no sense."""
-    split = urlsplit(uri)
-    pairs = parse_qsl(split.query, keep_blank_values=True)
-    options = {name: value for name, value in pairs if name in OWN_OPTIONS}
-    rest = urlencode([(name, value) for name, value in pairs if name not in OWN_OPTIONS], quote_via=quote)
-    for name in ("cpus", "memory_gib", "disk_gib"):
-        if name in options and not options[name].isdecimal():
-            raise StepFailed(f"{uri}: {name} must be a whole number")
-    if options.get("acceleration", "auto") not in ACCELERATIONS:
-        raise StepFailed(f"{uri}: acceleration must be one of {', '.join(sorted(ACCELERATIONS))}")
-    # urlunsplit would drop the empty authority of qemu:///system for schemes it does not know.
-    query = f"?{rest}" if rest else ""
-    return Parts(uri=f"{split.scheme}://{split.netloc}{split.path}{query}", options=options)
-
-
 def kind_of(parts: Parts) -> Kind:
-    """The kind of host a URI means."""
-    split = urlsplit(parts.uri)
-    scheme, _, transport = split.scheme.partition("+")
-    local = not transport and not split.netloc
-    found = KINDS.get((scheme, split.path if local else "remote")) or KINDS.get(
-        (scheme, "local" if local else "")
-    )
-    if found is None:
-        raise StepFailed(f"{parts.uri}: no driver for this kind of host")
-    return found
+    """What makes the driver of the kind of host a URI means; raises StepFailed when nothing does."""
+    return KINDS[uris.kind_of(parts)]
 
 
 def _as_it_is(parts: Parts) -> str:
     return parts.uri
 
 
-def _embedded_root(parts: Parts) -> Path:
-    root = dict(parse_qsl(urlsplit(parts.uri).query)).get("root", "")
-    if not root.startswith("/"):
-        raise StepFailed(f"{parts.uri}: root must be an absolute directory")
-    return Path(root)
-
-
 def _prepare_embedded(parts: Parts) -> str:
     """The embedded driver's URI; its root is made, private to us, with QEMU's settings for it."""
-    root = _embedded_root(parts)
+    root = embedded_root(parts)
     settings = root / "etc" / "qemu.conf"
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -256,7 +204,7 @@ def _prepare_simulated(parts: Parts) -> str:
 
 
 def _local_storage(parts: Parts, _links: Links) -> Storage:
-    root = _embedded_root(parts)
+    root = embedded_root(parts)
     return LocalStorage(root / "isthmus", logs=root / "log" / "qemu")
 
 
@@ -300,12 +248,9 @@ SIMULATED_FILE: Final = Kind(
     storage=_simulated_storage,
 )
 
-KINDS: Final[Mapping[tuple[str, str], Kind]] = {
-    ("qemu", "/embed"): EMBEDDED,
-    ("qemu", "/system"): DAEMON,
-    ("qemu", "/session"): DAEMON,
-    ("qemu", "remote"): DAEMON,
-    ("test", "/default"): SIMULATED,
-    ("test", "local"): SIMULATED_FILE,
+KINDS: Final[Mapping[HostKind, Kind]] = {
+    HostKind.EMBEDDED: EMBEDDED,
+    HostKind.DAEMON: DAEMON,
+    HostKind.SIMULATED: SIMULATED,
+    HostKind.SIMULATED_FILE: SIMULATED_FILE,
 }
-"""Scheme and path (or ``remote``: by a transport or host name; ``local``: any other path)."""
