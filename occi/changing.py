@@ -13,14 +13,13 @@ from occi.creation import (
     checked_hostname,
     checked_summary,
     checked_title,
-    memory_mib,
     one_template,
     refuse_links,
 )
 from occi.errors import OcciError
 from occi.mixins import CONTEXT_IDS, KEY_SPELLINGS
 from occi.scope import Scope
-from occi.values import checked_all
+from occi.values import checked_all, memory_mib
 from rendering.occi_document import ID, SUMMARY, TITLE, Category, CategoryClass, Entity, Request, Value
 
 #: What changes by itself between a client's reading and its PUT of what it read (OCCI-REAL-13).

@@ -12,7 +12,7 @@ from occi.context import public_keys, user_data
 from occi.errors import OcciError
 from occi.mixins import CONTEXT_IDS
 from occi.scope import Scope
-from occi.values import LONGEST_HOSTNAME, LONGEST_TITLE, check_required, checked_all
+from occi.values import LONGEST_HOSTNAME, LONGEST_TITLE, check_required, checked_all, memory_mib
 from rendering.occi_document import SUMMARY, TITLE, AttributeSpec, Category, CategoryClass, Request
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
@@ -84,11 +84,6 @@ def one_template(associated: Sequence[Category], templates: Mapping[str, Any]) -
     if len(found) > 1:
         raise OcciError(400, "A machine has at most one OS template and one resource template.")
     return found[0] if found else None
-
-
-def memory_mib(gib: float) -> int:
-    """A size in GiB (OCCI-AMB-16) in whole MiB."""
-    return round(gib * 1024)
 
 
 def checked_title(title: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
@@ -9,7 +10,8 @@ from occi import compute, kinds
 from occi.errors import OcciError
 from occi.mixins import OPENSTACK_USER_DATA, USER_DATA
 from occi.scope import Scope
-from rendering.occi_document import ID, Category, CategoryClass, Entity, Request
+from occi.values import memory_mib
+from rendering.occi_document import ID, Category, CategoryClass, Entity, Request, Value
 
 LARGEST_PAGE = 1000
 _ALL = frozenset({kinds.ENTITY.id, kinds.RESOURCE.id, kinds.COMPUTE.id})
@@ -70,7 +72,17 @@ def filtered(scope: Scope, wanted: Sequence[str], conditions: Request) -> list[s
 
 
 def _matches(entity: Entity, conditions: Request) -> bool:
-    return all(entity.attributes.get(name) == value for name, value in conditions.attributes.items())
+    return all(
+        _in_steps(name, entity.attributes.get(name)) == _in_steps(name, value)
+        for name, value in conditions.attributes.items()
+    )
+
+
+def _in_steps(name: str, value: Value | None) -> Value | None:
+    """A value as it is compared: memory comes in whole MiB, whatever decimal it is written as."""
+    if name != kinds.MEMORY or not isinstance(value, (int, float)) or not math.isfinite(value * 1024):
+        return value
+    return memory_mib(value)
 
 
 def paged(wanted: Sequence[str], query: Mapping[str, str]) -> list[str]:

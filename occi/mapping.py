@@ -11,6 +11,7 @@ from backend.model import Desired, Flavor, Instance, State, uuid_of
 from occi import kinds, mixins
 from occi.catalog import Catalog
 from occi.context import encoded
+from occi.values import memory_gib
 from rendering.occi_document import ID, SUMMARY, TITLE, Category, Entity, Value
 
 ARCHITECTURES = {"x86_64": "x64", "i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86"}
@@ -179,7 +180,7 @@ def _attributes(instance: Instance, title: str) -> dict[str, Value]:
         kinds.ARCHITECTURE: ARCHITECTURES.get(instance.architecture),
         kinds.CORES: instance.vcpus,
         kinds.HOSTNAME: instance.hostname or None,
-        kinds.MEMORY: instance.memory_mib / 1024,
+        kinds.MEMORY: memory_gib(instance.memory_mib),
         kinds.STATE: occi_state(instance.detail, saved=instance.saved),
         kinds.STATE_MESSAGE: state_message(instance),
     }

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from backend.model import Flavor, Image, UserMixin
 from occi.kinds import COMPUTE, CORES, INFRASTRUCTURE, MEMORY
+from occi.values import memory_gib
 from rendering.occi_document import AttributeSpec, AttributeType, Category, CategoryClass
 
 CREDENTIALS = "http://schemas.ogf.org/occi/infrastructure/credentials#"
@@ -149,7 +150,7 @@ def _sizes(flavor: Flavor, *, profile: bool) -> tuple[AttributeSpec, ...]:
     number = AttributeType.NUMBER
     sizes = [
         AttributeSpec(name=CORES, type=AttributeType.INTEGER, mutable=False, default=flavor.vcpus),
-        AttributeSpec(name=MEMORY, type=number, mutable=False, default=flavor.memory_mib / 1024),
+        AttributeSpec(name=MEMORY, type=number, mutable=False, default=memory_gib(flavor.memory_mib)),
     ]
     if flavor.ephemeral_gib or profile:
         sizes += [

@@ -14,6 +14,17 @@ LONGEST_TITLE = 255
 LONGEST_HOSTNAME = 253
 
 
+def memory_mib(gib: float) -> int:
+    """A size in GiB (OCCI-AMB-16) in whole MiB."""
+    return round(gib * 1024)
+
+
+def memory_gib(mib: int) -> float:
+    """A size in MiB as GiB: the shortest decimal that means it, so 3.6 is read back as 3.6."""
+    shown = (round(mib / 1024, digits) for digits in range(4))
+    return next((gib for gib in shown if memory_mib(gib) == mib), round(mib / 1024, 4))
+
+
 def checked(spec: AttributeSpec, value: Value) -> Any:
     """The value in its declared type: int, float, bool, str, list or dict.
 

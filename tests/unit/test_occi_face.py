@@ -645,6 +645,13 @@ def test_filters(ann, cloud):
     assert found(X_OCCI_Attribute='occi.core.title="two", occi.compute.cores=1') == []
     assert found(X_OCCI_Attribute="occi.compute.cores=1") == [one]
     assert found(Category=f'resource_tpl; scheme="{INFRA}"; class="mixin"') == [one]
+    three = ann.make(attribute("occi.compute.memory", 3.6))
+    assert ann.attributes(three)["occi.compute.memory"] == 3.6
+    assert found(X_OCCI_Attribute="occi.compute.memory=3.6") == [three]
+    assert found(X_OCCI_Attribute="occi.compute.memory=3.599609375") == [three]
+    assert found(X_OCCI_Attribute="occi.compute.memory=3.7") == []
+    assert found(X_OCCI_Attribute="occi.compute.memory=" + "9" * 308 + ".0") == []
+    ann("DELETE", three)
     assert found("/", Category=f'compute; scheme="{INFRA}"; class="kind"') == [one, two]
     assert found("/resource_tpl/", Category=f'os_tpl; scheme="{INFRA}"; class="mixin"') == [one]
     assert (

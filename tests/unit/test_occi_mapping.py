@@ -4,6 +4,8 @@ import base64
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend import lifecycle
 from backend.commands import Op, Operate
@@ -14,7 +16,7 @@ from occi.catalog import Catalog
 from occi.context import encoded, public_keys, user_data
 from occi.creation import checked_hostname
 from occi.errors import STATUS, OcciError
-from occi.values import checked
+from occi.values import checked, memory_gib, memory_mib
 from rendering.occi_document import AttributeSpec, AttributeType, CategoryClass
 from tests.support.simulation import Cloud
 
@@ -72,6 +74,18 @@ def test_every_detail_has_a_state_and_a_message(cloud, running, detail):
     words = shown[kinds.STATE_MESSAGE]
     assert words.startswith(detail[:4])
     assert ": " in words or detail == "runn"
+
+
+@given(st.integers(1, 2048 * 1024))
+def test_memory_is_shown_as_briefly_as_it_can_be_meant(mib):
+    shown = memory_gib(mib)
+    assert memory_mib(shown) == mib
+    assert len(f"{shown:.10f}".rstrip("0").partition(".")[2]) <= 4
+
+
+@given(st.integers(1, 20480).map(lambda tenths: tenths / 10))
+def test_memory_in_tenths_is_shown_as_given(gib):
+    assert memory_gib(memory_mib(gib)) == gib
 
 
 def test_states_follow_the_life_cycle(cloud, running):
