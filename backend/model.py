@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
+from collections.abc import Mapping
 from enum import Enum, StrEnum
 
 import msgspec
@@ -107,6 +108,25 @@ class Reason(StrEnum):
     LAUNCH_FAILED = "launch_failed"
     NO_CAPACITY = "no_capacity"
     JOB_FAILED = "job_failed"
+
+    @property
+    def words(self) -> str:
+        """For the owner. ``reason_text`` is for operators: it names hosts, files and numbers."""
+        return _REASON_WORDS.get(self, "")
+
+
+_REASON_WORDS: Mapping[Reason, str] = {
+    Reason.GUEST_SHUTDOWN: "the guest switched itself off",
+    Reason.CRASHED: "the hypervisor ended unexpectedly",
+    Reason.DESTROYED_OUTSIDE: "switched off by the host's operator",
+    Reason.PAUSED_OUTSIDE: "paused by the host's operator",
+    Reason.VANISHED: "not found on its host any more",
+    Reason.HOST_REBOOT: "the host was started again",
+    Reason.HOST_SILENT: "the host does not answer",
+    Reason.LAUNCH_FAILED: "it could not be launched",
+    Reason.NO_CAPACITY: "waiting for capacity",
+    Reason.JOB_FAILED: "what was asked for could not be done",
+}
 
 
 class Api(StrEnum):
@@ -207,6 +227,7 @@ class Instance(Value, frozen=True, kw_only=True):
     reason_text: str = ""
     by_user: bool = False
     launched_at: float | None = None
+    started_at: float | None = None
     last_seen: float | None = None
     ended_at: float | None = None
     user_data_size: int = 0

@@ -41,6 +41,8 @@ METADATA_OPTIONS: Mapping[str, Any] = {
     "HttpProtocolIpv6": "disabled",
     "InstanceMetadataTags": "disabled",
 }
+METADATA_STATE = "applied"  # an option changes at once or not at all
+BANDWIDTH_WEIGHTING = "default"
 DNS_NAME_OPTIONS: Mapping[str, Any] = {
     "HostnameType": "ip-name",
     "EnableResourceNameDnsARecord": False,
@@ -55,6 +57,11 @@ _SETTLING_SECONDS = 60.0
 def moment(seconds: float) -> datetime:
     """Unix seconds as an aware time."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def launch_time(instance: Instance) -> datetime:
+    """When an instance was last launched: created, or started after a stop (EC2 Instance.LaunchTime)."""
+    return moment(instance.started_at or instance.created_at)
 
 
 def _iso(seconds: float) -> str:
@@ -142,7 +149,8 @@ def state_reason(instance: Instance) -> StateReason | None:
     if name == "running":
         return None
     if name == "pending" and instance.state.value != "fail":
-        return StateReason(code="", message=writable(instance.reason_text)) if instance.reason_text else None
+        words = instance.reason.words
+        return StateReason(code="", message=f"{words[:1].upper()}{words[1:]}.") if words else None
     return _REASONS[instance.reason] or _unexplained(name)
 
 
@@ -200,7 +208,7 @@ def instance_document(instance: Instance, tags: Mapping[str, str]) -> Document:
         "AmiLaunchIndex": instance.launch_index,
         "ProductCodes": [],
         "InstanceType": instance.flavor,
-        "LaunchTime": moment(instance.created_at),
+        "LaunchTime": launch_time(instance),
         "Placement": placement(instance),
         "Monitoring": {"State": "disabled"},
         "PrivateIpAddress": private_address(instance),
@@ -255,8 +263,8 @@ def _options(instance: Instance) -> Document:
         "EnclaveOptions": {"Enabled": False},
         "HibernationOptions": {"Configured": instance.hibernation},
         "MaintenanceOptions": {"AutoRecovery": "disabled", "RebootMigration": "disabled"},
-        "MetadataOptions": {"State": "applied", **METADATA_OPTIONS},
-        "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
+        "MetadataOptions": {"State": METADATA_STATE, **METADATA_OPTIONS},
+        "NetworkPerformanceOptions": {"BandwidthWeighting": BANDWIDTH_WEIGHTING},
         "Operator": {"Managed": False},
         "PrivateDnsNameOptions": dict(DNS_NAME_OPTIONS),
     }

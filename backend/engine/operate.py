@@ -135,7 +135,8 @@ def _apply(work: Work, command: Operate, instance: Instance, edge: Transition) -
         return _end_at_once(work, instance, op.value)
     force = command.force_at_timeout or op in {Op.POWEROFF_HARD, Op.CANCEL, Op.DELETE}
     row = "restart_cold" if op is Op.RESTART_COLD else edge.op
-    moved = work.begin(instance, edge, op=row, force=force, **_reason(op))
+    again: dict[str, Any] = {"started_at": work.now} if op is Op.START and edge.op == "resume" else {}
+    moved = work.begin(instance, edge, op=row, force=force, **again, **_reason(op))
     if moved.detail == "pend" and moved.detail != instance.detail:
         work.wake_scheduler()
     return moved

@@ -243,6 +243,7 @@ instance = Table(
     Column("reason_text", Text, nullable=False),
     _flag("by_user"),
     _time("launched_at"),
+    _time("started_at"),
     _time("last_seen"),
     _time("ended_at"),
     _number("user_data_size"),

@@ -6,7 +6,7 @@ from backend.model import Flavor
 from ec2 import mapping
 from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.errors import Ec2Error
-from ec2.filters import FilterTable
+from ec2.filters import FilterTable, Value
 from ec2.pages import PageLimits, Position
 
 LIMITS = PageLimits(minimum=5, maximum=100, default=None, ids="InstanceTypes", ids_word="instanceTypeSet")
@@ -15,8 +15,39 @@ _DEFAULT_ARCHITECTURE = "x86_64"
 _GB = 10**9
 _GIB = 1 << 30
 
+
+def _absent(_row: Document) -> Value:
+    return None
+
+
+def _storage(row: Document) -> Document:
+    """What a type says of its local disks; nothing without any."""
+    return row["InstanceStorageInfo"] or {"Disks": ()}
+
+
+_NOT_YET = (
+    "ebs-info.attachment-limit-type",
+    "ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps",
+    "ebs-info.ebs-optimized-info.baseline-iops",
+    "ebs-info.ebs-optimized-info.baseline-throughput-in-mbps",
+    "ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps",
+    "ebs-info.ebs-optimized-info.maximum-iops",
+    "ebs-info.ebs-optimized-info.maximum-throughput-in-mbps",
+    "ebs-info.maximum-ebs-attachments",
+    "instance-storage-info.disk.type",
+    "network-info.bandwidth-weightings",
+    "network-info.efa-info.maximum-efa-interfaces",
+    "network-info.flexible-ena-queues-support",
+    "network-info.network-performance",
+    "nitro-tpm-info.supported-versions",
+    "processor-info.supported-features",
+    "processor-info.sustained-clock-speed-in-ghz",
+)
+"""Filters on things that no type says of itself: known, and matching nothing."""
+
 FILTERS: FilterTable[Document] = FilterTable(
     {
+        **dict.fromkeys(_NOT_YET, _absent),
         "auto-recovery-supported": lambda row: row["AutoRecoverySupported"],
         "bare-metal": lambda row: row["BareMetal"],
         "burstable-performance-supported": lambda row: row["BurstablePerformanceSupported"],
@@ -28,20 +59,34 @@ FILTERS: FilterTable[Document] = FilterTable(
         "free-tier-eligible": lambda row: row["FreeTierEligible"],
         "hibernation-supported": lambda row: row["HibernationSupported"],
         "hypervisor": lambda row: row["Hypervisor"],
-        "instance-storage-info.total-size-in-gb": lambda row: (row["InstanceStorageInfo"] or {}).get(
-            "TotalSizeInGB"
-        ),
+        "instance-storage-info.disk.count": lambda row: [disk["Count"] for disk in _storage(row)["Disks"]],
+        "instance-storage-info.disk.size-in-gb": lambda row: [
+            disk["SizeInGB"] for disk in _storage(row)["Disks"]
+        ],
+        "instance-storage-info.encryption-support": lambda row: _storage(row).get("EncryptionSupport"),
+        "instance-storage-info.nvme-support": lambda row: _storage(row).get("NvmeSupport"),
+        "instance-storage-info.total-size-in-gb": lambda row: _storage(row).get("TotalSizeInGB"),
         "instance-storage-supported": lambda row: row["InstanceStorageSupported"],
         "instance-type": lambda row: row["InstanceType"],
         "memory-info.size-in-mib": lambda row: row["MemoryInfo"]["SizeInMiB"],
+        "network-info.efa-supported": lambda row: row["NetworkInfo"]["EfaSupported"],
         "network-info.ena-support": lambda row: row["NetworkInfo"]["EnaSupport"],
+        "network-info.encryption-in-transit-supported": lambda row: row["NetworkInfo"][
+            "EncryptionInTransitSupported"
+        ],
         "network-info.ipv4-addresses-per-interface": lambda row: row["NetworkInfo"][
             "Ipv4AddressesPerInterface"
+        ],
+        "network-info.ipv6-addresses-per-interface": lambda row: row["NetworkInfo"][
+            "Ipv6AddressesPerInterface"
         ],
         "network-info.ipv6-supported": lambda row: row["NetworkInfo"]["Ipv6Supported"],
         "network-info.maximum-network-cards": lambda row: row["NetworkInfo"]["MaximumNetworkCards"],
         "network-info.maximum-network-interfaces": lambda row: row["NetworkInfo"]["MaximumNetworkInterfaces"],
+        "nitro-enclaves-support": lambda row: row["NitroEnclavesSupport"],
+        "nitro-tpm-support": lambda row: row["NitroTpmSupport"],
         "processor-info.supported-architecture": lambda row: row["ProcessorInfo"]["SupportedArchitectures"],
+        "reboot-migration-support": lambda row: row["RebootMigrationSupport"],
         "supported-boot-mode": lambda row: row["SupportedBootModes"],
         "supported-root-device-type": lambda row: row["SupportedRootDeviceTypes"],
         "supported-usage-class": lambda row: row["SupportedUsageClasses"],

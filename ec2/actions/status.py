@@ -28,7 +28,8 @@ def _absent(_row: Checked) -> Value:
     return None
 
 
-_NO_EVENTS = (
+_NOT_YET = (
+    "application-status.status",
     "attached-ebs-status.reachability",
     "attached-ebs-status.status",
     "event.code",
@@ -37,11 +38,13 @@ _NO_EVENTS = (
     "event.not-after",
     "event.not-before",
     "event.not-before-deadline",
+    "operator.principal",
 )
+"""Filters on things that no instance has yet: known, and matching nothing."""
 
 FILTERS: FilterTable[Checked] = FilterTable(
     {
-        **dict.fromkeys(_NO_EVENTS, _absent),
+        **dict.fromkeys(_NOT_YET, _absent),
         "availability-zone": lambda row: row.instance.zone,
         "availability-zone-id": lambda row: mapping.zone_id_of(row.instance.region, row.instance.zone),
         "instance-state-code": lambda row: mapping.STATE_CODES[row.state],

@@ -92,7 +92,10 @@ def test_a_whole_life(face):
         "IncorrectInstanceState",
         f"The instance '{one}' is not in a state from which it can be rebooted.",
     )
+    assert stopped["LaunchTime"] == running["LaunchTime"]
+    face.cloud.clock.advance(60)
     started = face.ann.start_instances(InstanceIds=[one])["StartingInstances"][0]
+    assert (face.describe(one)["LaunchTime"] - running["LaunchTime"]).total_seconds() >= 60
     assert started["CurrentState"]["Name"] == "pending"
     assert started["PreviousState"]["Name"] == "stopped"
     face.cloud.settle()

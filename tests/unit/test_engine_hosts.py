@@ -666,8 +666,9 @@ def test_a_host_that_cannot_be_asked_keeps_an_image_from_being_forgotten(tmp_pat
 # Workers ------------------------------------------------------------------------------------------------
 
 
-def second_worker(cloud):
-    worker = Worker(cloud.engine, cloud.hosts, "worker-2", monotonic=cloud.clock)
+def second_worker(cloud, **options):
+    worker = Worker(cloud.engine, cloud.hosts, "worker-2", monotonic=cloud.clock, **options)
+    worker._monitors = cloud.monitors  # no threads
     with cloud.store.begin() as tx:
         tx.workers.beat("worker-2", cloud.clock())
     return worker
@@ -676,7 +677,7 @@ def second_worker(cloud):
 def test_a_worker_that_stops_leaves_its_work_to_the_others():
     cloud = cloud_of(2048)
     taken = []
-    other = Worker(cloud.engine, cloud.hosts, "worker-2", take_over=taken.append, monotonic=cloud.clock)
+    other = second_worker(cloud, take_over=taken.append)
     other.sweep()
     cloud.worker.stop()
     cloud.clock.advance(10)
@@ -687,7 +688,7 @@ def test_a_worker_that_stops_leaves_its_work_to_the_others():
 def test_clocks_that_differ_kill_no_worker():
     cloud = cloud_of(2048)
     taken = []
-    other = Worker(cloud.engine, cloud.hosts, "worker-2", take_over=taken.append, monotonic=cloud.clock)
+    other = second_worker(cloud, take_over=taken.append)
     for _ in range(20):
         with cloud.store.begin() as tx:
             tx.workers.beat("worker-1", cloud.clock() - 500)  # its clock is slow, but moves

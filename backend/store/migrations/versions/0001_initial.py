@@ -304,6 +304,7 @@ def upgrade() -> None:
         sa.Column("reason_text", sa.Text(), nullable=False),
         sa.Column("by_user", sa.Boolean(), nullable=False),
         sa.Column("launched_at", sa.Float(precision=53), nullable=True),
+        sa.Column("started_at", sa.Float(precision=53), nullable=True),
         sa.Column("last_seen", sa.Float(precision=53), nullable=True),
         sa.Column("ended_at", sa.Float(precision=53), nullable=True),
         sa.Column("user_data_size", sa.Integer(), autoincrement=False, nullable=False),
