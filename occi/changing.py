@@ -17,6 +17,7 @@ from occi.creation import (
     refuse_links,
 )
 from occi.errors import OcciError
+from occi.mapping import has_scratch
 from occi.mixins import CONTEXT_IDS, KEY_SPELLINGS
 from occi.scope import Scope
 from occi.values import checked_all, memory_mib
@@ -158,7 +159,19 @@ def _new_flavor(scope: Scope, machine: Machine, wanted: Sequence[Category]) -> F
     flavor: Flavor | None = one_template(
         [mixin for mixin in wanted if mixin.id not in machine.mixin_ids], scope.catalog.flavors
     )
+    if flavor is not None:
+        check_scratch(machine.instance, flavor)
     return flavor
+
+
+def check_scratch(instance: Instance, flavor: Flavor) -> None:
+    """Refuse a size with scratch space that the machine lacks: disks are made at its creation (409)."""
+    if not has_scratch(instance, flavor):
+        raise OcciError(
+            409,
+            f"{flavor.name} has {flavor.ephemeral_gib} GiB of scratch space, the machine has "
+            f"{instance.ephemeral_gib}, which cannot grow.",
+        )
 
 
 def _naming(machine: Machine, given: Mapping[str, Any]) -> list[Command[Any]]:

@@ -14,7 +14,7 @@ from backend.errors import BackendError, Code
 from backend.lifecycle import DETAILS
 from backend.model import Flavor, Instance, State, id_of, uuid_of
 from occi import kinds, mapping
-from occi.changing import Machine, partial_update, replacement
+from occi.changing import Machine, check_scratch, partial_update, replacement
 from occi.creation import launch_command
 from occi.errors import OcciError
 from occi.scope import Scope
@@ -159,7 +159,8 @@ def exists(scope: Scope, instance_id: str) -> bool:
 
 def resize(scope: Scope, wanted: Sequence[str], flavor: Flavor) -> None:
     """Give machines another size, all or none; each must be one that can be resized now."""
-    instances(scope, wanted)
+    for each in instances(scope, wanted):
+        check_scratch(each, flavor)
     commands = [ModifyInstance(instance_id=instance_id, flavor=flavor.name) for instance_id in wanted]
     scope.engine.execute_all(scope.caller, commands)
 

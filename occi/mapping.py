@@ -119,7 +119,13 @@ def size_template(instance: Instance, catalog: Catalog) -> Category | None:
 
 
 def _fits(instance: Instance, flavor: Flavor) -> bool:
-    return (instance.vcpus, instance.memory_mib) == (flavor.vcpus, flavor.memory_mib)
+    same = (instance.vcpus, instance.memory_mib) == (flavor.vcpus, flavor.memory_mib)
+    return same and has_scratch(instance, flavor)
+
+
+def has_scratch(instance: Instance, flavor: Flavor) -> bool:
+    """Whether an instance has the scratch space of a flavor, which it got at its creation (OCCI-CRTP-004)."""
+    return instance.ephemeral_gib >= flavor.ephemeral_gib
 
 
 def entity(
@@ -141,7 +147,8 @@ def entity(
     found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), *tags) if each)
     values = _attributes(instance, title)
     values.update({name: value for _, name, value in context if value is not None})
-    if any(spec.name == mixins.EPHEMERAL_SIZE for category in found for spec in category.attributes):
+    declared = {spec.name for category in found for spec in category.attributes}
+    if instance.ephemeral_gib and mixins.EPHEMERAL_SIZE in declared:
         values[mixins.EPHEMERAL_SIZE] = float(instance.ephemeral_gib)
         values[mixins.EPHEMERAL_DEVICE] = mixins.EPHEMERAL_TARGET
     return Entity(

@@ -161,9 +161,9 @@ def _sizes(flavor: Flavor, *, profile: bool) -> tuple[AttributeSpec, ...]:
                 default=float(flavor.ephemeral_gib),
                 description="Scratch space in GiB",
             ),
-            AttributeSpec(
+            AttributeSpec(  # mutable, says OCCI-CRTP-005; there is one value
                 name=EPHEMERAL_DEVICE,
-                mutable=False,
+                choices=(EPHEMERAL_TARGET,),
                 default=EPHEMERAL_TARGET,
                 description="Device of the scratch space",
             ),

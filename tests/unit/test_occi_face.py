@@ -503,11 +503,42 @@ def test_partial_update(ann, cloud):
         == 200
     )
     assert ann.attributes(path)["occi.compute.cores"] == 2
-    large = f'Category: large; scheme="{CRTP}"; class="mixin"'
-    assert ann("POST", path, large).status_code == 200  # OCCI-INFRA-078, OCCI-CRTP-002
+
+
+def test_another_resource_template_resizes(ann, cloud):
+    # OCCI-INFRA-078, OCCI-CRTP-002
+    path = ann.make(f'Category: large; scheme="{CRTP}"; class="mixin"')
+    cloud.quiesce(2)
+    ann("POST", path, query="action=stop")
+    cloud.quiesce(2)
+    assert ann("POST", path, f'Category: small; scheme="{CRTP}"; class="mixin"').status_code == 200
     shown = ann.attributes(path)
-    assert (shown["occi.compute.cores"], shown["occi.compute.memory"]) == (4, 4.0)
+    assert (shown["occi.compute.cores"], shown["occi.compute.memory"]) == (1, 1.0)
+    assert shown["occi.compute.ephemeral_storage.size"] == 40.0  # OCCI-CRTP-004: at least the template's
+    assert ann.locations("/resource_tpl/small/") == [path]
+    assert ann("POST", "/resource_tpl/large/", f"X-OCCI-Location: {path}").status_code == 200
     assert ann.locations("/resource_tpl/large/") == [path]
+    device = "occi.compute.ephemeral_storage.deviceid"
+    assert ann("POST", path, attribute(device, "vdb")).status_code == 200  # OCCI-CRTP-005
+    assert ann("POST", path, attribute(device, "sdb")).status_code == 400
+
+
+def test_a_size_whose_scratch_space_a_machine_lacks_is_refused(ann, cloud):
+    path = ann.make(f'Category: small; scheme="{CRTP}"; class="mixin"')
+    bare = ann.make()
+    cloud.quiesce(2)
+    ann("POST", "/compute/", query="action=stop")
+    cloud.quiesce(2)
+    large = f'Category: large; scheme="{CRTP}"; class="mixin"'
+    for machine in (path, bare):
+        before = ann("GET", machine).text
+        assert ann("POST", machine, large).status_code == 409
+        assert ann("POST", "/resource_tpl/large/", f"X-OCCI-Location: {machine}").status_code == 409
+        assert ann("PUT", machine, COMPUTE, large).status_code == 409
+        assert ann("GET", machine).text == before
+    sized = (attribute("occi.compute.cores", 2), attribute("occi.compute.memory", 2.0))
+    assert ann("POST", bare, *sized).status_code == 200
+    assert "ephemeral" not in ann("GET", bare).text
 
 
 def test_an_update_happens_whole_or_not_at_all(ann, cloud):
