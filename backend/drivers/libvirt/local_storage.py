@@ -28,6 +28,8 @@ PARTIAL: Final = ".partial"
 DISK_SUFFIX: Final = ".qcow2"
 SEED_FILE: Final = "seed.iso"
 CONSOLE_FILE: Final = "console.log"
+CONSOLE_MOST: Final = 4 << 20
+CONSOLE_KEPT: Final = 1 << 20
 
 
 class LocalStorage:
@@ -93,10 +95,14 @@ class LocalStorage:
         """The end of the log that QEMU itself writes."""
         try:
             with (self._folder(instance_id) / CONSOLE_FILE).open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - limit))
-                return log.read(limit)
+                size = log.seek(0, os.SEEK_END)
+                log.seek(max(0, size - limit))
+                end = log.read(limit)
         except FileNotFoundError:
             return b""
+        if size > CONSOLE_MOST:
+            _forget_beginning(Path(log.name), size - CONSOLE_KEPT)
+        return end
 
     def layout(self, instance_id: str, targets: Iterable[str]) -> Layout:
         """Paths below the instance's directory, which is made for the console's log."""
@@ -141,6 +147,17 @@ class LocalStorage:
             with _published(path) as partial:
                 _reproduce(source, partial)
         return path
+
+
+def _forget_beginning(path: Path, length: int) -> None:
+    """Give the disk space of a console log's beginning back; a guest must not be able to fill the disk.
+
+    A hole, not a shorter file: QEMU goes on writing where it was.
+    """
+    if path.stat().st_blocks * 512 > CONSOLE_MOST:
+        hole = ["fallocate", "--punch-hole", "--offset", "0", "--length", str(length), str(path)]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # not every file system can
+            subprocess.run(hole, check=True, capture_output=True, timeout=Wait.NORMAL.value)
 
 
 def _reproduce(source: Path, target: Path) -> None:
