@@ -5,7 +5,6 @@ Ids here are the engine's (``i-…``). Other kinds come beside this module with 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from backend.commands import ModifyInstance, Op, Operate
@@ -21,7 +20,6 @@ from occi.scope import Scope
 from occi.values import checked_all
 from rendering.occi_document import Category, Entity, Request, Value
 
-_CHOSEN = re.compile(r"i-[0-9a-f]{17}")
 _ALIVE = tuple(sorted(detail for detail in DETAILS if detail != "done"))
 _HIDDEN_WHEN_GONE = tuple(detail for detail in _ALIVE if State(detail[:4]) is not State.FAIL)
 _NEEDED_STATE = {
@@ -46,15 +44,6 @@ def id_at(path: str) -> str:
     instance_id = id_of("i", name) if path.startswith(kinds.COMPUTE.location) else None
     if instance_id is None:
         raise OcciError(404, f"There is nothing at {path[:200]}.")
-    return instance_id
-
-
-def chosen_id_at(path: str) -> str:
-    """The id for a new machine that a client puts at a path; 400 unless it is of our form (OCCI-HTTP-031)."""
-    name = path.removeprefix(kinds.COMPUTE.location)
-    instance_id = id_of("i", name) if path.startswith(kinds.COMPUTE.location) else None
-    if instance_id is None or not _CHOSEN.fullmatch(instance_id):
-        raise OcciError(400, "The server chooses the paths of entities: create by POST to the kind.")
     return instance_id
 
 
@@ -130,9 +119,9 @@ def _machine(scope: Scope, instance_id: str) -> Machine:
 # Writing ------------------------------------------------------------------------------------------------
 
 
-def create(scope: Scope, requests: Sequence[Request], *, chosen: str | None = None) -> list[str]:
+def create(scope: Scope, requests: Sequence[Request]) -> list[str]:
     """Make machines, all or none (OCCI-HTTP-014); answers their ids."""
-    commands = [launch_command(scope, request, chosen=chosen) for request in requests]
+    commands = [launch_command(scope, request) for request in requests]
     return [made.instances[0].id for made in scope.engine.execute_all(scope.caller, commands)]
 
 
@@ -144,17 +133,6 @@ def update(scope: Scope, instance_id: str, request: Request) -> None:
 def replace(scope: Scope, instance_id: str, request: Request) -> None:
     """Make a machine what a full rendering says, or leave it as it is (PUT)."""
     scope.engine.execute_all(scope.caller, replacement(scope, _machine(scope, instance_id), request))
-
-
-def exists(scope: Scope, instance_id: str) -> bool:
-    """Whether OCCI knows a machine."""
-    try:
-        instance(scope, instance_id)
-    except BackendError as error:
-        if error.code is Code.INSTANCE_NOT_FOUND:
-            return False
-        raise
-    return True
 
 
 def resize(scope: Scope, wanted: Sequence[str], flavor: Flavor) -> None:

@@ -19,8 +19,8 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _LONGEST_SUMMARY = 1024
 
 
-def launch_command(scope: Scope, request: Request, *, chosen: str | None = None) -> Launch:
-    """The command for the machine that a request describes; ``chosen`` is the id a client put it at.
+def launch_command(scope: Scope, request: Request) -> Launch:
+    """The command for the machine that a request describes.
 
     What only the server sets is ignored (OCCI-AMB-08, OCCI-REAL-07); a resource template's sizes win over
     those of the request (OCCI-INFRA-076). Clock speed and share are read, and as nothing here can set them,
@@ -39,7 +39,7 @@ def launch_command(scope: Scope, request: Request, *, chosen: str | None = None)
     known = scope.catalog.attributes([kind, *associated])
     given = checked_all(_settable(request.attributes, known), known, whose="A new machine")
     check_required(given, known)
-    return _command(scope, associated, given, chosen)
+    return _command(scope, associated, given)
 
 
 def _settable(given: Mapping[str, Any], known: Mapping[str, AttributeSpec]) -> dict[str, Any]:
@@ -55,9 +55,7 @@ def refuse_links(scope: Scope, request: Request) -> None:
         raise OcciError(400, f"The kind {link.kind.id} has no instances of its own.")
 
 
-def _command(
-    scope: Scope, associated: Sequence[Category], given: Mapping[str, Any], chosen: str | None
-) -> Launch:
+def _command(scope: Scope, associated: Sequence[Category], given: Mapping[str, Any]) -> Launch:
     catalog = scope.catalog
     image = one_template(associated, catalog.images)
     flavor = one_template(associated, catalog.flavors)
@@ -73,7 +71,6 @@ def _command(
         summary=checked_summary(given.get(SUMMARY, "")),
         vcpus=sizes.get(kinds.CORES),
         memory_mib=memory_mib(sizes[kinds.MEMORY]) if kinds.MEMORY in sizes else None,
-        instance_id=chosen,
         mixins=tuple((m.scheme, m.term) for m in associated if m.id in catalog.tags.keys() | CONTEXT_IDS),
     )
 

@@ -13,8 +13,9 @@ from enum import Enum
 import msgspec
 
 from backend.commands import Associate
+from backend.errors import BackendError
 from occi import compute, kinds, listing, tagging
-from occi.errors import OcciError
+from occi.errors import OcciError, failure
 from occi.scope import Scope
 from rendering.occi_document import (
     Category,
@@ -27,6 +28,9 @@ from rendering.occi_document import (
 )
 
 QUERY_PATHS = frozenset({"/-/", "/-", "/.well-known/org/ogf/occi/-/", "/.well-known/org/ogf/occi/-"})
+_CREATED_BY_POST = (
+    "There is nothing here, and the server chooses the paths of entities: create by POST to the kind."
+)
 
 
 class Detail(Enum):
@@ -97,7 +101,7 @@ def _handlers(scope: Scope, call: Call) -> Mapping[str, Handler]:
     if call.path == "/" or scope.catalog.below(_closed(call.path)):
         return _UNBOUND
     if call.method == "PUT":
-        raise OcciError(400, "The server chooses the paths of entities: create by POST to the kind.")
+        raise OcciError(400, _CREATED_BY_POST)
     raise OcciError(404, f"There is nothing at {call.path[:200]}.")
 
 
@@ -167,13 +171,16 @@ def _read(scope: Scope, call: Call) -> Reply:
 
 
 def _put(scope: Scope, call: Call) -> Reply:
-    instance_id = compute.chosen_id_at(call.path)
-    if compute.exists(scope, instance_id):
-        _needs_description(call)
-        compute.replace(scope, instance_id, call.body)
-        return _shown(scope, instance_id)
-    _check_kind(scope, call, kinds.COMPUTE)
-    return _created(call, compute.create(scope, [call.body], chosen=instance_id))
+    """Replace what is there. Nothing is made here (OCCI-HTTP-031), so no answer tells of others' machines."""
+    _needs_description(call)
+    try:
+        instance_id = compute.instance(scope, compute.id_at(call.path)).id
+    except (OcciError, BackendError) as error:
+        if failure(error).status != 404:
+            raise
+        raise OcciError(400, _CREATED_BY_POST) from error
+    compute.replace(scope, instance_id, call.body)
+    return _shown(scope, instance_id)
 
 
 def _post_entity(scope: Scope, call: Call) -> Reply:
@@ -226,12 +233,6 @@ def _create(scope: Scope, call: Call, category: Category) -> Reply:
         if kind is not None and category.id not in scope.catalog.ancestry(kind):
             raise OcciError(400, f"An entity of the kind {kind.id} is not made here.")
     return _created(call, compute.create(scope, requests))
-
-
-def _check_kind(scope: Scope, call: Call, kind: Category) -> None:
-    named = scope.kind_of(call.body)
-    if named is not None and named.id != kind.id:
-        raise OcciError(400, f"An entity of the kind {named.id} is not made here.")
 
 
 def _created(call: Call, made: list[str]) -> Reply:

@@ -603,17 +603,23 @@ def test_put_replaces(ann):
     assert ann("PUT", path, attribute("occi.core.summary", "no kind")).status_code == 400
 
 
-def test_put_creates_only_at_paths_of_our_form(ann):
-    mine = uuid_of("i-0123456789abcdef0")
-    made = ann("PUT", f"/compute/{mine}", COMPUTE, attribute("occi.core.title", "mine"))
-    assert (made.status_code, made.headers["location"]) == (201, f"http://h/compute/{mine}")
-    assert ann.attributes(f"/compute/{mine}")["occi.core.title"] == "mine"
-    assert ann("PUT", "/123", COMPUTE).status_code == 400
-    assert ann("PUT", "/compute/123", COMPUTE).status_code == 400
-    assert ann("PUT", "/compute/i-x", COMPUTE).status_code == 400
-    assert ann("PUT", "/compute/5f2b1c7e-0000-4000-8000-000000000000", COMPUTE).status_code == 400
-    ann("DELETE", f"/compute/{mine}")
-    assert ann("PUT", f"/compute/{mine}", COMPUTE).status_code == 409
+def test_put_creates_nothing(ann, bob):
+    # OCCI-HTTP-031, 1.1: 400. A foreign id, a deleted one and one that nobody has are alike.
+    foreign, deleted = bob.make(), ann.make()
+    ann("DELETE", deleted)
+    unknown = f"/compute/{uuid_of('i-0123456789abcdef0')}"
+    said = {
+        (answer.status_code, answer.text)
+        for path in (foreign, deleted, unknown, "/compute/123", "/compute/i-x", "/123")
+        for answer in (
+            ann("PUT", path, COMPUTE),
+            ann("PUT", path, COMPUTE, attribute("occi.core.title", "t")),
+        )
+    }
+    assert len(said) == 1
+    assert said.pop()[0] == 400
+    assert ann.locations("/") == []
+    assert "occi.core.title" not in bob.attributes(foreign)
 
 
 def test_os_template_cannot_be_replaced(ann, cloud):
@@ -901,7 +907,7 @@ def test_what_is_foreign_does_not_exist(ann, bob):
     ):
         theirs, nobodys = (bob(method, each, *lines, query=query) for each in (path, unknown))
         assert (theirs.status_code, nobodys.status_code) == (404, 404)
-    assert bob("PUT", path, COMPUTE).status_code == 409
+    assert bob("PUT", path, COMPUTE).status_code == 400
     assert bob.locations("/") == []
     assert "occi.core.title" not in ann.attributes(path)
 
