@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from backend.errors import BackendError, Code
 from backend.jobs import ExecutorTaken
@@ -38,6 +40,14 @@ _NEXT_STEPS = {
     Code.IMAGE_NOT_FOUND: "See: isthmus image list",
     Code.FLAVOR_NOT_FOUND: "See: isthmus flavor list",
     Code.ZONE_NOT_FOUND: "Zones are set in isthmus.toml, [regions].",
+}
+_OWNER = "Run isthmus as the owner of the home directory."
+_CURES = {
+    errno.EACCES: _OWNER,
+    errno.EPERM: _OWNER,
+    errno.EROFS: "The file system is mounted read-only.",
+    errno.ENOSPC: "Make room on that disk.",
+    errno.EDQUOT: "Make room on that disk.",
 }
 _REFUSALS = (NotConfigured, KeyUnusable, ExecutorTaken)
 
@@ -76,7 +86,10 @@ def tenant_named(installation: Installation, name: str | None) -> Tenant:
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn refusals into a sentence and exit status 1 (a bug keeps its traceback)."""
+    """Turn refusals, and what machine and database refuse, into a sentence and exit status 1.
+
+    A bug keeps its traceback.
+    """
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -92,8 +105,28 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             _end(output, str(error), "not_configured")
         except BrokenPipeError:
             os._exit(0)  # the reader of our list has seen enough
+        except OSError as error:
+            _end(output, _machine_says(error), "machine")
+        except SQLAlchemyError as error:
+            _end(output, _database_says(error), "database")
 
     return guarded
+
+
+def _machine_says(error: OSError) -> str:
+    what = f"{error.filename}: " if error.filename else ""
+    cure = _CURES.get(error.errno or 0, "See what is wrong: isthmus doctor")
+    return f"{what}{error.strerror or error}. {cure}"
+
+
+def _database_says(error: SQLAlchemyError) -> str:
+    """The driver's own first line; the rest is SQL, which helps no operator."""
+    told = error.orig if isinstance(error, DBAPIError) else error
+    line = next(iter(str(told).splitlines()), type(told).__name__).rstrip(".: ")
+    return (
+        f"The database cannot be used: {line}. Check the setting `database` (isthmus settings), and that its "
+        "server runs or its file is whole and yours."
+    )
 
 
 def _end(output: Output, message: str, code: str) -> NoReturn:

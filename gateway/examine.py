@@ -188,7 +188,7 @@ def _synchronised() -> bool:
 def _home(path: Path, *, hosts: bool) -> Iterator[Finding]:
     try:
         installation = Installation.at(path)
-    except NotConfigured as error:
+    except (NotConfigured, OSError) as error:
         made = Home(path=path).config.exists()
         yield _bad("home", str(error), "Do what it says." if made else f"isthmus init --home {path}")
         return

@@ -198,7 +198,7 @@ def _sqlstate(error: DBAPIError) -> str:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=16, max_overflow=64, pool_pre_ping=True)
+        return create_engine(url, hide_parameters=True, pool_size=16, max_overflow=64, pool_pre_ping=True)
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     return sqlite_engine(url)

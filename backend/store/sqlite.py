@@ -66,7 +66,7 @@ def sqlite_engine(url: URL) -> Engine:
         options["poolclass"] = StaticPool
     else:  # a thread for each host and job may need one; their turns order them, not the pool
         options |= {"pool_size": 16, "max_overflow": -1}
-    engine = create_engine(url, **options)
+    engine = create_engine(url, hide_parameters=True, **options)  # they may be secrets
 
     @event.listens_for(engine, "connect")
     def connected(connection: _Connection, _record: object) -> None:

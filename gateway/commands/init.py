@@ -48,7 +48,12 @@ def init(
     ] = None,
     listen: Annotated[str, typer.Option(help="Where `isthmus serve` listens: HOST:PORT.")] = DEFAULT_LISTEN,
     database: Annotated[
-        str, typer.Option(help="Database URL, for example postgresql://user:password@host/name.")
+        str,
+        typer.Option(
+            envvar="ISTHMUS_DATABASE",
+            help="Database URL, for example postgresql://USER@HOST/NAME. With a password in it, give it by "
+            "the environment: others can see command lines.",
+        ),
     ] = "",
     host: Annotated[
         bool, typer.Option("--host/--no-host", help="Add this machine's QEMU as a host (no daemon needed).")

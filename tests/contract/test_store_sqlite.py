@@ -85,3 +85,9 @@ def test_many_writers_lose_nothing(url):
     for thread in threads:
         thread.join()
     assert sorted(notes(stores[0])) == sorted(str(number) for number in range(8) for _ in range(25))
+
+
+def test_an_error_does_not_repeat_what_was_to_be_kept(url):
+    with pytest.raises(OperationalError) as refused, Store(url).begin() as tx:
+        tx.connection.exec_driver_sql("INSERT INTO nowhere VALUES (?)", ("s3cret",))
+    assert "s3cret" not in str(refused.value)

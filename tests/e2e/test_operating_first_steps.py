@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
-from live_cloud import Key, LiveCloud, key_of, wait_for
+from live_cloud import Key, LiveCloud, free_port, key_of, wait_for
 
 
 @pytest.fixture
@@ -158,6 +158,46 @@ def test_refusals_are_json_for_programs(fresh):
     done = fresh.run("host", "delete", "h-unknown", "--json")
     assert done.returncode == 1
     assert json.loads(done.stderr)["error"]["message"].startswith("There is no host")
+
+
+def _told(cloud: LiveCloud, *words: str) -> str:
+    """The one message of a command that fails, the same for people and programs."""
+    people, programs = cloud.run(*words), cloud.run(*words, "--json")
+    assert (people.returncode, programs.returncode) == (1, 1)
+    assert "Traceback" not in people.stderr + programs.stderr
+    message = json.loads(programs.stderr)["error"]["message"]
+    assert people.stderr.strip() == f"error: {message}"
+    return message
+
+
+@pytest.mark.parametrize("words", [["host", "list"], ["migrate"], ["serve"], ["vm", "list"]])
+def test_a_database_that_does_not_answer_is_told(fresh, words):
+    fresh.init()
+    fresh.environment["ISTHMUS_DATABASE"] = f"postgresql://u:s3cret@127.0.0.1:{free_port()}/x"
+    message = _told(fresh, *words)
+    assert "refused" in message
+    assert "isthmus settings" in message
+    assert "s3cret" not in message
+    assert "s3cret" not in fresh.run("settings").stdout
+
+
+def test_a_damaged_database_and_a_damaged_home_are_told(fresh):
+    fresh.init()
+    (fresh.home / "keys" / "at-rest").unlink()
+    (fresh.home / "keys" / "at-rest").mkdir(mode=0o700)
+    assert "at-rest: Is a directory" in _told(fresh, "key", "create")
+    for path in fresh.home.glob("isthmus.db*"):
+        path.write_bytes(b"no database" * 1000)
+    assert "not a database" in _told(fresh, "host", "list")
+
+
+def test_the_database_can_be_given_where_others_do_not_see_it(tmp_path):
+    url = f"sqlite:///{tmp_path}/elsewhere.db"
+    cloud = LiveCloud(tmp_path, ISTHMUS_DATABASE=url).init()
+    assert (tmp_path / "elsewhere.db").exists()
+    del cloud.environment["ISTHMUS_DATABASE"]  # it was written down
+    assert cloud.cli("settings")["database"] == url
+    assert len(cloud.cli("tenant", "list")) == 1
 
 
 def test_a_setting_that_does_not_exist_is_refused(fresh):
