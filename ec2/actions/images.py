@@ -72,7 +72,8 @@ _NOT_YET = (
     "sriov-net-support",
     "state-reason-code",
     "state-reason-message",
-)"""Filters on things that no image has yet: known, and matching nothing."""
+)
+"""Filters on things that no image has yet: known, and matching nothing."""
 
 FILTERS: FilterTable[Listed] = FilterTable(
     {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
-from ec2_face import Ec2Cloud
+from ec2_face import SESSION, Ec2Cloud
 from simulation import Cloud
 
 from backend.commands import CreateTags, ModifyImage
@@ -84,6 +87,83 @@ def test_every_filter_is_known_and_answers(face):
     face.run(TagSpecifications=tagged(Name="x"))
     for name in FILTERS.names:
         face.ann.describe_instances(Filters=[{"Name": name, "Values": ["*", "x"]}])
+
+
+class FilterNames(HTMLParser):
+    """The names in the documentation of a ``Filters`` member: how each item of its outermost list begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self._lists = 0
+        self._item = ""
+
+    def handle_starttag(self, tag, attrs):
+        self._lists += tag == "ul"
+        if tag == "li" and self._lists == 1:
+            self._item = ""
+
+    def handle_data(self, data):
+        if self._lists == 1:
+            self._item += data
+
+    def handle_endtag(self, tag):
+        if tag == "li" and self._lists == 1:
+            self.names.append(self._item.split()[0])
+        self._lists -= tag == "ul"
+
+
+def documented_filters(operation: str) -> list[str]:
+    shape = SESSION._session.get_service_model("ec2").operation_model(operation).input_shape
+    parser = FilterNames()
+    parser.feed(shape.members["Filters"].documentation)
+    return [name.replace("<key>", "Name") for name in parser.names]
+
+
+@pytest.mark.parametrize(
+    ("operation", "some"),
+    [
+        ("DescribeInstances", ["tag:Name", "network-interface.tag-key", "metadata-options.state"]),
+        ("DescribeInstanceStatus", ["application-status.status", "operator.principal"]),
+        ("DescribeInstanceTypes", ["nitro-enclaves-support", "reboot-migration-support"]),
+        ("DescribeInstanceTypeOfferings", ["location"]),
+        ("DescribeImages", ["image-allowed", "scan-result.highest-finding-severity-label"]),
+        ("DescribeKeyPairs", ["tag:Name", "fingerprint"]),
+        ("DescribeTags", ["tag:Name", "resource-type"]),
+        ("DescribeRegions", ["region-name"]),
+        ("DescribeAvailabilityZones", ["zone-id"]),
+    ],
+)  # fmt: skip
+def test_every_filter_that_ec2_documents_is_known(face, operation, some):
+    names = documented_filters(operation)
+    assert set(some) <= set(names), "the documentation is not read as it is written"
+    describe = getattr(face.ann, xform_name(operation))
+    for start in range(0, len(names), 50):
+        describe(Filters=[{"Name": name, "Values": ["*"]} for name in names[start : start + 50]])
+
+
+def test_filters_on_what_replies_carry(face):
+    (one,) = face.run()
+    assert face.listed(**{"metadata-options.state": "applied"}) == [one]
+    assert face.listed(**{"network-performance-options.bandwidth-weighting": "default"}) == [one]
+    assert face.listed(**{"network-interface.operator.managed": "*"}) == []
+
+    def types(name, *values):
+        found = face.ann.describe_instance_types(Filters=[{"Name": name, "Values": list(values)}])
+        return [each["InstanceType"] for each in found["InstanceTypes"]]
+
+    every = ["t2.large", "t2.nano"]
+    for name in ("nitro-enclaves-support", "nitro-tpm-support", "reboot-migration-support"):
+        assert types(name, "unsupported") == every
+        assert types(name, "supported") == []
+    assert types("network-info.efa-supported", "false") == every
+    assert types("network-info.encryption-in-transit-supported", "false") == every
+    assert types("network-info.ipv6-addresses-per-interface", "0") == every
+    assert types("instance-storage-info.disk.count", "1") == ["t2.large"]
+    assert types("instance-storage-info.disk.size-in-gb", "2") == ["t2.large"]
+    assert types("instance-storage-info.encryption-support", "unsupported") == ["t2.large"]
+    assert types("instance-storage-info.nvme-support", "unsupported") == ["t2.large"]
+    assert types("network-info.network-performance", "*") == []
 
 
 @pytest.mark.parametrize(
