@@ -15,6 +15,8 @@ from queue import SimpleQueue
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+import libvirt
+
 from backend.drivers.libvirt import uri as uris
 from backend.drivers.libvirt.connection import Links
 from backend.drivers.libvirt.events import Happenings
@@ -58,6 +60,7 @@ class Kind(Value, frozen=True, kw_only=True):
     capabilities: dict[str, str]
     prepare: Callable[[Parts], str]
     storage: Callable[[Parts, Links], Storage]
+    opened: Callable[[str], None] = lambda _uri: None
 
 
 Tell = Callable[[str | None], None]
@@ -111,10 +114,16 @@ class LibvirtHosts:
                 self._hints.put(HostEvent(host_id=host_id, instance_id=instance_id))
 
         happenings = Happenings(tell)
+        prepared = kind.prepare(parts)
+
+        def registered(connection: libvirt.virConnect) -> None:
+            happenings.register(connection)
+            kind.opened(prepared)
+
         links = Links(
-            kind.prepare(parts),
+            prepared,
             in_process=kind.in_process,
-            registered=happenings.register,
+            registered=registered,
             reconnected=happenings.note_everything,
         )
         return LibvirtHost(
@@ -203,6 +212,11 @@ def _prepare_simulated(parts: Parts) -> str:
     return f"test://{file.name}"
 
 
+def _remove_node(uri: str) -> None:
+    """The node description was read when the connection was opened, which is never opened again."""
+    Path(urlsplit(uri).path).unlink(missing_ok=True)
+
+
 def _local_storage(parts: Parts, _links: Links) -> Storage:
     root = embedded_root(parts)
     return LocalStorage(root / "isthmus", logs=root / "log" / "qemu")
@@ -239,6 +253,7 @@ SIMULATED: Final = Kind(
     capabilities={"network": "none", "console": "none", "storage": "none"},
     prepare=_prepare_simulated,
     storage=_simulated_storage,
+    opened=_remove_node,
 )
 SIMULATED_FILE: Final = Kind(
     in_process=True,
