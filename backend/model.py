@@ -268,8 +268,22 @@ class Capacity(Value, frozen=True, kw_only=True):
         )
 
 
+CRTP_SIZES: Mapping[str, tuple[int, int, int]] = {
+    "small": (1, 1024, 10),
+    "medium": (2, 2048, 20),
+    "large": (4, 4096, 40),
+    "mem_small": (1, 4096, 10),
+    "mem_medium": (2, 8192, 20),
+    "mem_large": (4, 16384, 40),
+}
+"""OCCI's Compute Resource Templates Profile: cores, memory in MiB and scratch space in GiB by term (GWD.222)."""
+
+
 class Flavor(Value, frozen=True, kw_only=True):
-    """A size an operator offers: EC2's instance type, OCCI's resource template."""
+    """A size an operator offers: EC2's instance type, OCCI's resource template.
+
+    ``crtp`` is the term of the profile's template that it is, if it is one.
+    """
 
     name: str
     vcpus: int
@@ -279,6 +293,11 @@ class Flavor(Value, frozen=True, kw_only=True):
     crtp: str = ""
     created_at: float = 0.0
     version: int = 1
+
+    @property
+    def term(self) -> str:
+        """What OCCI calls it: the profile's term, or its name without the dots, which 1.1 does not allow."""
+        return self.crtp if self.crtp in CRTP_SIZES else self.name.lower().replace(".", "_")
 
 
 class ImageState(StrEnum):

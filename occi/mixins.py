@@ -128,12 +128,9 @@ def template_of_image(domain: str, image: Image) -> Category:
 
 @lru_cache(maxsize=1024)
 def template_of_flavor(domain: str, flavor: Flavor) -> Category:
-    """The resource template that a flavor is: the profile's own if it is one of them (CRTP).
-
-    Terms of OCCI 1.1 have no dots, so the others' have underscores instead (``t2.nano`` is ``t2_nano``).
-    """
+    """The resource template that a flavor is: the profile's own if it is one of them (CRTP)."""
     profile = flavor.crtp if flavor.crtp in CRTP_TITLES else ""
-    term = profile or flavor.name.lower().replace(".", "_")
+    term = flavor.term
     return Category(
         scheme=CRTP if profile else f"http://{domain}/occi/infrastructure/resource_tpl#",
         term=term,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import NoReturn
 
@@ -13,6 +14,7 @@ from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
 from backend.model import (
+    CRTP_SIZES,
     TOKEN_ID_LENGTH,
     AccessKey,
     BearerToken,
@@ -94,11 +96,20 @@ def delete_host(work: Work, command: commands.DeleteHost) -> None:
 # Flavors ------------------------------------------------------------------------------------------------
 
 
+_FLAVOR_NAME = re.compile(r"[a-z][a-z0-9._-]{0,63}")
+
+
 def put_flavor(work: Work, command: commands.PutFlavor) -> Flavor:
-    """Add or change a flavor."""
+    """Add or change a flavor. Its name and OCCI's for it are unique; one of the profile's has its size."""
     flavor = command.flavor
-    if flavor.vcpus < 1 or flavor.memory_mib < 1 or flavor.root_gib < 0 or flavor.ephemeral_gib < 0:
-        raise BackendError(Code.PARAMETER_INVALID, "A flavor's sizes are positive.", parameter="flavor")
+    _check_flavor(flavor)
+    for other in work.tx.flavors.all():
+        if other.name != flavor.name and other.term == flavor.term:
+            raise BackendError(
+                Code.FLAVOR_EXISTS,
+                f"OCCI would call {flavor.name} and {other.name} the same: {flavor.term}.",
+                name=other.name,
+            )
     known = work.tx.flavors.get(flavor.name)
     if known is None:
         work.tx.flavors.insert(flavor)
@@ -111,6 +122,26 @@ def put_flavor(work: Work, command: commands.PutFlavor) -> Flavor:
         ephemeral_gib=flavor.ephemeral_gib,
         crtp=flavor.crtp,
     )
+
+
+def _check_flavor(flavor: Flavor) -> None:
+    if not _FLAVOR_NAME.fullmatch(flavor.name):
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            "A flavor's name is at most 64 lower-case letters, digits, '.', '_' and '-', a letter first.",
+            parameter="name",
+        )
+    if flavor.vcpus < 1 or flavor.memory_mib < 1 or flavor.root_gib < 0 or flavor.ephemeral_gib < 0:
+        raise BackendError(Code.PARAMETER_INVALID, "A flavor's sizes are positive.", parameter="flavor")
+    size = (flavor.vcpus, flavor.memory_mib, flavor.ephemeral_gib)
+    if flavor.crtp and CRTP_SIZES.get(flavor.crtp) != size:
+        wanted = "; ".join(
+            f"{term} is {cores} cores, {memory} MiB, {scratch} GiB of scratch space"
+            for term, (cores, memory, scratch) in CRTP_SIZES.items()
+        )
+        raise BackendError(
+            Code.PARAMETER_INVALID, f"The resource templates profile says: {wanted}.", parameter="crtp"
+        )
 
 
 def delete_flavor(work: Work, command: commands.DeleteFlavor) -> None:
