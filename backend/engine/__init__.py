@@ -199,9 +199,9 @@ class Engine:
             return tx.tags.of(ids)
 
     def tags(self, caller: Caller) -> list[Tag]:
-        """All tags of the caller's tenant."""
+        """The tags of the caller's tenant; those of instances as long as a listing shows these."""
         with self.store.read() as tx:
-            return tx.tags.of_tenant(caller.tenant_id)
+            return tx.tags.of_tenant(caller.tenant_id, self._scoped(caller, InstanceQuery()))
 
     def mixins(self, caller: Caller) -> list[UserMixin]:
         """The tenant's tag mixins."""

@@ -453,10 +453,14 @@ class TagRows(Rows[Tag]):
                 found.setdefault(resource_id, {})[key] = value
         return found
 
-    def of_tenant(self, tenant_id: str) -> list[Tag]:
-        """All tags of a tenant, by resource and key."""
+    def of_tenant(self, tenant_id: str, shown: InstanceQuery | None = None) -> list[Tag]:
+        """All tags of a tenant, by resource and key; ``shown`` leaves out those of other instances."""
         c = self.table.c
-        return self.where(c.tenant_id == tenant_id, order=(c.resource_id, c.key))
+        conditions = [c.tenant_id == tenant_id]
+        if shown is not None:
+            instances = select(tables.instance.c.id).where(*_conditions(shown))
+            conditions.append(or_(c.resource_type != "instance", c.resource_id.in_(instances)))
+        return self.where(*conditions, order=(c.resource_id, c.key))
 
     def put(self, tags: Iterable[Tag]) -> None:
         """Set tags, overwriting by key."""

@@ -6,11 +6,14 @@ import base64
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import serialization
 from ec2_face import Ec2Cloud
+from simulation import Cloud
 
+from backend.engine import EngineSettings
 from backend.errors import BackendError, Code
 from ec2.context import ImportedImage
 
@@ -380,6 +383,31 @@ def test_tags_of_all_kinds(face):
     assert [(tag["ResourceId"], tag["Key"]) for tag in face.ann.describe_tags()["Tags"]] == sorted(
         [(one, "e"), (key, "e")]
     )
+
+
+def test_tags_are_listed_as_long_as_their_instances(monkeypatch, database):
+    settings = EngineSettings(zones={"us-east-1": ("us-east-1a",), "mars-1": ("mars-1a",)})
+    face = Ec2Cloud(monkeypatch, cloud=Cloud(url=database, settings=settings))
+    face.keys["AKIAMARS"] = ("mars-secret", msgspec.structs.replace(face.cloud.caller, region="mars-1"))
+    mars = face.client("AKIAMARS")
+    one, other = face.run(MinCount=2, MaxCount=2)
+    (there,) = face.run(mars)
+    face.ann.create_tags(Resources=[one, other, face.cloud.image.id], Tags=[{"Key": "k", "Value": "v"}])
+    mars.create_tags(Resources=[there], Tags=[{"Key": "k", "Value": "v"}])
+
+    def tagged(client):
+        return {tag["ResourceId"] for tag in client.describe_tags()["Tags"]}
+
+    assert tagged(face.ann) == {one, other, face.cloud.image.id}
+    assert tagged(mars) == {there, face.cloud.image.id}
+    face.cloud.settle()
+    face.ann.terminate_instances(InstanceIds=[one])
+    face.cloud.settle()
+    assert face.state(one) == "terminated"
+    assert one in tagged(face.ann)
+    face.cloud.clock.advance(settings.done_visible + 1)
+    assert face.listed() == [other]
+    assert tagged(face.ann) == {other, face.cloud.image.id}
 
 
 def test_tags_that_are_refused_change_nothing(face):
