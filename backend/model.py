@@ -276,7 +276,7 @@ CRTP_SIZES: Mapping[str, tuple[int, int, int]] = {
     "mem_medium": (2, 8192, 20),
     "mem_large": (4, 16384, 40),
 }
-"""OCCI's Compute Resource Templates Profile: cores, memory in MiB and scratch space in GiB by term (GWD.222)."""
+"""OCCI's Compute Resource Templates Profile (GWD.222): cores, MiB of memory, GiB of scratch space by term."""
 
 
 class Flavor(Value, frozen=True, kw_only=True):

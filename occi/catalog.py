@@ -28,29 +28,34 @@ class Catalog:
             if image.state is ImageState.READY
         }
         self.flavors = {mixins.template_of_flavor(domain, flavor).id: flavor for flavor in flavors}
-        self.tags = {tag.scheme + tag.term: tag for tag in tags}
-        self.categories: tuple[Category, ...] = (
+        provided: tuple[Category, ...] = (
             *kinds.KINDS,
             *mixins.MIXINS,
             *(mixins.template_of_image(domain, image) for image in self.images.values()),
             *(mixins.template_of_flavor(domain, flavor) for flavor in self.flavors.values()),
-            *(mixins.tag_of(tag) for tag in self.tags.values()),
-            *kinds.ACTIONS,
         )
+        # A size or an image may be offered later than a tag was made: what the provider offers wins.
+        taken = {category.id for category in provided}
+        self.tags = {tag.scheme + tag.term: tag for tag in tags if tag.scheme + tag.term not in taken}
+        self.categories = (*provided, *map(mixins.tag_of, self.tags.values()), *kinds.ACTIONS)
         self._by_id: dict[str, Category] = {category.id: category for category in self.categories}
-        self._by_location = {category.location: category for category in self.categories if category.location}
+        self._by_location: dict[str, Category] = {}
+        for category in self.categories:
+            if category.location:
+                self._by_location.setdefault(category.location, category)
         self._templates = {
             **{image.id: self._by_id[type_id] for type_id, image in self.images.items()},
             **{flavor.name: self._by_id[type_id] for type_id, flavor in self.flavors.items()},
         }
         self._by_id |= self._aliases(domain)
+        self.own_schemes = mixins.own_schemes(domain)
 
     def _aliases(self, domain: str) -> dict[str, Category]:
         """Other identifiers that clients use: the profile's 1.0 scheme, and a flavor by its own name."""
         found: dict[str, Category] = {}
         for type_id, flavor in self.flavors.items():
             category = self._by_id[type_id]
-            found[f"http://{domain}/occi/infrastructure/resource_tpl#{flavor.name}"] = category
+            found[f"{mixins.own_schemes(domain)}resource_tpl#{flavor.name}"] = category
             if category.scheme == mixins.CRTP:
                 found[mixins.CRTP_1_0 + category.term] = category
         return {type_id: category for type_id, category in found.items() if type_id not in self._by_id}

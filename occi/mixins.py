@@ -107,11 +107,16 @@ MIXINS: tuple[Category, ...] = (
 )
 
 
+def own_schemes(domain: str) -> str:
+    """How the schemes of the provider's own templates begin."""
+    return f"http://{domain}/occi/infrastructure/"
+
+
 @lru_cache(maxsize=4096)
 def os_template(domain: str, image_id: str, name: str) -> Category:
     """The OS template that an image is: its id is the term, its name the title (OCCI-INFRA-072)."""
     return Category(
-        scheme=f"http://{domain}/occi/infrastructure/os_tpl#",
+        scheme=f"{own_schemes(domain)}os_tpl#",
         term=image_id,
         class_=CategoryClass.MIXIN,
         title=name,
@@ -132,7 +137,7 @@ def template_of_flavor(domain: str, flavor: Flavor) -> Category:
     profile = flavor.crtp if flavor.crtp in CRTP_TITLES else ""
     term = flavor.term
     return Category(
-        scheme=CRTP if profile else f"http://{domain}/occi/infrastructure/resource_tpl#",
+        scheme=CRTP if profile else f"{own_schemes(domain)}resource_tpl#",
         term=term,
         class_=CategoryClass.MIXIN,
         title=CRTP_TITLES.get(profile, flavor.name),

@@ -17,6 +17,16 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s#]{1,200}#")
 _TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _LOCATION = re.compile(r"(?:/(?!\.{1,2}/)[A-Za-z0-9_.~-]{1,100}){1,8}/")
 _RESERVED_PATHS = ("/-/", "/.well-known/")
+#: What paths may not begin with, as the standard's kinds, those of OCCI-EXT-004 to 006 and the mixins that
+#: depend on them are to come there; and what the gateway answers itself.
+RESERVED = frozenset(
+    (
+        *("compute", "network", "storage", "networkinterface", "storagelink", "entity", "resource", "link"),
+        *("securitygroup", "securitygrouplink", "ipreservation", "mixin", "os_tpl", "resource_tpl"),
+        *("ipnetwork", "ipnetworkinterface", "availability_zone", "region", "floatingippool"),
+        *("services", "livez", "readyz", "metrics"),
+    )
+)
 
 
 def add(scope: Scope, request: Request) -> None:
@@ -71,6 +81,8 @@ def _command(catalog: Catalog, category: Category) -> CreateMixin:
         raise OcciError(403, f"Schemes under {_RESERVED_SCHEME} are the standard's.")
     if catalog.find(category.id) is not None:
         raise OcciError(409, f"The mixin {category.id} exists.")
+    if category.scheme.startswith(catalog.own_schemes):
+        raise OcciError(403, f"Schemes under {catalog.own_schemes} are the provider's.")
     return CreateMixin(
         scheme=category.scheme,
         term=category.term,
@@ -84,6 +96,8 @@ def _location(catalog: Catalog, given: str) -> str:
     path = _path(given)
     if not _LOCATION.fullmatch(path) or path.startswith(_RESERVED_PATHS):
         raise OcciError(400, "A mixin needs a location: a path of its own that ends in /.")
+    if path.split("/")[1] in RESERVED:
+        raise OcciError(409, f"The location {path} is reserved.")
     for known in catalog.categories:
         is_tag = known.id in catalog.tags
         inside = known.location and (path.startswith(known.location) or known.location.startswith(path))

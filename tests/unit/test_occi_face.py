@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.commands import CreateTags, DeregisterImage, Op, Operate, PutFlavor, RegisterImage, SetQuota
-from backend.model import Api, Flavor, uuid_of
+from backend.model import Api, Flavor, UserMixin, uuid_of
+from gateway.app import _OWN, EC2_PATHS
 from occi.app import OcciFace
+from occi.catalog import Catalog
+from occi.tagging import RESERVED
 from rendering import occi_text
 from tests.support.simulation import ADMIN, Cloud
 
@@ -824,6 +827,15 @@ def test_tags_of_users(ann, bob):
         (WEB, 400),
         (f'{WEB}; location="/compute/web/"', 409),
         (f'{WEB}; location="/mixin/"', 409),
+        *(
+            (f'{WEB}; location="/{path}/"', 409)
+            for path in (
+                *("network", "storage", "network/mine", "networkinterface", "storagelink", "link", "link/x"),
+                *("securitygroup", "securitygrouplink", "ipreservation", "mixin/ipnetwork"),
+                *("services", "services/Cloud", "livez", "readyz", "metrics", "metrics/x"),
+            )
+        ),
+        (f'Category: later; scheme="{OURS}resource_tpl#"; class="mixin"; location="/t/"', 403),
         (f'{WEB}; location="/"', 400),
         (f'{WEB}; location="/-/x/"', 400),
         (f'{WEB}; location="/a/../b/"', 400),
@@ -841,6 +853,34 @@ def test_impossible_tags(ann, line, status):
     before = ann("GET", "/-/").text
     assert ann("POST", "/-/", line, headers=PLAIN).status_code == status
     assert ann("GET", "/-/").text == before
+
+
+def test_no_tag_hides_what_the_gateway_answers():
+    paths = {path.split("/")[1] for path in {*EC2_PATHS, *_OWN}}
+    assert paths <= RESERVED
+
+
+def test_what_the_provider_offers_wins_over_a_tag(cloud):
+    now = 0.0
+    tags = [
+        UserMixin(
+            tenant_id="t", scheme="http://a#", term="a", title="", location="/compute/", created_at=now
+        ),
+        UserMixin(
+            tenant_id="t",
+            scheme=f"{OURS}resource_tpl#",
+            term="t2_nano",
+            title="",
+            location="/b/",
+            created_at=now,
+        ),
+    ]
+    catalog = Catalog("cloud.example.org", flavors=cloud.engine.flavors(), tags=tags)
+    assert catalog.at("/compute/").term == "compute"
+    nano = catalog.find(f"{OURS}resource_tpl#t2_nano")
+    assert nano.location == "/resource_tpl/t2_nano/"
+    assert catalog.at(nano.location) is nano
+    assert nano.id not in catalog.tags
 
 
 def test_tags_are_added_all_or_none(ann):
