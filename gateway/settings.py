@@ -127,7 +127,7 @@ class WebSettings(BaseModel):
 
 
 class Ec2FaceSettings(BaseModel):
-    """The EC2 face. ``version_2`` admits signature version 2, which old clients know only.
+    """The EC2 face. ``version_2`` admits signature version 2 (HMAC-SHA1 too), which old clients know only.
 
     ``any_service`` accepts any region and service in a signature's scope, for clients that derive them from
     the host name (boto 2's ``connect_euca``). ``skew`` is how far a client's clock may be off for version 4.
@@ -137,7 +137,7 @@ class Ec2FaceSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version_2: bool = True
+    version_2: bool = False
     any_service: bool = False
     skew: Seconds = 300.0
     skew_version_2: Seconds = 900.0

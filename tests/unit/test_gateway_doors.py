@@ -53,8 +53,10 @@ def cloud():
     return cloud
 
 
-def door(cloud, **changes):
-    return Ec2Door(cloud.engine, BOX, checked(Path("/nowhere"), regions=ZONES, **changes))
+def door(cloud, *, ec2=None, **changes):
+    """A door that admits version 2, which a fresh installation does not."""
+    face = {"version_2": True} | (ec2 or {})
+    return Ec2Door(cloud.engine, BOX, checked(Path("/nowhere"), regions=ZONES, ec2=face, **changes))
 
 
 def received(request: AWSRequest) -> SignedRequest:
@@ -157,6 +159,11 @@ def test_the_scope_chooses_the_region(cloud):
 
 def test_switches(cloud):
     assert refusal(cloud, signed_v2(), ec2={"version_2": False}) == NOBODY
+    fresh = Ec2Door(cloud.engine, BOX, checked(Path("/nowhere"), regions=ZONES))
+    assert fresh(signed_v4(), "r").user_name == "ann"
+    with pytest.raises(SignatureError) as refused:
+        fresh(signed_v2(), "r")
+    assert (refused.value.code, refused.value.message) == NOBODY
     any_service = door(cloud, ec2={"any_service": True})
     assert any_service(signed_v4(region="0", service="127"), "r").region == "us-east-1"
 

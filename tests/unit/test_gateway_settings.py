@@ -26,6 +26,17 @@ def put(home, text):
     (home / "isthmus.toml").write_text(text)
 
 
+def test_version_2_of_the_signature_is_off_until_the_operator_wants_it(home, monkeypatch):
+    put(home, written("0.0.0.0:80", {"eu-1": ("eu-1a",)}, ""))
+    assert load(home).ec2.version_2 is False
+    with (home / "isthmus.toml").open("a") as file:
+        file.write("\n[ec2]\nversion_2 = true\n")
+    assert load(home).ec2.version_2 is True
+    put(home, written("0.0.0.0:80", {"eu-1": ("eu-1a",)}, ""))
+    monkeypatch.setenv("ISTHMUS_EC2__VERSION_2", "true")
+    assert load(home).ec2.version_2 is True
+
+
 def test_what_init_writes_is_read_again(home):
     regions = {"eu-1": ("eu-1a", "eu-1b"), "us-2": ("us-2a",)}
     put(home, written("0.0.0.0:80", regions, 'postgresql://u:p"w@db/x'))
