@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from backend.errors import BackendError, Code
 from backend.jobs import ExecutorTaken
-from backend.model import Tenant
+from backend.model import Tenant, User
 from gateway.crypto import KeyUnusable
 from gateway.installation import FIRST_TENANT, Installation
 from gateway.output import Output
@@ -83,6 +83,40 @@ def tenant_named(installation: Installation, name: str | None) -> Tenant:
     if tenant is None:
         raise Refused(f"There is no tenant {wanted}. See: isthmus tenant list")
     return tenant
+
+
+def user_named(installation: Installation, user: str | None, tenant: str | None) -> User:
+    """A user by name; without one the tenant's user of the same name, or its first.
+
+    Raises:
+        Refused: there is none.
+    """
+    every = installation.engine.users()
+    if user is not None:
+        found = next((each for each in every if user in {each.name, each.id}), None)
+        if found is None:
+            raise Refused(f"There is no user {user}. See: isthmus user list")
+        return found
+    owner = tenant_named(installation, tenant)
+    mine = sorted(
+        (each for each in every if each.tenant_id == owner.id),
+        key=lambda each: (each.name != owner.name, each.created_at),
+    )
+    if not mine:
+        raise Refused(
+            f"The tenant {owner.name} has no user. Add one: isthmus user create NAME --tenant {owner.name}"
+        )
+    return mine[0]
+
+
+def region_of(installation: Installation, zone: str) -> str:
+    """The region of a zone; raises Refused when there is no such zone."""
+    regions = installation.settings.regions
+    for region, zones in regions.items():
+        if zone in zones:
+            return region
+    every = ", ".join(name for zones in regions.values() for name in zones)
+    raise Refused(f"There is no zone {zone}; zones are: {every}.")
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:

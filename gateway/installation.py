@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 from backend import jobs
 from backend.commands import (
@@ -13,13 +16,14 @@ from backend.commands import (
     RegisterImage,
 )
 from backend.engine import Engine
-from backend.errors import BackendError, Code
+from backend.errors import BackendError, Code, DryRunPassed
 from backend.model import Api, Caller, Image, Role, Tenant, User, Value
 from backend.store import Store
+from ec2.context import ImportedImage
 from gateway import flavors
 from gateway.crypto import KeyFiles, Passwords, SecretBox, new_key_id, new_password, new_secret
 from gateway.home import Home, write_private
-from gateway.images import ImageStore
+from gateway.images import ImageStore, Progress
 from gateway.settings import NotConfigured, Settings, checked, load, written
 
 FIRST_TENANT = "default"
@@ -104,6 +108,19 @@ def acting_for(tenant: Tenant) -> Caller:
         user_name="operator",
         role=Role.ADMIN,
         api=Api.CLI,
+    )
+
+
+def acting_as(user: User, tenant: Tenant, region: str = "") -> Caller:
+    """A tenant's user at the command line, who can do and see what that user can, whatever its role."""
+    return Caller(
+        tenant_id=tenant.id,
+        account_id=tenant.account_id,
+        user_id=user.id,
+        user_name=user.name,
+        role=Role.MEMBER,
+        api=Api.CLI,
+        region=region,
     )
 
 
@@ -200,6 +217,34 @@ def create_key(installation: Installation, user_name: str) -> tuple[str, str]:
         operator(), CreateAccessKey(key_id=key_id, user_name=user_name, secret=sealed)
     )
     return key_id, secret
+
+
+def import_image(
+    installation: Installation, caller: Caller, source: Path, wanted: RegisterImage, progress: Progress
+) -> Image:
+    """Register a disk image that is yet to be copied; what ``wanted`` says of its bytes does not count.
+
+    Raises:
+        BackendError: it was refused. Whether it would be is asked before the copy, and nothing stays of one.
+    """
+    with suppress(DryRunPassed):
+        installation.engine.execute(caller, wanted, dry_run=True)
+    disk = installation.images.import_file(source, progress)
+    try:
+        return installation.engine.execute(
+            caller, msgspec.structs.replace(wanted, **msgspec.structs.asdict(disk))
+        )
+    except BaseException:
+        _discard(installation, disk)
+        raise
+
+
+def _discard(installation: Installation, disk: ImportedImage) -> None:
+    """Remove a copy, unless an image has the same bytes."""
+    with installation.store.read() as tx:
+        same = tx.images.with_checksum(disk.checksum)
+    if all(image.path != disk.path for image in same):
+        Path(disk.path).unlink(missing_ok=True)
 
 
 def simulated_image(installation: Installation) -> Image | None:

@@ -11,7 +11,7 @@ from backend.commands import AddHost, DeleteHost, SetHostState
 from backend.drivers.libvirt import uri as uris
 from backend.model import Host, HostState
 from backend.ports import StepFailed
-from gateway.context import HomeOption, JsonOption, Refused, command, installation_of
+from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, region_of
 from gateway.installation import Installation, operator, simulated_image
 from gateway.output import Output
 
@@ -62,17 +62,13 @@ def add(
     except StepFailed as error:
         raise Refused(f"{error}. {_ALLOWED}") from error
     installation = installation_of(home)
-    regions = installation.settings.regions
-    zone = zone or regions[installation.settings.default_region][0]
-    region = next((name for name, zones in regions.items() if zone in zones), None)
-    if region is None:
-        every = ", ".join(name for zones in regions.values() for name in zones)
-        raise Refused(f"There is no zone {zone}; zones are: {every}.")
+    settings = installation.settings
+    zone = zone or settings.regions[settings.default_region][0]
     host = installation.engine.execute(
         operator(),
         AddHost(
             uri=uri,
-            region=region,
+            region=region_of(installation, zone),
             zone=zone,
             cpu_ratio=cpu_ratio,
             memory_ratio=memory_ratio,

@@ -12,7 +12,7 @@ from backend.commands import DeregisterImage, ModifyImage, RegisterImage
 from backend.drivers.libvirt.domain_xml import MACHINES
 from backend.model import Image
 from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, tenant_named
-from gateway.installation import acting_for, operator
+from gateway.installation import acting_for, import_image, operator
 from gateway.output import Output
 
 app = typer.Typer(no_args_is_help=True, help="Disk images that instances boot from.")
@@ -57,24 +57,21 @@ def import_(
     output = Output(as_json=as_json)
     installation = installation_of(home)
     owner = tenant_named(installation, tenant)
-    with output.copying(f"Importing {file.name}") as progress:
-        disk = installation.images.import_file(file, progress)
-    image = installation.engine.execute(
-        acting_for(owner),
-        RegisterImage(
-            name=name,
-            path=disk.path,
-            format=disk.format,
-            checksum=disk.checksum,
-            size_bytes=disk.size_bytes,
-            virtual_bytes=disk.virtual_bytes,
-            architecture=architecture,
-            description=description,
-            location=file.name,
-            public=public,
-            image_id=image_id,
-        ),
+    wanted = RegisterImage(
+        name=name,
+        path="",
+        format="",
+        checksum="",
+        size_bytes=0,
+        virtual_bytes=0,
+        architecture=architecture,
+        description=description,
+        location=file.name,
+        public=public,
+        image_id=image_id,
     )
+    with output.copying(f"Importing {file.name}") as progress:
+        image = import_image(installation, acting_for(owner), file, wanted, progress)
     output.one(row(image), ("id", "name", "format", "virtual_mib", "checksum", "public"))
 
 

@@ -21,7 +21,15 @@ from backend.commands import (
 )
 from backend.model import QUOTA_DEFAULTS, TOKEN_ID_LENGTH, UNLIMITED, Role, Tenant, User
 from gateway import installation as installations
-from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, tenant_named
+from gateway.context import (
+    HomeOption,
+    JsonOption,
+    Refused,
+    command,
+    installation_of,
+    tenant_named,
+    user_named,
+)
 from gateway.crypto import Passwords, new_password, new_token, token_digest
 from gateway.installation import Installation, operator
 from gateway.output import Output
@@ -247,26 +255,6 @@ def delete_user(
 # Access keys --------------------------------------------------------------------------------------------
 
 
-def _user(installation: Installation, user: str | None, tenant: str | None) -> User:
-    """A user by name; without one the tenant's user of the same name, or its first."""
-    every = installation.engine.users()
-    if user is not None:
-        found = next((each for each in every if user in {each.name, each.id}), None)
-        if found is None:
-            raise Refused(f"There is no user {user}. See: isthmus user list")
-        return found
-    owner = tenant_named(installation, tenant)
-    mine = sorted(
-        (each for each in every if each.tenant_id == owner.id),
-        key=lambda each: (each.name != owner.name, each.created_at),
-    )
-    if not mine:
-        raise Refused(
-            f"The tenant {owner.name} has no user. Add one: isthmus user create NAME --tenant {owner.name}"
-        )
-    return mine[0]
-
-
 @keys.command("create")
 @command
 def create_key(
@@ -278,7 +266,7 @@ def create_key(
 ) -> None:
     """Add an access key; its secret is told once."""
     installation = installation_of(home)
-    owner = _user(installation, name or user, tenant)
+    owner = user_named(installation, name or user, tenant)
     key_id, secret = installations.create_key(installation, owner.name)
     account = _by_id(installation)[owner.tenant_id]
     Output(as_json=as_json).one(
@@ -350,7 +338,7 @@ def create_token(
 ) -> None:
     """Add a bearer token for OCCI; it is told once."""
     installation = installation_of(home)
-    owner = _user(installation, name or user, tenant)
+    owner = user_named(installation, name or user, tenant)
     token = new_token()
     digest = token_digest(token)
     expires_at = None if days is None else time.time() + days * 86400
@@ -371,7 +359,7 @@ def list_tokens(
 ) -> None:
     """Bearer tokens by their ids, which open nothing."""
     installation = installation_of(home)
-    owners = installation.engine.users() if name is None else [_user(installation, name, None)]
+    owners = installation.engine.users() if name is None else [user_named(installation, name, None)]
     rows = [
         {"id": token.id, "user": user.name, "created_at": token.created_at, "expires_at": token.expires_at}
         for user in owners

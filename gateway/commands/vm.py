@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from backend.commands import Op, Operate
+from backend.commands import Launch, Op, Operate
 from backend.engine import InstanceQuery
 from backend.model import Event, Instance, Job, id_of, uuid_of
-from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, tenant_named
-from gateway.installation import Installation, operator
+from gateway.context import (
+    HomeOption,
+    JsonOption,
+    Refused,
+    command,
+    installation_of,
+    region_of,
+    tenant_named,
+    user_named,
+)
+from gateway.installation import Installation, acting_as, operator
 from gateway.output import Output
 
 app = typer.Typer(no_args_is_help=True, help="Instances, of all tenants.")
@@ -48,6 +58,45 @@ def row(instance: Instance, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
+@app.command("launch")
+@command
+def launch(
+    image: Annotated[str, typer.Option(help="The id of an image that the tenant may use.")],
+    tenant: Annotated[str | None, typer.Option(help="Whose they are; the first tenant's without.")] = None,
+    flavor: Annotated[str | None, typer.Option("--type", help="Their size; the default one without.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Their zone; any of the default region without.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many: all of them, or none.")] = 1,
+    name: Annotated[str, typer.Option(help="Their tag Name, OCCI's title.")] = "",
+    user_data: Annotated[
+        Path | None, typer.Option(help="A file for cloud-init, at most 16 KiB.", exists=True, dir_okay=False)
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="The name of a key pair of the tenant's.")] = None,
+    hold: Annotated[bool, typer.Option("--hold", help="Place none before it is released.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start instances as a tenant's user. What fails to start stays, with its reason: see `vm show`."""
+    installation = installation_of(home)
+    owner = tenant_named(installation, tenant)
+    region = region_of(installation, zone) if zone else installation.settings.default_region
+    made = installation.engine.execute(
+        acting_as(user_named(installation, None, owner.id), owner, region),
+        Launch(
+            image_id=image,
+            flavor=flavor,
+            minimum=count,
+            maximum=count,
+            zone=zone,
+            key_name=key,
+            user_data=user_data.read_bytes() if user_data else b"",
+            tags=(("Name", name),) if name else (),
+            held=hold,
+        ),
+    )
+    names = _names(installation)
+    Output(as_json=as_json).rows([row(each, names) for each in made.instances], COLUMNS)
+
+
 @app.command("list")
 @command
 def list_(
@@ -72,15 +121,17 @@ def show(vm: TargetArgument, home: HomeOption = None, as_json: JsonOption = Fals
     shown = row(engine.instance(operator(), instance_id), _names(installation))
     output = Output(as_json=as_json)
     history = [_event_row(event) for event in engine.events(operator(), instance_id=instance_id)]
+    work = [_job_row(job) for job in engine.jobs(operator(), instance_id=instance_id)]
     if as_json:
-        work = [_job_row(job) for job in engine.jobs(operator(), instance_id=instance_id)]
         stays = msgspec.to_builtins(engine.stays(operator(), instance_id))
         tags = engine.tags_of([instance_id]).get(instance_id, {})
         output.document(shown | {"tags": tags, "jobs": work, "events": history, "stays": stays})
         return
     output.one({name: value for name, value in shown.items() if value not in (None, "", [], False)})
     output.say("")
-    output.rows(history, ("at", "op", "old", "new", "actor", "reason"))
+    output.rows(history, ("at", "op", "old", "new", "actor", "reason"), empty="No event.")
+    output.say("")
+    output.rows(work, ("id", "op", "state", "at_stage", "attempt", "finished_at", "message"), empty="No job.")
 
 
 def _operate(home: Any, as_json: bool, targets: list[str], op: Op, *, force_at_timeout: bool = False) -> None:

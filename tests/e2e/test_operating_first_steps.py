@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import stat
@@ -222,6 +223,23 @@ def test_an_image_keeps_the_id_of_the_old_cloud(cloud, blank_image):
     cloud.cli("image", "deregister", made["id"])
 
 
+def test_a_refused_import_leaves_nothing(cloud, tmp_path):
+    made = cloud.cli("image", "import", _disk(tmp_path / "kept", b"k"), "--name", "kept")
+    before = _stored(cloud)
+    for words in (["--name", "kept"], ["--name", "x"], ["--name", "other", "--id", made["id"]]):
+        done = cloud.run("image", "import", _disk(tmp_path / "refused", b"r"), *words)
+        assert done.returncode == 1
+        assert _stored(cloud) == before
+        done = cloud.run("image", "import", str(tmp_path / "kept"), *words)  # bytes that another image has
+        assert done.returncode == 1
+        assert _stored(cloud) == before
+
+
+def _disk(path: Path, letter: bytes) -> str:
+    path.write_bytes(letter * 512)
+    return str(path)
+
+
 def test_a_program_is_no_image(cloud):
     done = cloud.run("image", "import", "/proc/self/exe", "--name", "program")
     assert done.returncode == 1
@@ -330,6 +348,64 @@ def test_purge_ends_and_removes_all_that_a_tenant_has(cloud):
 
 
 # Instances from the command line ------------------------------------------------------------------------
+
+
+def test_the_operator_launches_as_a_tenants_user(cloud, tmp_path):
+    theirs = cloud.tenant("launching")
+    client = cloud.client(key=key_of(theirs))
+    client.create_key_pair(KeyName="theirs")
+    script = tmp_path / "script"
+    script.write_bytes(b"#!/bin/sh\n")
+    made = cloud.cli(
+        "vm", "launch", "--tenant", "launching", "--image", cloud.image, "--type", "t2.micro", "--count", "2",
+        "--zone", "us-east-1a", "--name", "pair", "--user-data", str(script), "--key", "theirs", "--hold",
+    )  # fmt: skip
+    assert [(vm["tenant"], vm["state"], vm["flavor"]) for vm in made] == [
+        ("launching", "hold", "t2.micro")
+    ] * 2
+    ids = [vm["id"] for vm in made]
+    found = [each for r in client.describe_instances()["Reservations"] for each in r["Instances"]]
+    assert sorted(vm["InstanceId"] for vm in found) == sorted(ids)
+    assert {vm["Tags"][0]["Value"] for vm in found} == {"pair"}
+    assert {vm["KeyName"] for vm in found} == {"theirs"}
+    data = client.describe_instance_attribute(InstanceId=ids[0], Attribute="userData")["UserData"]["Value"]
+    assert base64.b64decode(data) == script.read_bytes()
+    cloud.cli("vm", "release", *ids)
+    wait_for(lambda: {cloud.cli("vm", "show", each)["state"] for each in ids} == {"runn"}, "running")
+    assert cloud.cli("vm", "show", ids[0])["events"][0]["actor"] == "cli:launching"
+    cloud.cli("vm", "terminate", *ids)
+    wait_for(lambda: {cloud.cli("vm", "show", each)["state"] for each in ids} == {"done"}, "ended")
+    told = cloud.run("vm", "show", ids[0]).stdout
+    for words in ("ended at", "terminate", "t2.micro"):
+        assert words in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--image", "ami-none"], "image list"),
+        (["--type", "t9.none"], "flavor list"),
+        (["--zone", "nowhere"], "zones are"),
+        (["--tenant", "nobody"], "tenant list"),
+        (["--key", "none"], "key pair"),
+        (["--count", "0"], "--count"),
+    ],
+)
+def test_a_launch_that_cannot_be_is_refused(cloud, words, told):
+    given = words if "--image" in words else ["--image", cloud.image, *words]
+    done = cloud.run("vm", "launch", *given)
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+def test_the_operator_launches_nothing_that_its_tenant_cannot_see(cloud, tmp_path):
+    cloud.tenant("secretive")
+    private = cloud.cli(
+        "image", "import", _disk(tmp_path / "p", b"p"), "--name", "private", "--tenant", "secretive"
+    )
+    done = cloud.run("vm", "launch", "--image", private["id"])
+    assert done.returncode == 1
+    assert "No such image" in done.stderr
 
 
 def test_the_operator_sees_and_moves_what_tenants_have(cloud):

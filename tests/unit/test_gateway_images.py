@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.commands import RegisterImage
 from backend.errors import BackendError, Code
 from gateway.images import ImageStore, read_header
+from gateway.installation import acting_for, import_image, make
 
 SIZE = 64 << 20
 
@@ -106,3 +110,34 @@ def test_a_refused_image_leaves_nothing(tmp_path):
     with pytest.raises(BackendError):
         store.import_file(tmp_path)
     assert list(store.folder.iterdir()) == []
+
+
+def test_a_copy_that_is_refused_in_the_end_goes_unless_an_image_has_its_bytes(tmp_path):
+    made, _ = make(tmp_path / "home", listen="127.0.0.1:0", regions={"eu-1": ("eu-1a",)})
+    caller = acting_for(made.engine.tenants()[0])
+    source = tmp_path / "disk"
+    source.write_bytes(b"d" * 512)
+    kept = made.images.import_file(source)
+
+    def wanted(name):
+        return RegisterImage(
+            name=name, path="", format="", checksum="", size_bytes=0, virtual_bytes=0, location="disk"
+        )
+
+    def race(name):
+        """Somebody else takes the name while the bytes are copied."""
+        return lambda *_: made.engine.execute(
+            caller, msgspec.structs.replace(wanted(name), **msgspec.structs.asdict(kept))
+        )
+
+    with pytest.raises(BackendError) as refused:
+        import_image(made, caller, source, wanted("taken"), race("taken"))
+    assert refused.value.code is Code.IMAGE_NAME_EXISTS
+    assert [path.name for path in made.home.images.iterdir()] == [Path(kept.path).name]
+    source.write_bytes(b"e" * 512)
+    with pytest.raises(BackendError):
+        import_image(made, caller, source, wanted("lost"), race("lost"))
+    assert [path.name for path in made.home.images.iterdir()] == [Path(kept.path).name]
+    image = import_image(made, caller, source, wanted("third"), lambda *_: None)
+    assert Path(image.path).read_bytes() == source.read_bytes()
+    made.close()
