@@ -11,7 +11,16 @@ from occi.errors import OcciError
 from occi.mixins import OPENSTACK_USER_DATA, USER_DATA
 from occi.scope import Scope
 from occi.values import memory_mib
-from rendering.occi_document import ID, Category, CategoryClass, Entity, Request, Value
+from rendering.occi_document import (
+    ID,
+    BareInteger,
+    BareNumber,
+    Category,
+    CategoryClass,
+    Entity,
+    Request,
+    Value,
+)
 
 LARGEST_PAGE = 1000
 _ALL = frozenset({kinds.ENTITY.id, kinds.RESOURCE.id, kinds.COMPUTE.id})
@@ -73,9 +82,14 @@ def filtered(scope: Scope, wanted: Sequence[str], conditions: Request) -> list[s
 
 def _matches(entity: Entity, conditions: Request) -> bool:
     return all(
-        _in_steps(name, entity.attributes.get(name)) == _in_steps(name, value)
-        for name, value in conditions.attributes.items()
+        _is_value(name, entity.attributes.get(name), value) for name, value in conditions.attributes.items()
     )
+
+
+def _is_value(name: str, shown: Value | None, wanted: Value) -> bool:
+    if isinstance(shown, str) and isinstance(wanted, (BareInteger, BareNumber)):
+        return shown == wanted.text
+    return _in_steps(name, shown) == _in_steps(name, wanted)
 
 
 def _in_steps(name: str, value: Value | None) -> Value | None:

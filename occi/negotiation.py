@@ -13,6 +13,7 @@ from rendering import occi_json, occi_text, uri_list
 from rendering.occi_document import Collection, Created, Document, Failure, Request
 
 LARGEST_BODY = 1 << 20
+_LATIN_1 = frozenset({"iso-8859-1", "iso8859-1", "latin1", "latin-1"})
 
 
 class Media(StrEnum):
@@ -82,18 +83,18 @@ def read(content_type: str | None, headers: Mapping[str, str], body: bytes) -> S
     # The body beside headers is OK, or nothing (OCCI-TEXT-015).
     silent = not body.strip() or (media is Media.HEADERS and body.strip() == b"OK")
     return Said(
-        request=_request(media, headers, body),
+        request=_request(media, _encoding_of(content_type), headers, body),
         in_body=not silent,
         in_headers=occi_text.has_fields(headers),
     )
 
 
-def _request(media: Media, headers: Mapping[str, str], body: bytes) -> Request:
+def _request(media: Media, encoding: str, headers: Mapping[str, str], body: bytes) -> Request:
     if media is Media.HEADERS or not body.strip():
         return occi_text.parse_headers(headers)
     match media:
         case Media.PLAIN | Media.OCCI_PLAIN:
-            return occi_text.parse_plain(body)
+            return occi_text.parse_plain(body, encoding)
         case Media.JSON:
             return occi_json.parse(body)
         case _:
@@ -101,13 +102,22 @@ def _request(media: Media, headers: Mapping[str, str], body: bytes) -> Request:
 
 
 def _media_of(content_type: str | None, body: bytes) -> Media:
-    """The first of a list, as one client sends (OCCI-REAL-01); parameters do not matter."""
+    """The first of a list, as one client sends (OCCI-REAL-01)."""
     given = (content_type or "").split(",")[0].split(";")[0].strip().lower()
     if given in set(Media):
         return Media(given)
     if given and body.strip():
         raise OcciError(406, f"Bodies can be {', '.join(Media)}.")
     return Media.PLAIN
+
+
+def _encoding_of(content_type: str | None) -> str:
+    """How a text body is written: UTF-8, unless Latin-1 is declared."""
+    for parameter in (content_type or "").lower().split(",")[0].split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip(' "') in _LATIN_1:
+            return "iso-8859-1"
+    return "utf-8"
 
 
 def write(resp: falcon.Response, media: Media, document: Document | None) -> None:

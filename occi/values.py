@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from occi.errors import OcciError
-from rendering.occi_document import AttributeSpec, AttributeType, Value
+from rendering.occi_document import AttributeSpec, AttributeType, BareInteger, BareNumber, Value
 
 LONGEST_TITLE = 255
 LONGEST_HOSTNAME = 253
@@ -43,12 +43,14 @@ def _typed(spec: AttributeSpec, value: Value) -> Any:
     match spec.type, value:
         case AttributeType.STRING, str():
             return value
+        case AttributeType.STRING, (BareInteger() | BareNumber()):
+            return value.text  # some clients quote no number, whatever it is for
         case AttributeType.BOOLEAN, bool():
             return value
         case ((AttributeType.INTEGER | AttributeType.NUMBER), bool()):
             pass
         case AttributeType.INTEGER, int():
-            return value
+            return int(value)
         case AttributeType.INTEGER, float() if value.is_integer():
             return int(value)
         case AttributeType.NUMBER, (int() | float()):

@@ -16,6 +16,29 @@ import msgspec
 #: A scalar, or (JSON, and JSON inside a quoted string in text) an array or object of such values.
 Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value]"
 
+
+class BareInteger(int):
+    """An integer as text wrote it, without quotes: for a string attribute it is that text (``2026``, ``007``)."""
+
+    text: str
+
+    def __new__(cls, text: str) -> BareInteger:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
+class BareNumber(float):
+    """A number with a point as text wrote it, without quotes: for a string attribute it is that text."""
+
+    text: str
+
+    def __new__(cls, text: str) -> BareNumber:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
 ID = "occi.core.id"
 TITLE = "occi.core.title"
 SUMMARY = "occi.core.summary"

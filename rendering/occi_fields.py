@@ -18,6 +18,8 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from rendering.occi_document import (
     LARGEST_INTEGER,
     AttributeSpec,
+    BareInteger,
+    BareNumber,
     Category,
     CategoryClass,
     Link,
@@ -159,7 +161,7 @@ def _text(token: Token) -> str:
 
 
 def _literal(token: Token, *, bare_text: bool) -> Value:
-    """The value of an attribute; only links may carry a string without quotes."""
+    """The value of an attribute; only links may carry words bare. Numbers remember how they stood."""
     if token.type == "QUOTED":
         return _text(token)
     if token in _BOOLEANS:
@@ -173,9 +175,9 @@ def _literal(token: Token, *, bare_text: bool) -> Value:
 
 def _number(token: Token) -> Value:
     if "." in token:
-        number = float(token)
+        number = BareNumber(token)
         return number if math.isfinite(number) else _refuse(token, "the number is too large")
-    whole = int(token)
+    whole = BareInteger(token)
     return whole if abs(whole) <= LARGEST_INTEGER else _refuse(token, "the number is too large")
 
 

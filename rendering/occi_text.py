@@ -232,18 +232,18 @@ _RULES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def parse_plain(body: bytes) -> Request:
+def parse_plain(body: bytes, encoding: str = "utf-8") -> Request:
     """Read a ``text/plain`` body; lines end in LF or CRLF.
 
     Raises:
-        RenderingError: it is not UTF-8, too large, or a line is not a field of OCCI's.
+        RenderingError: it is not of that encoding, too large, or a line is not a field of OCCI's.
     """
     if len(body) > MAX_BODY:
         raise RenderingError(f"the body is longer than {MAX_BODY} bytes")
     try:
-        lines = body.decode("utf-8").split("\n")
+        lines = body.decode(encoding).split("\n")
     except UnicodeDecodeError as error:
-        raise RenderingError(f"byte {error.start}: the body is not UTF-8") from error
+        raise RenderingError(f"byte {error.start}: the body is not {encoding.upper()}") from error
     return _request(_line_fields(lines))
 
 

@@ -271,6 +271,36 @@ def test_create_without_anything_takes_defaults(ann):
     assert (shown["occi.compute.cores"], shown["occi.compute.memory"]) == (1, 0.5)
 
 
+def test_numbers_for_strings_need_no_quotes_in_text(ann):
+    # jOCCI leaves them off whatever looks like a number.
+    for number, (title, header) in enumerate(
+        [("2026", "2026"), ("007", "007"), ("1.50", "1.50"), ("-3", "-3")]
+    ):
+        path = ann.make(
+            f"X-OCCI-Attribute: occi.core.title={title}", f"X-OCCI-Attribute: occi.core.summary={number}"
+        )
+        assert ann.attributes(path)["occi.core.title"] == title
+        assert ann.locations("/", headers={"X-OCCI-Attribute": f"occi.core.title={header}"}) == [path]
+    assert ann("POST", path, "X-OCCI-Attribute: occi.core.title=8").status_code == 200
+    assert ann.locations("/", headers={"X-OCCI-Attribute": 'occi.core.title="8"'}) == [path]
+    number = msgspec.json.encode({"title": 1})
+    assert ann("POST", path, body=number, headers=JSON).status_code == 400
+    number = msgspec.json.encode({"attributes": {"occi.core.title": 1}})
+    assert ann("POST", path, body=number, headers=JSON).status_code == 400
+
+
+def test_text_in_latin1_is_read_when_it_is_declared(ann):
+    body = f'{COMPUTE}\nX-OCCI-Attribute: occi.core.title="Grüße"'.encode("latin-1")
+    for charset in ("ISO-8859-1", '"iso-8859-1"', "latin1"):
+        headers = {"Content-Type": f"text/plain; charset={charset}"}
+        made = ann("POST", "/compute/", body=body, headers=headers)
+        assert made.status_code == 201
+        path = made.headers["location"].removeprefix("http://h")
+        assert ann.attributes(path)["occi.core.title"] == "Grüße"
+    for content_type in ("text/plain", "text/plain; charset=utf-8"):
+        assert ann("POST", "/compute/", body=body, headers={"Content-Type": content_type}).status_code == 400
+
+
 def test_create_with_sizes_and_no_template(ann):
     path = ann.make(attribute("occi.compute.cores", 2), attribute("occi.compute.memory", 1.5))
     shown = ann.attributes(path)
