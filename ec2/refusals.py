@@ -70,6 +70,9 @@ _VERBS = {
     "reboot": "rebooted",
     "terminate": "terminated",
     "cancel": "terminated",
+    "modify": "modified",
+    "resize": "modified",
+    "change user data": "modified",
 }
 
 
@@ -78,6 +81,11 @@ def _wrong_state(error: BackendError) -> Ec2Error:
     ids = _ids(error)
     if verb is None or not ids:
         return Ec2Error("IncorrectInstanceState", error.message)
+    if verb == "modified" and str(error.context.get("state", "")).startswith("susp"):
+        # EC2 calls it stopped like any other, and "not stopped" would be no help.
+        return Ec2Error(
+            "IncorrectInstanceState", f"The instance '{ids[0]}' is hibernated; start and stop it first."
+        )
     sentence = f"The instance '{ids[0]}' is not in a state from which it can be {verb}."
     return Ec2Error("IncorrectInstanceState", sentence)
 

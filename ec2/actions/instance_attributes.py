@@ -106,7 +106,9 @@ def modify_instance_attribute(context: Ec2Context, params: Params) -> Document:
             raise unsupported_value(value, _MEMBERS[attribute])
         return {}
     state = mapping.state_name(instance)
-    if state == "terminated" or (attribute in _ONLY_STOPPED and _ONLY_WHERE[state] != "go"):
+    if state == "terminated":
+        raise Ec2Error("IncorrectInstanceState", f"The instance '{instance.id}' is terminated.")
+    if attribute in _ONLY_STOPPED and _ONLY_WHERE[state] != "go":
         raise Ec2Error(
             "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
         )

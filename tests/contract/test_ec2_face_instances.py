@@ -408,6 +408,41 @@ def test_attributes(face):
     )
 
 
+def test_why_an_instance_cannot_be_modified(face):
+    (one,) = face.run(HibernationOptions={"Configured": True})
+    face.cloud.settle()
+    modify = face.ann.modify_instance_attribute
+    changes = ({"InstanceType": {"Value": "t2.large"}}, {"UserData": {"Value": b"x"}})
+
+    def sentences():
+        """Of both changes that need a stop, and of one that does not."""
+        found = {refused(modify, InstanceId=one, **change) for change in changes}
+        return found, refused(modify, InstanceId=one, DisableApiTermination={"Value": True})
+
+    face.ann.stop_instances(InstanceIds=[one], Hibernate=True)
+    face.cloud.settle()
+    hibernated = f"The instance '{one}' is hibernated; start and stop it first."
+    for change in changes:
+        assert refused(modify, InstanceId=one, **change) == ("IncorrectInstanceState", hibernated)
+    modify(InstanceId=one, DisableApiStop={"Value": True})
+    modify(InstanceId=one, DisableApiStop={"Value": False})
+    face.ann.start_instances(InstanceIds=[one])
+    face.cloud.settle()
+    face.ann.stop_instances(InstanceIds=[one])
+    face.cloud.settle()
+    for change in changes:
+        modify(InstanceId=one, **change)
+    face.ann.start_instances(InstanceIds=[one])
+    face.cloud.settle()
+    face.ann.terminate_instances(InstanceIds=[one])
+    stopped = ("IncorrectInstanceState", f"The instance '{one}' is not in the 'stopped' state.")
+    ending = f"The instance '{one}' is not in a state from which it can be modified."
+    assert sentences() == ({stopped}, ("IncorrectInstanceState", ending))
+    face.cloud.settle()
+    terminated = ("IncorrectInstanceState", f"The instance '{one}' is terminated.")
+    assert sentences() == ({terminated}, terminated)
+
+
 def test_status_checks(face):
     one, two = face.run(MinCount=2, MaxCount=2)
     assert face.ann.describe_instance_status()["InstanceStatuses"] == []
