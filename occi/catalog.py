@@ -48,6 +48,7 @@ class Catalog:
             **{flavor.name: self._by_id[type_id] for type_id, flavor in self.flavors.items()},
         }
         self._by_id |= self._aliases(domain)
+        self._domain = domain
         self.own_schemes = mixins.own_schemes(domain)
 
     def _aliases(self, domain: str) -> dict[str, Category]:
@@ -73,8 +74,12 @@ class Catalog:
         return [category for location, category in self._by_location.items() if location.startswith(path)]
 
     def template(self, name: str) -> Category | None:
-        """The template of an image (by id) or of a flavor (by name)."""
+        """The template on offer that is an image (by id) or a flavor (by name)."""
         return self._templates.get(name)
+
+    def os_template(self, image_id: str) -> Category:
+        """The template of an image, also if the caller may no longer use it: a machine keeps its own."""
+        return self._templates.get(image_id) or mixins.os_template(self._domain, image_id, "")
 
     def actions_of(self, category: Category) -> list[Category]:
         """The actions that a kind or mixin defines."""
@@ -84,14 +89,13 @@ class Catalog:
     def ancestry(self, category: Category) -> set[str]:
         """Type identifiers of a category and of everything it is a kind of or depends on, transitively."""
         found: set[str] = set()
-        waiting = [category.id]
+        waiting: list[Category | None] = [category]
         while waiting:
-            type_id = waiting.pop()
-            known = self._by_id.get(type_id)
+            known = waiting.pop()
             if known is None or known.id in found:
                 continue
             found.add(known.id)
-            waiting += [known.parent, *known.depends]
+            waiting += map(self.find, (known.parent, *known.depends))
         return found
 
     def attributes(self, categories: Iterable[Category]) -> Mapping[str, AttributeSpec]:

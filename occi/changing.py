@@ -77,7 +77,7 @@ def _mixins(scope: Scope, machine: Machine, request: Request) -> list[Category]:
     kind = scope.kind_of(request)
     if (kind is not None and kind.id != machine.shown.kind.id) or request.of(CategoryClass.ACTION):
         raise OcciError(400, "An entity keeps its kind.")
-    wanted = scope.mixins_for(machine.shown.kind, request)
+    wanted = scope.mixins_for(machine.shown.kind, request, machine.shown.mixins)
     image = one_template(wanted, scope.catalog.images)
     if image is not None and image.id != machine.instance.image_id:
         raise OcciError(501, "The OS template of a machine cannot be replaced.")

@@ -142,7 +142,7 @@ def entity(
     """
     on_record = {scheme + term for scheme, term in associated}
     context = _context(instance, on_record, user_data)
-    templates = (catalog.template(instance.image_id), size_template(instance, catalog))
+    templates = (catalog.os_template(instance.image_id), size_template(instance, catalog))
     tags = [catalog.find(type_id) for type_id in sorted(on_record & catalog.tags.keys())]
     found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), *tags) if each)
     values = _attributes(instance, title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import msgspec
@@ -61,13 +62,15 @@ class Scope:
             return known
         return None
 
-    def mixins_for(self, kind: Category, request: Request) -> list[Category]:
-        """The mixins that a request names, each once.
+    def mixins_for(self, kind: Category, request: Request, has: Iterable[Category] = ()) -> list[Category]:
+        """The mixins that a request names, each once; an entity ``has`` some, on offer or not.
 
         Raises:
             OcciError: 404 for an unknown one, 403 for one that does not apply to the kind (OCCI-HTTP-055).
         """
-        found = {known.id: known for known in map(self.known, request.of(CategoryClass.MIXIN))}
+        own = {mixin.id: mixin for mixin in has}
+        named = (own.get(mixin.id) or self.known(mixin) for mixin in request.of(CategoryClass.MIXIN))
+        found = {mixin.id: mixin for mixin in named}
         for mixin in found.values():
             if mixin.applies and kind.id not in mixin.applies:
                 raise OcciError(403, f"The mixin {mixin.id} does not apply to {kind.id}.")

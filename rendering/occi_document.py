@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import msgspec
 
@@ -18,11 +18,12 @@ Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value]"
 
 
 class BareInteger(int):
-    """An integer as text wrote it, without quotes: for a string attribute it is that text (``2026``, ``007``)."""
+    """An integer as text wrote it, without quotes: for a string attribute it is that text (``007``)."""
 
     text: str
 
-    def __new__(cls, text: str) -> BareInteger:
+    def __new__(cls, text: str) -> Self:
+        """The number that a text means."""
         made = super().__new__(cls, text)
         made.text = text
         return made
@@ -33,7 +34,8 @@ class BareNumber(float):
 
     text: str
 
-    def __new__(cls, text: str) -> BareNumber:
+    def __new__(cls, text: str) -> Self:
+        """The number that a text means."""
         made = super().__new__(cls, text)
         made.text = text
         return made

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.commands import CreateTags, DeregisterImage, Op, Operate, PutFlavor, RegisterImage, SetQuota
+from backend.commands import (
+    CreateTags,
+    DeregisterImage,
+    ModifyImage,
+    Op,
+    Operate,
+    PutFlavor,
+    RegisterImage,
+    SetQuota,
+)
 from backend.model import Api, Flavor, UserMixin, uuid_of
 from gateway.app import _OWN, EC2_PATHS
 from occi.app import OcciFace
@@ -982,13 +991,34 @@ def test_what_is_foreign_does_not_exist(ann, bob):
     assert "occi.core.title" not in ann.attributes(path)
 
 
-def test_machines_of_a_deregistered_image_stay_readable(ann, cloud):
-    path = ann.make()
+def test_machines_of_a_deregistered_image_stay_what_they_are(ann, cloud):
+    path = ann.make(attribute("occi.core.title", "t"))
+    before = ann("GET", path)
+    template = f'Category: {cloud.image.id}; scheme="{OURS}os_tpl#"; class="mixin"'
+    assert template in before.text
     cloud.engine.execute(cloud.caller, DeregisterImage(image_id=cloud.image.id))
     shown = ann("GET", path)
-    assert shown.status_code == 200
-    assert "os_tpl" not in shown.text
-    assert ann("PUT", path, shown.text).status_code == 200
+    assert (shown.status_code, template in shown.text) == (200, True)
+    for text in (before.text, shown.text):
+        assert ann("PUT", path, text).status_code == 200
+    assert ann("POST", path, template).status_code == 200
+    assert ann.locations("/os_tpl/") == [path]
+    assert ann("POST", "/compute/", COMPUTE, template).status_code == 404
+    assert cloud.image.id not in ann("GET", "/-/").text
+
+
+def test_machines_of_an_image_no_longer_shared_stay_what_they_are(ann, bob, cloud):
+    image = cloud.register("shared", caller=cloud.other, public=False)
+    mine = (cloud.caller.account_id,)
+    cloud.engine.execute(cloud.other, ModifyImage(image_id=image.id, add_accounts=mine))
+    template = f'Category: {image.id}; scheme="{OURS}os_tpl#"; class="mixin"'
+    path, other = ann.make(template), ann.make()
+    before = ann("GET", path).text
+    cloud.engine.execute(cloud.other, ModifyImage(image_id=image.id, remove_accounts=mine))
+    assert template in ann("GET", path).text
+    assert ann("PUT", path, before).status_code == 200
+    assert ann("PUT", other, before).status_code in {403, 404}
+    assert ann("POST", other, template).status_code == 404
 
 
 # Fuzz ---------------------------------------------------------------------------------------------------
