@@ -131,8 +131,9 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BackendError as error:
-            hint = _NEXT_STEPS.get(error.code, "")
-            _end(output, f"{error.message} {hint}".strip(), error.code.value)
+            hint = _NEXT_STEPS.get(error.code)
+            said = f"{error.message.rstrip('.')}. {hint}" if hint else error.message
+            _end(output, said, error.code.value)
         except Refused as error:
             _end(output, str(error), "refused")
         except _REFUSALS as error:
