@@ -110,7 +110,11 @@ NOT_FOUND: dict[IdKind, Refusal] = {
     ),
     IdKind.VOLUME: Refusal(code="InvalidVolume.NotFound", one="The volume '{ids}' does not exist."),
     IdKind.SNAPSHOT: Refusal(code="InvalidSnapshot.NotFound", one="The snapshot '{ids}' does not exist."),
-    IdKind.KEY_PAIR: _missing("InvalidKeyPair.NotFound", "key pair"),
+    IdKind.KEY_PAIR: Refusal(
+        code="InvalidKeyPair.NotFound",
+        one="The key pair '{ids}' does not exist",
+        many="The key pairs '{ids}' do not exist",
+    ),
     IdKind.SECURITY_GROUP: _missing("InvalidGroup.NotFound", "security group"),
     IdKind.SECURITY_GROUP_RULE: _missing("InvalidSecurityGroupRuleId.NotFound", "security group rule ID"),
     IdKind.VPC: _missing("InvalidVpcID.NotFound", "vpc ID"),

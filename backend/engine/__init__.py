@@ -14,7 +14,7 @@ import msgspec
 
 from backend import commands
 from backend.engine import admin, launch, modify, operate, registry, tagging
-from backend.engine.access import authorise, instances_not_found, scope, usable_image, visible
+from backend.engine.access import authorise, instances_not_found, scope, seen_image, visible
 from backend.engine.settings import Deadlines, EngineSettings
 from backend.engine.work import Work
 from backend.errors import BackendError, Code, DryRunPassed
@@ -228,12 +228,14 @@ class Engine:
             return tx.images.visible(caller.tenant_id, caller.account_id)
 
     def image(self, caller: Caller, image_id: str) -> Image:
-        """One image; raises IMAGE_NOT_FOUND."""
+        """One image; raises IMAGE_NOT_FOUND, to its owner IMAGE_UNAVAILABLE when it is deregistered."""
         with self.store.read() as tx:
-            image = tx.images.get(image_id)
-        if image is None or not usable_image(caller, image):
-            raise BackendError(Code.IMAGE_NOT_FOUND, f"No such image: {image_id}", ids=(image_id,))
-        return image
+            return seen_image(caller, image_id, tx.images.get(image_id))
+
+    def deregistered_images(self, caller: Caller) -> list[Image]:
+        """The images that the caller's tenant had; instances may still refer to them."""
+        with self.store.read() as tx:
+            return [image for image in tx.images.gone() if image.tenant_id == caller.tenant_id]
 
     def key_pairs(self, caller: Caller) -> list[KeyPair]:
         """The tenant's key pairs by name."""

@@ -96,13 +96,18 @@ def usable_image(caller: Caller, image: Image | None) -> bool:
     )
 
 
+def seen_image(caller: Caller, image_id: str, image: Image | None) -> Image:
+    """An image that the caller may see; its owner is told of one that is deregistered."""
+    if image is not None and image.state is ImageState.GONE and scope(caller) in {None, image.tenant_id}:
+        raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {image_id} is deregistered.", ids=(image_id,))
+    if image is None or not usable_image(caller, image):
+        raise BackendError(Code.IMAGE_NOT_FOUND, f"No such image: {image_id}", ids=(image_id,))
+    return image
+
+
 def own_image(work: Work, image_id: str) -> Image:
     """An image the caller may change; a visible foreign one is refused, an invisible one is unknown."""
-    image = work.tx.images.get(image_id)
-    if image is not None and image.state is ImageState.GONE and scope(work.caller) in {None, image.tenant_id}:
-        raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {image_id} is deregistered.", ids=(image_id,))
-    if image is None or not usable_image(work.caller, image):
-        raise BackendError(Code.IMAGE_NOT_FOUND, f"No such image: {image_id}", ids=(image_id,))
+    image = seen_image(work.caller, image_id, work.tx.images.get(image_id))
     if scope(work.caller) not in {None, image.tenant_id}:
         raise BackendError(Code.NOT_OWNER, f"The image {image_id} is not yours.", ids=(image_id,))
     return image

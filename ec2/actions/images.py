@@ -123,9 +123,11 @@ def _chosen(context: Ec2Context, params: Params) -> list[Image]:
     ids = params.get("ImageIds")
     if ids:
         wanted = well_formed_ids(IdKind.IMAGE, ids)
-        unknown = [item for item in wanted if item not in {image.id for image in images}]
+        unknown = set(wanted) - {image.id for image in images}
+        if unknown:  # one that was the caller's and is deregistered is known, and not shown any more
+            unknown -= {image.id for image in context.engine.deregistered_images(context.caller)}
         if unknown:
-            raise not_found(IdKind.IMAGE, unknown)
+            raise not_found(IdKind.IMAGE, [item for item in wanted if item in unknown])
         images = [image for image in images if image.id in wanted]
     elif not params.get("IncludeDisabled"):
         images = [image for image in images if image.state is not ImageState.DISABLED]

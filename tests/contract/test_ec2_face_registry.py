@@ -160,6 +160,10 @@ def test_key_pair_names_and_ids(face):
         "InvalidKeyPair.NotFound",
         "The key pair 'x' does not exist",
     )
+    assert refused(face.ann.describe_key_pairs, KeyNames=["x", "one", "y"]) == (
+        "InvalidKeyPair.NotFound",
+        "The key pairs 'x, y' do not exist",
+    )
     assert refused(face.ann.describe_key_pairs, KeyPairIds=["key-1"])[0] == "InvalidParameterValue"
     for bad in ("", " a", "a\nb", "é", "x" * 256):
         assert refused(face.ann.create_key_pair, KeyName=bad)[0] in {
@@ -325,6 +329,27 @@ def test_sharing_an_image(face):
     assert (
         refused(face.ann.run_instances, ImageId=private, MinCount=1, MaxCount=1)[0]
         == "InvalidAMIID.Unavailable"
+    )
+
+
+def test_a_deregistered_image_is_known_to_its_owner_alone(face):
+    gone, kept = face.cloud.register("gone").id, face.cloud.image.id
+    face.ann.deregister_image(ImageId=gone)
+    assert face.ann.describe_images(ImageIds=[gone])["Images"] == []
+    assert [each["ImageId"] for each in face.ann.describe_images(ImageIds=[gone, kept])["Images"]] == [kept]
+    unavailable = ("InvalidAMIID.Unavailable", f"The image id '[{gone}]' is no longer available")
+    unknown = ("InvalidAMIID.NotFound", f"The image id '[{gone}]' does not exist")
+    for client, answer in ((face.ann, unavailable), (face.bob, unknown)):
+        attribute = {"ImageId": gone, "Attribute": "launchPermission"}
+        assert refused(client.describe_image_attribute, **attribute) == answer
+        assert refused(client.modify_image_attribute, ImageId=gone, Description={"Value": "x"}) == answer
+        assert refused(client.run_instances, ImageId=gone, MinCount=1, MaxCount=1) == answer
+        assert refused(client.deregister_image, ImageId=gone) == answer
+    assert refused(face.bob.describe_images, ImageIds=[gone]) == unknown
+    strange = "ami-00000000000000000"
+    assert refused(face.ann.describe_images, ImageIds=[gone, strange, kept]) == (
+        "InvalidAMIID.NotFound",
+        f"The image id '[{strange}]' does not exist",
     )
 
 
