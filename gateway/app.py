@@ -87,6 +87,8 @@ class Gateway:
         self._passwords = Passwords(memory=settings.credential_memory)
         self._ec2_door = Ec2Door(engine, installation.box(), settings)
         self._occi_door = OcciDoor(engine, self._passwords, realm=settings.occi.realm)
+        # Basic comes first: clients of the federation look no further (OCCI-EXT-012).
+        self._challenges = f'{self._occi_door.challenge}, Bearer realm="{settings.occi.realm}"'
         self._max_body = max(settings.ec2.max_body, LARGEST_BODY)
         self._ec2 = Ec2Face(
             engine,
@@ -142,7 +144,8 @@ class Gateway:
         try:
             caller = self._occi_door(req.get_header("Authorization"), req.context.request_id)
         except Unauthenticated:
-            resp.set_header("WWW-Authenticate", self._occi_door.challenge)
+            self._occi.introduce(req, resp)
+            resp.set_header("WWW-Authenticate", self._challenges)
             _tell(req, resp, 401, "unauthenticated", "Give a user name and password, or a bearer token.")
             return
         req.context.caller = caller

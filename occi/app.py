@@ -10,6 +10,7 @@ import falcon
 from backend.engine import Engine
 from backend.errors import BackendError
 from backend.model import Caller
+from occi.catalog import Catalog
 from occi.errors import OcciError, failure
 from occi.negotiation import LARGEST_BODY, Accepted, Media, Said, read, spoken_to, write
 from occi.scope import Scope
@@ -44,8 +45,8 @@ class OcciFace:
         """Answer one request. Refusals are answers; only bugs leave as exceptions."""
         scope = Scope(self.engine, caller, self.domain)
         accepted: Accepted | None = None
+        resp.set_header("Accept", ", ".join(spoken_to(req.user_agent or "")))
         try:
-            resp.set_header("Accept", ", ".join(spoken_to(req.user_agent or "")))
             _check_version(req.user_agent or "")
             accepted = Accepted(req.get_header("Accept"))
             reply = answer(scope, self._call(req, accepted))
@@ -56,11 +57,16 @@ class OcciFace:
             _refuse(resp, accepted, failure(error))
             if isinstance(error, OcciError) and error.allow:
                 resp.set_header("Allow", ", ".join(error.allow))
-        resp.set_header("Server", self._server(scope))
+        resp.set_header("Server", self._server(scope.catalog))
 
-    def _server(self, scope: Scope) -> str:
+    def introduce(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Say who answers and what is spoken here, to a caller who is not known."""
+        resp.set_header("Accept", ", ".join(spoken_to(req.user_agent or "")))
+        resp.set_header("Server", self._server(Catalog(self.domain, flavors=self.engine.flavors())))
+
+    def _server(self, catalog: Catalog) -> str:
         """Who answers, and which standards it claims (OCCI-HTTP-008, OCCI-AMB-27, OCCI-CRTP-006)."""
-        return " ".join(filter(None, (self.server, "OCCI/1.1", "OCCI/1.2", scope.catalog.profile)))
+        return " ".join(filter(None, (self.server, "OCCI/1.1", "OCCI/1.2", catalog.profile)))
 
     def _call(self, req: falcon.Request, accepted: Accepted) -> Call:
         has_body = req.method not in _WITHOUT_BODY

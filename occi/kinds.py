@@ -79,8 +79,13 @@ COMPUTE = _kind(
     AttributeSpec(name=ARCHITECTURE, choices=("x86", "x64"), description="Processor architecture"),
     AttributeSpec(name=CORES, type=_INTEGER, minimum=1, maximum=128, description="Number of virtual cores"),
     AttributeSpec(name=HOSTNAME, description="Fully qualified name that the machine is given"),
-    AttributeSpec(name=SPEED, type=_NUMBER, minimum=0, description="Processor clock in GHz, of OCCI 1.1"),
-    AttributeSpec(name=SHARE, type=_INTEGER, minimum=0, description="Relative share of processor time"),
+    # Nothing here can set these two (OCCI-CORE-007).
+    AttributeSpec(
+        name=SPEED, type=_NUMBER, mutable=False, description="Processor clock in GHz, of OCCI 1.1; not kept"
+    ),
+    AttributeSpec(
+        name=SHARE, type=_INTEGER, mutable=False, description="Relative share of processor time; not kept"
+    ),
     AttributeSpec(name=MEMORY, type=_NUMBER, minimum=1 / 1024, maximum=2048, description="Memory in GiB"),
     AttributeSpec(
         name=STATE,

@@ -297,6 +297,10 @@ def _post_kind(scope: Scope, call: Call) -> Reply:
 
 
 def _act_on_all(scope: Scope, call: Call, category: Category) -> Reply:
+    """An action on all members, if they are of the kind that defines it (OCCI-CORE-022)."""
+    is_kind = category.class_ is CategoryClass.KIND
+    if is_kind and category.id not in scope.catalog.ancestry(kinds.COMPUTE):
+        raise OcciError(400, f"The kind {category.id} has no actions.")
     wanted = listing.members(scope, category)
     _act(scope, call, wanted)
     return _collection(scope, call, wanted)

@@ -116,7 +116,12 @@ def test_without_credentials_each_face_answers_in_its_own_words(cloud):
     assert occi.status == 401
     assert occi.headers["WWW-Authenticate"].startswith('Basic realm="isthmus"')
     assert occi.headers["Content-Type"].startswith("application/occi+json")
-    assert "OCCI/1.2" in occi.headers["Server"]
+    known = cloud.occi("GET", "/-/")
+    assert {name: occi.headers[name] for name in ("Server", "Accept")} == {
+        name: known.headers[name] for name in ("Server", "Accept")
+    }
+    assert "OCCI/1.2 OCCI-CRTP-EP/1.1" in occi.headers["Server"]  # OCCI-CRTP-006
+    assert occi.headers["WWW-Authenticate"].endswith(', Bearer realm="isthmus"')
 
 
 @pytest.mark.parametrize("path", ["/services/Cloud", "/services/Eucalyptus/", "/services/compute"])

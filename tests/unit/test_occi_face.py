@@ -750,6 +750,24 @@ def test_pages(ann):
     assert ann("GET", "/compute/", query="page=1&number=100000").status_code == 413
 
 
+def test_actions_of_a_kind_that_has_none(ann, cloud):
+    path = ann.make()
+    cloud.quiesce(2)
+    for lines in ((), (action("stop"),)):
+        assert ann("POST", "/link/", *lines, query="action=stop").status_code == 400
+    assert ann.attributes(path)["occi.compute.state"] == "active"
+    assert ann("POST", "/resource/", query="action=stop").status_code == 200
+
+
+def test_clock_and_share_are_the_servers(ann):
+    # OCCI-CORE-007: what is declared mutable must be settable, and nothing here can set these.
+    path = ann.make(attribute("occi.compute.speed", 2.4), attribute("occi.compute.share", 5))
+    shown = [line for line in ann("GET", "/-/").text.split("\n") if line.startswith("Category: compute;")][0]
+    assert "occi.compute.speed{immutable} occi.compute.share{immutable}" in shown
+    assert ann("POST", path, attribute("occi.compute.share", 5)).status_code == 403
+    assert not {"occi.compute.speed", "occi.compute.share"} & ann.attributes(path).keys()
+
+
 def test_action_on_a_collection_is_all_or_none(ann, cloud):
     paths = [ann.make() for _ in range(2)]
     cloud.quiesce(2)
