@@ -1,12 +1,17 @@
-"""``python -m benchmarks [listing|launching|starting …] [--quick]``."""
+"""``python -m benchmarks [listing|launching|starting|scale …] [--quick]``."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import launching, listing, starting
+from benchmarks import launching, listing, scale, starting
 
-PARTS = {"listing": listing.run, "launching": launching.run, "starting": starting.run}
+PARTS = {
+    "listing": listing.run,
+    "launching": launching.run,
+    "starting": starting.run,
+    "scale": scale.run,
+}
 
 parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
 parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
