@@ -334,10 +334,11 @@ class Image(Value, frozen=True, kw_only=True):
 
 
 class KeyPair(Value, frozen=True, kw_only=True):
-    """A public key under a name of the tenant's; a private key is never stored."""
+    """A public key under a name of the tenant's in one region; a private key is never stored."""
 
     id: str
     tenant_id: str
+    region: str
     name: str
     key_type: str
     fingerprint: str

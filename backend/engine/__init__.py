@@ -188,8 +188,11 @@ class Engine:
         changes: dict[str, Any] = {"done_since": self.clock() - self.settings.done_visible}
         if tenant_id is not None:
             changes["tenant_id"] = tenant_id
-            changes["region"] = caller.region or self.settings.default_region
+            changes["region"] = self._region(caller)
         return msgspec.structs.replace(query, **changes)
+
+    def _region(self, caller: Caller) -> str:
+        return caller.region or self.settings.default_region
 
     # Tags and mixins ------------------------------------------------------------------------------------
 
@@ -238,9 +241,9 @@ class Engine:
             return [image for image in tx.images.gone() if image.tenant_id == caller.tenant_id]
 
     def key_pairs(self, caller: Caller) -> list[KeyPair]:
-        """The tenant's key pairs by name."""
+        """The tenant's key pairs in the caller's region, by name."""
         with self.store.read() as tx:
-            return tx.key_pairs.of(caller.tenant_id)
+            return tx.key_pairs.of(caller.tenant_id, self._region(caller))
 
     def flavors(self) -> list[Flavor]:
         """All flavors by name."""

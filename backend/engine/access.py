@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from backend import commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
-from backend.model import Api, Caller, Image, ImageState, Instance, Role
+from backend.model import Api, Caller, Image, ImageState, Instance, KeyPair, Role
 
 POLICY: Mapping[type, Role] = {
     commands.Launch: Role.MEMBER,
@@ -103,6 +103,14 @@ def seen_image(caller: Caller, image_id: str, image: Image | None) -> Image:
     if image is None or not usable_image(caller, image):
         raise BackendError(Code.IMAGE_NOT_FOUND, f"No such image: {image_id}", ids=(image_id,))
     return image
+
+
+def own_key_pair(work: Work, key_pair_id: str) -> KeyPair | None:
+    """A key pair that the caller may change: one of the tenant's in the caller's region."""
+    pair = work.tx.key_pairs.get(key_pair_id)
+    if pair is None or scope(work.caller) is None:
+        return pair
+    return pair if (pair.tenant_id, pair.region) == (work.caller.tenant_id, work.region) else None
 
 
 def own_image(work: Work, image_id: str) -> Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend import commands
-from backend.engine.access import own_image, own_instances
+from backend.engine.access import own_image, own_instances, own_key_pair
 from backend.engine.tagging import check_tags
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
@@ -50,7 +50,7 @@ def _put_tags(work: Work, resource_id: str, kind: str, tags: tuple[tuple[str, st
 
 
 def import_key_pair(work: Work, command: commands.ImportKeyPair) -> KeyPair:
-    """Keep a public key under a new name (ImportKeyPair, CreateKeyPair)."""
+    """Keep a public key under a new name in the caller's region (ImportKeyPair, CreateKeyPair)."""
     tenant_id = work.caller.tenant_id
     if not 1 <= len(command.name) <= 255:
         raise BackendError(
@@ -64,6 +64,7 @@ def import_key_pair(work: Work, command: commands.ImportKeyPair) -> KeyPair:
     pair = KeyPair(
         id=new_id("key"),
         tenant_id=tenant_id,
+        region=work.region,
         name=command.name,
         key_type=command.key_type,
         fingerprint=command.fingerprint,
@@ -78,10 +79,10 @@ def import_key_pair(work: Work, command: commands.ImportKeyPair) -> KeyPair:
 def delete_key_pair(work: Work, command: commands.DeleteKeyPair) -> KeyPair | None:
     """Forget a key pair; machines that have it keep it (DeleteKeyPair)."""
     if command.key_pair_id is not None:
-        pair = work.tx.key_pairs.get(command.key_pair_id)
+        pair = own_key_pair(work, command.key_pair_id)
     else:
         pair = work.tx.key_pairs.named(work.caller.tenant_id, command.name or "")
-    if pair is None or pair.tenant_id != work.caller.tenant_id:
+    if pair is None:
         return None
     work.tx.tags.drop([pair.id])
     work.tx.key_pairs.delete(pair.id)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from backend.commands import CreateTags, DeleteTags
-from backend.engine.access import own_image, own_instances, scope
+from backend.engine.access import own_image, own_instances, own_key_pair
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import Tag
@@ -101,8 +101,8 @@ def _resources(work: Work, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def _key_pair_tenant(work: Work, key_pair_id: str) -> str:
-    pair = work.tx.key_pairs.get(key_pair_id)
-    if pair is None or scope(work.caller) not in {None, pair.tenant_id}:
+    pair = own_key_pair(work, key_pair_id)
+    if pair is None:
         raise _unknown(key_pair_id)
     return pair.tenant_id
 

@@ -59,7 +59,13 @@ class Work:
         self.settings = settings
         self.now = now
         self.queue = queue
+        tx.region = self.region
         self._noted = 0
+
+    @property
+    def region(self) -> str:
+        """The region of the caller, or the first one of a caller without."""
+        return self.caller.region or self.settings.default_region
 
     def move(
         self,

@@ -415,23 +415,26 @@ class ImageRows(Rows[Image]):
 
 
 class KeyPairRows(Rows[KeyPair]):
-    """Key pairs."""
+    """Key pairs, whose names are those of a region."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, region: str = "") -> None:
         super().__init__(connection, tables.key_pair, KeyPair)
+        self._region = region
 
-    def of(self, tenant_id: str) -> list[KeyPair]:
-        """A tenant's key pairs by name."""
-        return self.where(self.table.c.tenant_id == tenant_id, order=(self.table.c.name,))
+    def of(self, tenant_id: str, region: str | None = None) -> list[KeyPair]:
+        """A tenant's key pairs by name, of one region or of all."""
+        c = self.table.c
+        there = true() if region is None else c.region == region
+        return self.where(c.tenant_id == tenant_id, there, order=(c.name, c.region))
 
     def named(self, tenant_id: str, name: str) -> KeyPair | None:
-        """One key pair by name."""
+        """One key pair by name, in the region of the transaction."""
         c = self.table.c
-        found = self.where(c.tenant_id == tenant_id, c.name == name)
+        found = self.where(c.tenant_id == tenant_id, c.region == self._region, c.name == name)
         return found[0] if found else None
 
     def count(self, tenant_id: str) -> int:
-        """How many a tenant has."""
+        """How many a tenant has in all regions."""
         query = select(func.count()).where(self.table.c.tenant_id == tenant_id)
         return int(self.connection.execute(query).scalar_one())
 
@@ -454,12 +457,18 @@ class TagRows(Rows[Tag]):
         return found
 
     def of_tenant(self, tenant_id: str, shown: InstanceQuery | None = None) -> list[Tag]:
-        """All tags of a tenant, by resource and key; ``shown`` leaves out those of other instances."""
+        """All tags of a tenant, by resource and key.
+
+        ``shown`` leaves out those of instances that it does not list, and of key pairs of other regions.
+        """
         c = self.table.c
         conditions = [c.tenant_id == tenant_id]
         if shown is not None:
             instances = select(tables.instance.c.id).where(*_conditions(shown))
             conditions.append(or_(c.resource_type != "instance", c.resource_id.in_(instances)))
+            if shown.region is not None:
+                pairs = select(tables.key_pair.c.id).where(tables.key_pair.c.region == shown.region)
+                conditions.append(or_(c.resource_type != "key-pair", c.resource_id.in_(pairs)))
         return self.where(*conditions, order=(c.resource_id, c.key))
 
     def put(self, tags: Iterable[Tag]) -> None:

@@ -172,13 +172,14 @@ key_pair = Table(
     metadata,
     _text("id", key=True),
     Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False),
+    _text("region"),
     _text("name"),
     _text("key_type"),
     _text("fingerprint"),
     Column("public_key", Text, nullable=False),
     _time("created_at", null=False),
     _number("version"),
-    Index("uq_key_pair_tenant_id_name", "tenant_id", "name", unique=True),
+    Index("uq_key_pair_tenant_id_region_name", "tenant_id", "region", "name", unique=True),
 )
 
 # Instances that ended pile up. What is asked every second looks at the others alone: the same texts stand in

@@ -182,6 +182,43 @@ def test_key_pair_names_and_ids(face):
     assert face.listed(key_name="two") == [instance]
 
 
+def test_key_pairs_are_those_of_a_region(monkeypatch, database):
+    settings = EngineSettings(zones={"us-east-1": ("us-east-1a",), "mars-1": ("mars-1a",)})
+    face = Ec2Cloud(monkeypatch, cloud=Cloud(url=database, settings=settings))
+    face.keys["AKIAMARS"] = ("mars-secret", msgspec.structs.replace(face.cloud.caller, region="mars-1"))
+    here, mars = face.ann, face.client("AKIAMARS")
+    made = here.create_key_pair(KeyName="k", KeyType="ed25519")
+    here.create_key_pair(KeyName="here", KeyType="ed25519")
+    other = mars.create_key_pair(
+        KeyName="k",
+        KeyType="ed25519",
+        TagSpecifications=[{"ResourceType": "key-pair", "Tags": [{"Key": "t"}]}],
+    )
+
+    def names(client):
+        return [pair["KeyName"] for pair in client.describe_key_pairs()["KeyPairs"]]
+
+    assert (names(here), names(mars)) == (["here", "k"], ["k"])
+    assert here.describe_tags()["Tags"] == []
+    assert [tag["ResourceId"] for tag in mars.describe_tags()["Tags"]] == [other["KeyPairId"]]
+    unknown = ("InvalidKeyPair.NotFound", "The key pair 'here' does not exist")
+    assert refused(mars.describe_key_pairs, KeyNames=["here"]) == unknown
+    launch = {"ImageId": face.cloud.image.id, "MinCount": 1, "MaxCount": 1}
+    assert refused(mars.run_instances, KeyName="here", **launch) == unknown
+    for client, pair in ((here, made), (mars, other)):
+        (instance,) = face.run(client, KeyName="k")
+        region = face.keys["AKIAMARS"][1] if client is mars else face.cloud.caller
+        (key,) = face.cloud.engine.instance(region, instance).public_keys
+        shown = client.describe_key_pairs(KeyPairIds=[pair["KeyPairId"]], IncludePublicKey=True)
+        assert key == shown["KeyPairs"][0]["PublicKey"]
+    foreign = f"The key pair '{other['KeyPairId']}' does not exist"
+    tag = {"Resources": [other["KeyPairId"]], "Tags": [{"Key": "x", "Value": ""}]}
+    assert refused(here.create_tags, **tag) == ("InvalidKeyPair.NotFound", foreign)
+    assert "KeyPairId" not in here.delete_key_pair(KeyPairId=other["KeyPairId"])
+    here.delete_key_pair(KeyName="k")
+    assert (names(here), names(mars)) == (["here"], ["k"])
+
+
 # Images -------------------------------------------------------------------------------------------------
 
 

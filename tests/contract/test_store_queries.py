@@ -65,10 +65,11 @@ def test_an_address_has_one_living_holder_in_a_region(cloud):
 
 
 def test_names_and_tokens_are_given_once(cloud):
-    def key(number, name, owner=TENANT):
+    def key(number, name, owner=TENANT, region=REGION):
         return KeyPair(
             id=f"key-{number}",
             tenant_id=owner,
+            region=region,
             name=name,
             key_type="ed25519",
             fingerprint="f",
@@ -98,6 +99,7 @@ def test_names_and_tokens_are_given_once(cloud):
         tx.mixins.insert(mixin("a", "/a/"))
     assert refused(cloud, lambda tx: tx.key_pairs.insert(key(2, "laptop")))
     assert not refused(cloud, lambda tx: tx.key_pairs.insert(key(3, "laptop", "t-2")))
+    assert not refused(cloud, lambda tx: tx.key_pairs.insert(key(4, "laptop", region="south")))
     assert refused(cloud, lambda tx: tx.launch_tokens.insert(token()))
     assert not refused(cloud, lambda tx: tx.launch_tokens.insert(token("south")))
     assert refused(cloud, lambda tx: tx.users.insert(user(2, "ann")))

@@ -182,6 +182,7 @@ def upgrade() -> None:
         "key_pair",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("key_type", sa.String(), nullable=False),
         sa.Column("fingerprint", sa.String(), nullable=False),
@@ -191,7 +192,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_key_pair_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_key_pair")),
     )
-    op.create_index("uq_key_pair_tenant_id_name", "key_pair", ["tenant_id", "name"], unique=True)
+    op.create_index(
+        "uq_key_pair_tenant_id_region_name", "key_pair", ["tenant_id", "region", "name"], unique=True
+    )
     op.create_table(
         "placement",
         sa.Column("instance_id", sa.String(), nullable=False),
