@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from backend import commands
+from backend.errors import DryRunPassed
 from backend.model import Image, ImageState
 from ec2 import mapping
 from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
@@ -191,21 +193,22 @@ def register_image(context: Ec2Context, params: Params) -> Document:
             "UnsupportedOperation",
             "This cloud takes no images from its own disks; ask its operator to import the image.",
         )
-    imported = importer.import_file(allowed_file(location, context.settings.image_directories))
-    image = context.engine.execute(
-        context.caller,
-        commands.RegisterImage(
-            name=params["Name"],
-            path=imported.path,
-            format=imported.format,
-            checksum=imported.checksum,
-            size_bytes=imported.size_bytes,
-            virtual_bytes=imported.virtual_bytes,
-            description=params.get("Description", ""),
-            location=location,
-            tags=tags,
-        ),
+    file = allowed_file(location, context.settings.image_directories)
+    wanted = commands.RegisterImage(
+        name=params["Name"],
+        path="",
+        format="",
+        checksum="",
+        size_bytes=0,
+        virtual_bytes=0,
+        description=params.get("Description", ""),
+        location=location,
+        tags=tags,
     )
+    with suppress(DryRunPassed):  # a name that is taken or a full quota is told before gigabytes are copied
+        context.engine.execute(context.caller, wanted, dry_run=True)
+    disk = msgspec.structs.asdict(importer.import_file(file))
+    image = context.engine.execute(context.caller, msgspec.structs.replace(wanted, **disk))
     return {"ImageId": image.id}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ec2_face import Ec2Cloud
 from simulation import Cloud
 
 from backend.engine import EngineSettings
 from backend.errors import BackendError, Code
 from ec2.context import ImportedImage
+from ec2.ppk import ppk
 
 
 @pytest.fixture
@@ -77,6 +80,76 @@ def test_a_created_ed25519_key(face, tmp_path):
     assert made["KeyMaterial"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
     shown = lines("ssh-keygen", "-l", "-f", str(path)).split()[1]
     assert shown == f"SHA256:{made['KeyFingerprint'].rstrip('=')}"
+
+
+class Putty:
+    """A PPK file, read as appendix C of PuTTY's manual says."""
+
+    def __init__(self, text: str) -> None:
+        rows = iter(text.splitlines())
+        self.fields: dict[str, str] = {}
+        for row in rows:
+            name, _, value = row.partition(": ")
+            if name.endswith("-Lines"):
+                value = "".join(next(rows) for _ in range(int(value)))
+            self.fields[name] = value
+        self.public = self.strings(base64.b64decode(self.fields["Public-Lines"]))
+        self.private = self.strings(base64.b64decode(self.fields["Private-Lines"]))
+
+    @staticmethod
+    def strings(blob: bytes) -> list[bytes]:
+        found = []
+        while blob:
+            size = int.from_bytes(blob[:4], "big")
+            found.append(blob[4 : 4 + size])
+            blob = blob[4 + size :]
+        return found
+
+    def numbers(self) -> list[int]:
+        return [int.from_bytes(each, "big", signed=True) for each in self.private]
+
+
+def test_a_key_in_putty_form(face, tmp_path):
+    for kind in ("rsa", "ed25519"):
+        made = face.ann.create_key_pair(KeyName=f"win {kind}", KeyType=kind, KeyFormat="ppk")
+        putty = Putty(made["KeyMaterial"])
+        assert putty.fields["PuTTY-User-Key-File-3"] == f"ssh-{kind}"
+        assert (putty.fields["Encryption"], putty.fields["Comment"]) == ("none", f"win {kind}")
+        (listed,) = face.ann.describe_key_pairs(KeyNames=[f"win {kind}"], IncludePublicKey=True)["KeyPairs"]
+        assert listed["PublicKey"].split()[1] == putty.fields["Public-Lines"]
+        if kind == "rsa":
+            d, p, q, inverse = putty.numbers()
+            exponent, modulus = (int.from_bytes(each, "big", signed=True) for each in putty.public[1:])
+            assert p * q == modulus
+            assert inverse * q % p == 1
+            assert pow(pow(4711, exponent, modulus), d, modulus) == 4711
+        else:
+            (seed,) = putty.private
+            own = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+            assert own == putty.public[1]
+        if shutil.which("puttygen"):
+            (tmp_path / kind).write_text(made["KeyMaterial"])
+            read = lines("puttygen", str(tmp_path / kind), "-O", "public-openssh")
+            assert read.split()[:2] == listed["PublicKey"].split()[:2]
+
+
+def test_a_putty_file_is_the_one_that_putty_writes():
+    # The seed is that of RFC 8032, 7.1, test 1; the file is what puttygen 0.78 makes of that key.
+    seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    assert (
+        ppk(Ed25519PrivateKey.from_private_bytes(seed), "a key")
+        == """\
+PuTTY-User-Key-File-3: ssh-ed25519
+Encryption: none
+Comment: a key
+Public-Lines: 2
+AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3
+B1Ea
+Private-Lines: 1
+AAAAIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
+Private-MAC: 2a2df597ba5724835499177ef54519e4b51a92a3ff6d2f35838cef3b5df2ad88
+"""
+    )
 
 
 @pytest.mark.parametrize("form", ["openssh", "rfc4716", "der", "bare-der"])
@@ -170,7 +243,7 @@ def test_key_pair_names_and_ids(face):
             "InvalidParameterValue",
             "MissingParameter",
         }
-    assert refused(face.ann.create_key_pair, KeyName="p", KeyFormat="ppk")[0] == "UnsupportedOperation"
+    assert refused(face.ann.create_key_pair, KeyName="p", KeyFormat="der")[0] == "InvalidParameterValue"
     found = face.ann.describe_key_pairs(Filters=[{"Name": "key-name", "Values": ["t*"]}])["KeyPairs"]
     assert [pair["KeyName"] for pair in found] == ["two"]
     assert face.ann.delete_key_pair(KeyPairId=made["KeyPairId"])["KeyPairId"] == made["KeyPairId"]
@@ -280,6 +353,7 @@ def test_an_image_is_only_taken_from_where_the_operator_allows(monkeypatch, tmp_
         refused(face.ann.register_image, Name="one", ImageLocation=f"{allowed}/a b.qcow2")[0]
         == "InvalidAMIName.Duplicate"
     )
+    assert len(importer.taken) == 2  # refused before anything was copied
     face.ann.modify_image_attribute(ImageId=first, LaunchPermission={"Add": [{"Group": "all"}]})
     assert face.bob.describe_images(ImageIds=[first])["Images"][0]["ImageLocation"] == "111122223333/one"
     face.ann.modify_image_attribute(ImageId=first, LaunchPermission={"Remove": [{"Group": "all"}]})
