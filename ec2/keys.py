@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import (
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from ec2.errors import Ec2Error
+from ec2.ppk import ppk
 
 RSA_BITS = 2048
 RSA_SIZES = frozenset({1024, 2048, 4096})
@@ -43,27 +44,27 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     private_key: str = ""
 
 
-def make_rsa(comment: str) -> NewKey:
-    """A new RSA key of 2048 bits: the private part as PKCS#1 PEM."""
+def make_rsa(comment: str, *, putty: bool = False) -> NewKey:
+    """A new RSA key of 2048 bits: the private part as PKCS#1 PEM, or as PuTTY has it."""
     key = generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode("ascii")
     return NewKey(
         key_type="rsa",
         fingerprint=created_rsa_fingerprint(key),
         public_key=_line(key.public_key(), comment),
-        private_key=pem.decode("ascii"),
+        private_key=ppk(key, comment) if putty else pem,
     )
 
 
-def make_ed25519(comment: str) -> NewKey:
-    """A new Ed25519 key: the private part in OpenSSH's form."""
+def make_ed25519(comment: str, *, putty: bool = False) -> NewKey:
+    """A new Ed25519 key: the private part in OpenSSH's form, or as PuTTY has it."""
     key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode("ascii")
     return NewKey(
         key_type="ed25519",
         fingerprint=ed25519_fingerprint(key.public_key()),
         public_key=_line(key.public_key(), comment),
-        private_key=pem.decode("ascii"),
+        private_key=ppk(key, comment) if putty else pem,
     )
 
 

@@ -41,10 +41,9 @@ def create_key_pair(context: Ec2Context, params: Params) -> Document:
     """Make a key pair; its private part is in this answer and nowhere else (CreateKeyPair)."""
     name = _name(params)
     tags = specified_tags(params, "key-pair")
-    if params.get("KeyFormat", "pem") != "pem":
-        raise Ec2Error("UnsupportedOperation", "Only the key format 'pem' is supported by this cloud.")
     _refuse_taken(context, name)
-    made = make_ed25519(name) if params.get("KeyType") == "ed25519" else make_rsa(name)
+    make = make_ed25519 if params.get("KeyType") == "ed25519" else make_rsa
+    made = make(name, putty=params.get("KeyFormat") == "ppk")
     return _kept(context, name, made, tags) | {"KeyMaterial": made.private_key}
 
 
