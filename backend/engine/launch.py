@@ -95,7 +95,7 @@ def _prototype(work: Work, command: Launch) -> Instance:
     flavor = _flavor(work, command)
     keys = command.public_keys
     if command.key_name:
-        pair = work.tx.key_pairs.named(caller.tenant_id, command.key_name)
+        pair = work.tx.key_pairs.named(caller.tenant_id, work.region, command.key_name)
         if pair is None:
             raise BackendError(
                 Code.KEY_PAIR_NOT_FOUND,
@@ -110,7 +110,7 @@ def _prototype(work: Work, command: Launch) -> Instance:
         owner=caller.user_id,
         launch_id=new_id("r"),
         launch_index=0,
-        region=caller.region or work.settings.default_region,
+        region=work.region,
         zone=_zone(work, command.zone),
         flavor=flavor.name,
         vcpus=_size(command.vcpus, flavor.vcpus, "vcpus", 128),
@@ -184,7 +184,7 @@ def _flavor(work: Work, command: Launch) -> Flavor:
 
 
 def _zone(work: Work, name: str | None) -> str:
-    region = work.caller.region or work.settings.default_region
+    region = work.region
     zones = work.settings.zones.get(region, ())
     if name is None and zones:
         return zones[0] if len(zones) == 1 else _roomiest(work, region, zones)

@@ -56,7 +56,7 @@ def import_key_pair(work: Work, command: commands.ImportKeyPair) -> KeyPair:
         raise BackendError(
             Code.PARAMETER_INVALID, "A key pair's name has 1 to 255 characters.", parameter="KeyName"
         )
-    if work.tx.key_pairs.named(tenant_id, command.name) is not None:
+    if work.tx.key_pairs.named(tenant_id, work.region, command.name) is not None:
         raise BackendError(
             Code.KEY_PAIR_EXISTS, f"The keypair '{command.name}' already exists.", name=command.name
         )
@@ -81,7 +81,7 @@ def delete_key_pair(work: Work, command: commands.DeleteKeyPair) -> KeyPair | No
     if command.key_pair_id is not None:
         pair = own_key_pair(work, command.key_pair_id)
     else:
-        pair = work.tx.key_pairs.named(work.caller.tenant_id, command.name or "")
+        pair = work.tx.key_pairs.named(work.caller.tenant_id, work.region, command.name or "")
     if pair is None:
         return None
     work.tx.tags.drop([pair.id])

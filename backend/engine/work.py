@@ -59,7 +59,6 @@ class Work:
         self.settings = settings
         self.now = now
         self.queue = queue
-        tx.region = self.region
         self._noted = 0
 
     @property

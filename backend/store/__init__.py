@@ -32,14 +32,10 @@ class Conflict(Exception):  # noqa: N818 - it says what is the case
 
 
 class Tx:
-    """One transaction: the tables, by noun; made when first asked for, as most transactions need few.
-
-    ``region`` is where its caller is: what key pairs are named is different in each region.
-    """
+    """One transaction: the tables, by noun; made when first asked for, as most transactions need few."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.region = ""
 
     @cached_property
     def instances(self) -> queries.InstanceRows:
@@ -79,7 +75,7 @@ class Tx:
     @cached_property
     def key_pairs(self) -> queries.KeyPairRows:
         """Key pairs."""
-        return queries.KeyPairRows(self.connection, self.region)
+        return queries.KeyPairRows(self.connection)
 
     @cached_property
     def tags(self) -> queries.TagRows:

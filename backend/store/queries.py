@@ -417,9 +417,8 @@ class ImageRows(Rows[Image]):
 class KeyPairRows(Rows[KeyPair]):
     """Key pairs, whose names are those of a region."""
 
-    def __init__(self, connection: Connection, region: str = "") -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.key_pair, KeyPair)
-        self._region = region
 
     def of(self, tenant_id: str, region: str | None = None) -> list[KeyPair]:
         """A tenant's key pairs by name, of one region or of all."""
@@ -427,10 +426,10 @@ class KeyPairRows(Rows[KeyPair]):
         there = true() if region is None else c.region == region
         return self.where(c.tenant_id == tenant_id, there, order=(c.name, c.region))
 
-    def named(self, tenant_id: str, name: str) -> KeyPair | None:
-        """One key pair by name, in the region of the transaction."""
+    def named(self, tenant_id: str, region: str, name: str) -> KeyPair | None:
+        """One key pair by name."""
         c = self.table.c
-        found = self.where(c.tenant_id == tenant_id, c.region == self._region, c.name == name)
+        found = self.where(c.tenant_id == tenant_id, c.region == region, c.name == name)
         return found[0] if found else None
 
     def count(self, tenant_id: str) -> int:
