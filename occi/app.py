@@ -40,6 +40,7 @@ class OcciFace:
         self.domain = domain
         self.public_url = public_url.rstrip("/")
         self.server = server
+        self._profile: str | None = None
 
     def on_request(self, req: falcon.Request, resp: falcon.Response, caller: Caller) -> None:
         """Answer one request. Refusals are answers; only bugs leave as exceptions."""
@@ -57,16 +58,19 @@ class OcciFace:
             _refuse(resp, accepted, failure(error))
             if isinstance(error, OcciError) and error.allow:
                 resp.set_header("Allow", ", ".join(error.allow))
-        resp.set_header("Server", self._server(scope.catalog))
+        self._profile = scope.catalog.profile
+        resp.set_header("Server", self._server(self._profile))
 
     def introduce(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say who answers and what is spoken here, to a caller who is not known."""
         resp.set_header("Accept", ", ".join(spoken_to(req.user_agent or "")))
-        resp.set_header("Server", self._server(Catalog(self.domain, flavors=self.engine.flavors())))
+        if self._profile is None:  # later ones do not cost a look into the database
+            self._profile = Catalog(self.domain, flavors=self.engine.flavors()).profile
+        resp.set_header("Server", self._server(self._profile))
 
-    def _server(self, catalog: Catalog) -> str:
+    def _server(self, profile: str) -> str:
         """Who answers, and which standards it claims (OCCI-HTTP-008, OCCI-AMB-27, OCCI-CRTP-006)."""
-        return " ".join(filter(None, (self.server, "OCCI/1.1", "OCCI/1.2", catalog.profile)))
+        return " ".join(filter(None, (self.server, "OCCI/1.1", "OCCI/1.2", profile)))
 
     def _call(self, req: falcon.Request, accepted: Accepted) -> Call:
         has_body = req.method not in _WITHOUT_BODY
