@@ -49,9 +49,9 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     """Create between ``minimum`` and ``maximum`` instances: as many as quotas and addresses allow, or none.
 
     ``flavor`` or ``image_id`` None means the installation's default. ``vcpus`` and ``memory_mib`` override
-    the flavor (OCCI without a resource template). ``instance_id`` chooses the identity of a single instance
-    (OCCI PUT to a new path). ``token_digest`` is a digest of the normalised request beside its
-    ``client_token``. ``user_data`` is the raw text of at most 16 KiB. ``tags`` go to every instance.
+    the flavor (OCCI without a resource template). ``token_digest`` is a digest of the normalised request
+    beside its ``client_token``. ``user_data`` is the raw text of at most 16 KiB. ``tags`` go to every
+    instance.
     """
 
     image_id: str | None = None
@@ -74,7 +74,6 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     summary: str = ""
     vcpus: int | None = None
     memory_mib: int | None = None
-    instance_id: str | None = None
     mixins: tuple[tuple[str, str], ...] = ()
 
 

@@ -52,7 +52,6 @@ class Code(Enum):
     TENANT_EXISTS = "tenant.exists"
     USER_EXISTS = "user.exists"
     MIXIN_EXISTS = "mixin.exists"
-    INSTANCE_EXISTS = "instance.exists"
     IMAGE_UNAVAILABLE = "image.unavailable"
     IMAGE_UNREADABLE = "image.unreadable"
     INSTANCE_WRONG_STATE = "instance.wrong_state"
@@ -104,7 +103,6 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.TENANT_EXISTS: ErrorClass.EXISTS,
     Code.USER_EXISTS: ErrorClass.EXISTS,
     Code.MIXIN_EXISTS: ErrorClass.EXISTS,
-    Code.INSTANCE_EXISTS: ErrorClass.EXISTS,
     Code.IMAGE_UNAVAILABLE: ErrorClass.WRONG_STATE,
     Code.IMAGE_UNREADABLE: ErrorClass.INVALID,
     Code.INSTANCE_WRONG_STATE: ErrorClass.WRONG_STATE,

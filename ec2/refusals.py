@@ -150,7 +150,6 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.TENANT_EXISTS: Answer(code="InvalidAccount.Duplicate"),
     Code.USER_EXISTS: Answer(code="InvalidUser.Duplicate"),
     Code.MIXIN_EXISTS: Answer(code="InvalidParameterValue"),
-    Code.INSTANCE_EXISTS: Answer(code="InvalidInstanceID.Duplicate"),
     Code.IMAGE_UNAVAILABLE: lambda error: IMAGE_UNAVAILABLE.error(_ids(error)),
     Code.IMAGE_UNREADABLE: Answer(code="InvalidParameterValue"),
     Code.INSTANCE_WRONG_STATE: _wrong_state,

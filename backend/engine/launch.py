@@ -59,8 +59,6 @@ def _check_shape(command: Launch) -> None:
             parameter="minimum",
             value=command.minimum,
         )
-    if command.instance_id is not None and command.maximum != 1:
-        raise BackendError(Code.PARAMETER_INVALID, "A chosen id names one instance.", parameter="maximum")
     if len(command.user_data) > USER_DATA_LIMIT:
         raise BackendError(Code.USER_DATA_TOO_LARGE, "User data is limited to 16384 bytes.")
     check_tags(command.tags)
@@ -104,7 +102,7 @@ def _prototype(work: Work, command: Launch) -> Instance:
             )
         keys = (pair.public_key, *keys)
     return Instance(
-        id=command.instance_id or new_id("i"),
+        id=new_id("i"),
         tenant_id=caller.tenant_id,
         account_id=caller.account_id,
         owner=caller.user_id,
@@ -231,8 +229,6 @@ def _within_quota(work: Work, tenant: Tenant, prototype: Instance, command: Laun
 
 
 def _instances(work: Work, command: Launch, prototype: Instance, count: int) -> list[Instance]:
-    if command.instance_id is not None and work.tx.instances.get(command.instance_id) is not None:
-        raise BackendError(Code.INSTANCE_EXISTS, "This id is taken.", ids=(command.instance_id,))
     addresses = _addresses(work, prototype.region, count)
     if len(addresses) < command.minimum:
         raise BackendError(Code.ADDRESSES_EXHAUSTED, "The network has not enough free addresses.")

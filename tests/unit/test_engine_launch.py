@@ -182,7 +182,6 @@ def test_a_key_is_the_tenants_own(cloud):
     [
         ({"minimum": 0}, Code.PARAMETER_INVALID),
         ({"minimum": 3, "maximum": 2}, Code.PARAMETER_INVALID),
-        ({"maximum": 2, "instance_id": "i-00000000000000001"}, Code.PARAMETER_INVALID),
         ({"vcpus": 0}, Code.PARAMETER_INVALID),
         ({"flavor": "none"}, Code.FLAVOR_NOT_FOUND),
         ({"zone": "nowhere"}, Code.ZONE_NOT_FOUND),
@@ -194,12 +193,6 @@ def test_a_key_is_the_tenants_own(cloud):
 )
 def test_what_is_malformed_is_refused(cloud, parameters, code):
     assert refusal(cloud, Launch(**{"image_id": cloud.image.id, **parameters})).code is code
-
-
-def test_a_chosen_id_is_kept_and_given_once(cloud):
-    (instance,) = cloud.launch(instance_id="i-00000000000000001")
-    assert instance.id == "i-00000000000000001"
-    assert refusal(cloud, Launch(instance_id=instance.id)).code is Code.INSTANCE_EXISTS
 
 
 def test_a_held_instance_waits_until_it_is_released(cloud):
