@@ -67,6 +67,7 @@ class Worker:
         self._scheduled_at = -math.inf
         self._stop = threading.Event()
         self._monitors: dict[str, Monitor] = {}
+        self._meeting = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._beat_at = -math.inf
 
@@ -121,16 +122,20 @@ class Worker:
             tx.workers.beat(self.executor, LEFT)
 
     def _meet_hosts(self) -> None:
-        known = {host.id: host for host in self.engine.hosts()}
-        for host in known.values():
-            if host.id not in self._monitors and host.state is not HostState.OFFLINE:
-                monitor = Monitor(self, host.id)
-                self._monitors[host.id] = monitor
-                monitor.start()
-            elif host.state is HostState.INIT:
-                self._monitors[host.id].hint()
-        for host_id in set(self._monitors) - set(known):
-            self._monitors.pop(host_id).stop()
+        """Watch the hosts there are, each once, whichever thread meets it first."""
+        with self._meeting:
+            known = {host.id: host for host in self.engine.hosts()}
+            for host in known.values():
+                if host.id not in self._monitors and host.state is not HostState.OFFLINE:
+                    monitor = Monitor(self, host.id)
+                    self._monitors[host.id] = monitor
+                    monitor.start()
+                elif host.state is HostState.INIT:
+                    self._monitors[host.id].hint()
+            gone = set(self._monitors) - set(known)
+            for host_id in gone:
+                self._monitors.pop(host_id).stop()
+        for host_id in gone:
             self.hosts.forget(host_id)
 
     def _hint(self, event: HostEvent) -> None:
