@@ -14,17 +14,23 @@ import msgspec
 
 from backend.model import (
     BearerToken,
+    BlockDevice,
+    Content,
     Flavor,
     GuestShutdown,
     Host,
     Image,
     Instance,
     KeyPair,
+    Publication,
     Role,
+    Snapshot,
+    Task,
     Tenant,
     User,
     UserMixin,
     Value,
+    Volume,
 )
 
 R = TypeVar("R")
@@ -51,7 +57,9 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     ``flavor`` or ``image_id`` None means the installation's default. ``vcpus`` and ``memory_mib`` override
     the flavor (OCCI without a resource template). ``token_digest`` is a digest of the normalised request
     beside its ``client_token``. ``user_data`` is the raw text of at most 16 KiB. ``tags`` go to every
-    instance.
+    instance, ``volume_tags`` to every volume made with it. ``mappings`` add to the image's, by device name.
+    ``volumes`` are volumes there are, with a device name or none, to be attached from the beginning; they
+    allow one instance only.
     """
 
     image_id: str | None = None
@@ -75,6 +83,9 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     vcpus: int | None = None
     memory_mib: int | None = None
     mixins: tuple[tuple[str, str], ...] = ()
+    mappings: tuple[BlockDevice, ...] = ()
+    volumes: tuple[tuple[str, str], ...] = ()
+    volume_tags: tuple[tuple[str, str], ...] = ()
 
 
 class Op(StrEnum):
@@ -128,7 +139,10 @@ class Operate(Command[tuple[Change, ...]], frozen=True, kw_only=True):
 
 
 class ModifyInstance(Command[Instance], frozen=True, kw_only=True):
-    """Change attributes; None leaves one as it is. Size and user data need a stopped (``poff``) instance."""
+    """Change attributes; None leaves one as it is. Size and user data need a stopped (``poff``) instance.
+
+    ``delete_on_termination`` says for device names whether their volumes end with the instance.
+    """
 
     instance_id: str
     flavor: str | None = None
@@ -140,6 +154,7 @@ class ModifyInstance(Command[Instance], frozen=True, kw_only=True):
     on_guest_shutdown: GuestShutdown | None = None
     hostname: str | None = None
     summary: str | None = None
+    delete_on_termination: tuple[tuple[str, bool], ...] = ()
     expected_version: int | None = None
 
 
@@ -178,27 +193,57 @@ class DeleteKeyPair(Command[KeyPair | None], frozen=True, kw_only=True):
 
 
 class RegisterImage(Command[Image], frozen=True, kw_only=True):
-    """Register a disk image that already lies, checked and complete, at ``path`` in the image store.
+    """Register a disk image: of a content that lies, checked and complete, in the image store, or a snapshot.
 
-    ``image_id`` chooses the id (people who migrate); ``format`` is raw or qcow2.
+    ``image_id`` chooses the id (people who migrate). ``line`` makes it the next version of a product line,
+    with the publication state ``built``. ``mappings`` are the disks besides the root; an entry of the root's
+    device gives its size, type and fate.
     """
 
     name: str
-    path: str
-    format: str
-    checksum: str
-    size_bytes: int
-    virtual_bytes: int
+    content: Content | None = None
+    snapshot_id: str = ""
     architecture: str = "x86_64"
     description: str = ""
     location: str = ""
     public: bool = False
     image_id: str | None = None
+    mappings: tuple[BlockDevice, ...] = ()
+    line: str = ""
+    changelog: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class CreateImage(Command[Image], frozen=True, kw_only=True):
+    """Make an image of an instance's disks (EC2 CreateImage, OCCI save): a snapshot of each volume.
+
+    Without ``no_reboot`` a running instance is shut down for it and started again. ``mappings`` change or
+    take away what the instance's own disks say.
+    """
+
+    instance_id: str
+    name: str
+    description: str = ""
+    no_reboot: bool = False
+    mappings: tuple[BlockDevice, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    snapshot_tags: tuple[tuple[str, str], ...] = ()
+
+
+class CopyImage(Command[Image], frozen=True, kw_only=True):
+    """An image of one's own with the bytes of one that may be launched."""
+
+    source_id: str
+    name: str
+    description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
 
 
 class ModifyImage(Command[Image], frozen=True, kw_only=True):
-    """Change description or launch permissions of an own image; lists are added and removed in one step."""
+    """Change description or launch permissions of an own image; lists are added and removed in one step.
+
+    ``deprecate_at`` is a Unix time, or 0 to take the deprecation off.
+    """
 
     image_id: str
     description: str | None = None
@@ -207,12 +252,201 @@ class ModifyImage(Command[Image], frozen=True, kw_only=True):
     remove_accounts: tuple[str, ...] = ()
     reset_permissions: bool = False
     enabled: bool | None = None
+    deprecate_at: float | None = None
+
+
+class PublishImage(Command[Image], frozen=True, kw_only=True):
+    """Move a version of a product line to another publication state (lifecycle §9.2).
+
+    Publishing deprecates the version published before, in the same transaction.
+    """
+
+    image_id: str
+    publication: Publication
+    reason: str = ""
 
 
 class DeregisterImage(Command[Image], frozen=True, kw_only=True):
     """Withdraw an own image; running instances keep it, and its bytes go when the last of them ended."""
 
     image_id: str
+
+
+class ImportImage(Command[Task], frozen=True, kw_only=True):
+    """Bring a disk image from a location into the store as a snapshot, and register an image of it.
+
+    ``location`` is a path, an http(s) URL or ``upload:NAME``; the face has checked that the caller may read
+    it. ``form`` names the format when the client does.
+    """
+
+    location: str
+    form: str = ""
+    name: str = ""
+    description: str = ""
+    architecture: str = "x86_64"
+    public: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class ImportSnapshot(Command[Task], frozen=True, kw_only=True):
+    """Bring a disk image from a location into the store as a snapshot."""
+
+    location: str
+    form: str = ""
+    description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class ExportImage(Command[Task], frozen=True, kw_only=True):
+    """Write an own image to a file: raw, qcow2, vmdk, vdi, vhdx or vpc. The face checked the path."""
+
+    image_id: str
+    form: str
+    path: str
+    description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class TestImage(Command[Task], frozen=True, kw_only=True):
+    """Boot an instance of an image and go through the check list (lifecycle §9.2)."""
+
+    __test__ = False  # it is no test of ours
+
+    image_id: str
+
+
+# Volumes and snapshots ----------------------------------------------------------------------------------
+
+
+class CreateVolume(Command[Volume], frozen=True, kw_only=True):
+    """Make a volume: of zeros, or of a snapshot or an image, at least as large.
+
+    ``zone`` None is the first one. ``token_digest`` is a digest of the request beside its ``client_token``.
+    """
+
+    size_gib: int | None = None
+    snapshot_id: str = ""
+    image_id: str = ""
+    zone: str | None = None
+    type: str = ""
+    iops: int = 0
+    throughput: int = 0
+    encrypted: bool | None = None
+    client_token: str = ""
+    token_digest: str = ""
+    summary: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    mixins: tuple[tuple[str, str], ...] = ()
+
+
+class DeleteVolume(Command[Volume], frozen=True, kw_only=True):
+    """Delete a volume that is attached to nothing; its snapshots stay."""
+
+    volume_id: str
+
+
+class ModifyVolume(Command[Volume], frozen=True, kw_only=True):
+    """Grow a volume or change its type and limits, attached or not; None leaves as it is."""
+
+    volume_id: str
+    size_gib: int | None = None
+    type: str | None = None
+    iops: int | None = None
+    throughput: int | None = None
+
+
+class SetVolume(Command[Volume], frozen=True, kw_only=True):
+    """Change what is only recorded of a volume: EC2's AutoEnableIO, OCCI's online and summary.
+
+    ``delete_on_termination`` is the attachment's. ``reset`` makes a volume in error available again, or in
+    use, as its bytes are there (an administrator's ``enable``).
+    """
+
+    volume_id: str
+    auto_io: bool | None = None
+    online: bool | None = None
+    summary: str | None = None
+    delete_on_termination: bool | None = None
+    reset: bool = False
+
+
+class AttachVolume(Command[Volume], frozen=True, kw_only=True):
+    """Attach a volume to a running or stopped instance of its zone; an empty ``device`` lets us choose."""
+
+    volume_id: str
+    instance_id: str
+    device: str = ""
+    delete_on_termination: bool = False
+
+
+class DetachVolume(Command[Volume], frozen=True, kw_only=True):
+    """Detach a volume; ``instance_id`` and ``device``, when given, must be the attachment's.
+
+    With ``force`` an instance whose guest does not let go is switched off. Answers the volume, detaching.
+    """
+
+    volume_id: str
+    instance_id: str = ""
+    device: str = ""
+    force: bool = False
+
+
+class CreateSnapshot(Command[Snapshot], frozen=True, kw_only=True):
+    """Keep a volume as it is now."""
+
+    volume_id: str
+    description: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class CreateSnapshots(Command[tuple[Snapshot, ...]], frozen=True, kw_only=True):
+    """Keep all volumes of an instance, but for those excluded, as they are now.
+
+    ``copy_tags``: the volumes' tags go to their snapshots.
+    """
+
+    instance_id: str
+    description: str = ""
+    exclude_boot: bool = False
+    exclude: tuple[str, ...] = ()
+    copy_tags: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class CopySnapshot(Command[Snapshot], frozen=True, kw_only=True):
+    """A snapshot of one's own with the bytes of one that may be used."""
+
+    source_id: str
+    description: str = ""
+    encrypted: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+class ModifySnapshot(Command[Snapshot], frozen=True, kw_only=True):
+    """Change who may make volumes of an own snapshot, in one step."""
+
+    snapshot_id: str
+    public: bool | None = None
+    add_accounts: tuple[str, ...] = ()
+    remove_accounts: tuple[str, ...] = ()
+    reset_permissions: bool = False
+
+
+class DeleteSnapshot(Command[Snapshot], frozen=True, kw_only=True):
+    """Delete an own snapshot that no image is made of; others of the same volume stay whole."""
+
+    snapshot_id: str
+
+
+class RevertVolume(Command[Volume], frozen=True, kw_only=True):
+    """Make a volume what a snapshot of it says: detached, or of an instance that is switched off."""
+
+    volume_id: str
+    snapshot_id: str
+
+
+class Check(Command[Task], frozen=True, kw_only=True):
+    """Recompute what must lie where, and ask every host and the store what does (invariant 22)."""
 
 
 # OCCI mixins of users -----------------------------------------------------------------------------------

@@ -39,6 +39,9 @@ class Code(Enum):
     KEY_PAIR_NOT_FOUND = "key_pair.not_found"
     FLAVOR_NOT_FOUND = "flavor.not_found"
     ZONE_NOT_FOUND = "zone.not_found"
+    VOLUME_NOT_FOUND = "volume.not_found"
+    SNAPSHOT_NOT_FOUND = "snapshot.not_found"
+    TASK_NOT_FOUND = "task.not_found"
     RESOURCE_NOT_FOUND = "resource.not_found"
     MIXIN_NOT_FOUND = "mixin.not_found"
     HOST_NOT_FOUND = "host.not_found"
@@ -54,6 +57,18 @@ class Code(Enum):
     MIXIN_EXISTS = "mixin.exists"
     IMAGE_UNAVAILABLE = "image.unavailable"
     IMAGE_UNREADABLE = "image.unreadable"
+    IMAGE_WRONG_STATE = "image.wrong_state"
+    VOLUME_IN_USE = "volume.in_use"
+    VOLUME_WRONG_STATE = "volume.wrong_state"
+    VOLUME_NOT_ATTACHED = "volume.not_attached"
+    VOLUME_ZONE_MISMATCH = "volume.zone_mismatch"
+    VOLUME_IS_ROOT = "volume.is_root"
+    VOLUME_BEING_MODIFIED = "volume.being_modified"
+    DEVICE_IN_USE = "device.in_use"
+    DEVICES_EXHAUSTED = "device.exhausted"
+    SNAPSHOT_IN_USE = "snapshot.in_use"
+    SNAPSHOT_WRONG_STATE = "snapshot.wrong_state"
+    BLOCK_DEVICE_INVALID = "block_device.invalid"
     INSTANCE_WRONG_STATE = "instance.wrong_state"
     INSTANCE_BUSY = "instance.busy"
     INSTANCE_UNREACHABLE = "instance.unreachable"
@@ -71,6 +86,9 @@ class Code(Enum):
     QUOTA_MEMORY = "quota.memory"
     QUOTA_KEY_PAIRS = "quota.key_pairs"
     QUOTA_IMAGES = "quota.images"
+    QUOTA_VOLUMES = "quota.volumes"
+    QUOTA_GIGABYTES = "quota.gigabytes"
+    QUOTA_SNAPSHOTS = "quota.snapshots"
     TAG_LIMIT = "quota.tags"
     DENIED = "denied"
     NOT_OWNER = "denied.not_owner"
@@ -90,6 +108,9 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.KEY_PAIR_NOT_FOUND: ErrorClass.NOT_FOUND,
     Code.FLAVOR_NOT_FOUND: ErrorClass.NOT_FOUND,
     Code.ZONE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.VOLUME_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.SNAPSHOT_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.TASK_NOT_FOUND: ErrorClass.NOT_FOUND,
     Code.RESOURCE_NOT_FOUND: ErrorClass.NOT_FOUND,
     Code.MIXIN_NOT_FOUND: ErrorClass.NOT_FOUND,
     Code.HOST_NOT_FOUND: ErrorClass.NOT_FOUND,
@@ -105,6 +126,18 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.MIXIN_EXISTS: ErrorClass.EXISTS,
     Code.IMAGE_UNAVAILABLE: ErrorClass.WRONG_STATE,
     Code.IMAGE_UNREADABLE: ErrorClass.INVALID,
+    Code.IMAGE_WRONG_STATE: ErrorClass.WRONG_STATE,
+    Code.VOLUME_IN_USE: ErrorClass.WRONG_STATE,
+    Code.VOLUME_WRONG_STATE: ErrorClass.WRONG_STATE,
+    Code.VOLUME_NOT_ATTACHED: ErrorClass.WRONG_STATE,
+    Code.VOLUME_ZONE_MISMATCH: ErrorClass.WRONG_STATE,
+    Code.VOLUME_IS_ROOT: ErrorClass.WRONG_STATE,
+    Code.VOLUME_BEING_MODIFIED: ErrorClass.WRONG_STATE,
+    Code.DEVICE_IN_USE: ErrorClass.CONFLICT,
+    Code.DEVICES_EXHAUSTED: ErrorClass.LIMIT,
+    Code.SNAPSHOT_IN_USE: ErrorClass.WRONG_STATE,
+    Code.SNAPSHOT_WRONG_STATE: ErrorClass.WRONG_STATE,
+    Code.BLOCK_DEVICE_INVALID: ErrorClass.INVALID,
     Code.INSTANCE_WRONG_STATE: ErrorClass.WRONG_STATE,
     Code.INSTANCE_BUSY: ErrorClass.BUSY,
     Code.INSTANCE_UNREACHABLE: ErrorClass.WRONG_STATE,
@@ -122,6 +155,9 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.QUOTA_MEMORY: ErrorClass.LIMIT,
     Code.QUOTA_KEY_PAIRS: ErrorClass.LIMIT,
     Code.QUOTA_IMAGES: ErrorClass.LIMIT,
+    Code.QUOTA_VOLUMES: ErrorClass.LIMIT,
+    Code.QUOTA_GIGABYTES: ErrorClass.LIMIT,
+    Code.QUOTA_SNAPSHOTS: ErrorClass.LIMIT,
     Code.TAG_LIMIT: ErrorClass.LIMIT,
     Code.DENIED: ErrorClass.DENIED,
     Code.NOT_OWNER: ErrorClass.DENIED,

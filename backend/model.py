@@ -240,10 +240,8 @@ class Instance(Value, frozen=True, kw_only=True):
 
     @property
     def need(self) -> Capacity:
-        """What it takes on a host."""
-        return Capacity(
-            cpu=self.vcpus * 100, memory_mib=self.memory_mib, disk_gib=self.root_gib + self.ephemeral_gib
-        )
+        """What it takes on a host, besides its volumes, which are counted where they are."""
+        return Capacity(cpu=self.vcpus * 100, memory_mib=self.memory_mib, disk_gib=self.ephemeral_gib)
 
 
 class Capacity(Value, frozen=True, kw_only=True):
@@ -300,6 +298,25 @@ class Flavor(Value, frozen=True, kw_only=True):
         return self.crtp if self.crtp in CRTP_SIZES else self.name.lower().replace(".", "_")
 
 
+class Content(Value, frozen=True, kw_only=True):
+    """Bytes in the image store, known by their SHA-256: images and snapshots refer to them.
+
+    ``parent`` is the checksum of the content that this one only tells the difference to (a qcow2 whose
+    backing file is the parent's); empty when it stands alone. ``encrypted`` bytes are LUKS in a qcow2, and
+    whoever refers to them has the passphrase. ``path`` is empty when the store has removed its file and some
+    host's cache is yet to forget it.
+    """
+
+    checksum: str
+    path: str
+    format: str
+    size_bytes: int
+    virtual_bytes: int
+    parent: str = ""
+    encrypted: bool = False
+    created_at: float = 0.0
+
+
 class ImageState(StrEnum):
     """Storage state of an image (lifecycle §9.1); ``gone`` is deregistered, its bytes kept while in use."""
 
@@ -310,8 +327,47 @@ class ImageState(StrEnum):
     GONE = "gone"
 
 
+class Publication(StrEnum):
+    """Where a version of a product line is (lifecycle §9.2); images outside of lines have none."""
+
+    NONE = ""
+    BUILT = "built"
+    TESTING = "testing"
+    REJECTED = "rejected"
+    PUBLISHED = "published"
+    DEPRECATED = "deprecated"
+    REVOKED = "revoked"
+    PURGED = "purged"
+
+
+class BlockDevice(Value, frozen=True, kw_only=True):
+    """One entry of a block device mapping, of an image or of a launch.
+
+    ``device`` is the name the client uses (``/dev/sdf``). What is None or empty is left to the image, the
+    snapshot or the installation. ``virtual_name`` is ``ephemeral0`` for the flavor's scratch disk.
+    ``no_device`` takes the image's entry of that name away.
+    """
+
+    device: str
+    snapshot_id: str = ""
+    size_gib: int | None = None
+    type: str = ""
+    iops: int = 0
+    throughput: int = 0
+    encrypted: bool | None = None
+    delete_on_termination: bool | None = None
+    virtual_name: str = ""
+    no_device: bool = False
+
+
 class Image(Value, frozen=True, kw_only=True):
-    """A disk image that instances clone; its bytes never change after ``ready``."""
+    """A disk image that instances clone; its bytes never change after ``ready``.
+
+    ``checksum`` names the :class:`Content` of its root disk (empty while ``lock``). ``snapshot_id`` is the
+    snapshot that it was made from, if it was; ``mappings`` are the disks besides the root, and what differs
+    from the defaults for the root. ``line`` is the product line (name and architecture) that it is a version
+    of. ``secret`` is the sealed passphrase of encrypted bytes. ``message`` says what went wrong.
+    """
 
     id: str
     tenant_id: str
@@ -319,7 +375,6 @@ class Image(Value, frozen=True, kw_only=True):
     name: str
     state: ImageState
     format: str
-    path: str
     checksum: str
     size_bytes: int
     virtual_bytes: int
@@ -329,7 +384,219 @@ class Image(Value, frozen=True, kw_only=True):
     location: str = ""
     public: bool = False
     launch_accounts: tuple[str, ...] = ()
+    snapshot_id: str = ""
+    mappings: tuple[BlockDevice, ...] = ()
+    source_instance_id: str = ""
+    source_image_id: str = ""
+    encrypted: bool = False
+    secret: bytes = b""
+    deprecated_at: float | None = None
+    publication: Publication = Publication.NONE
+    line: str = ""
+    line_version: int = 0
+    parent_id: str = ""
+    changelog: str = ""
+    report: str = ""
+    message: str = ""
     deregistered_at: float | None = None
+    version: int = 1
+
+
+class JobState(StrEnum):
+    """Where a job is. ``waiting``: its host is silent; ``superseded``: a more urgent one replaced it."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    LOST = "lost"
+    SUPERSEDED = "superseded"
+
+
+# Volumes and snapshots ----------------------------------------------------------------------------------
+
+
+class VolumeState(StrEnum):
+    """Storage state of a volume (lifecycle §10); a deleted one has no row."""
+
+    CREATING = "creating"
+    AVAILABLE = "available"
+    IN_USE = "in-use"
+    DELETING = "deleting"
+    ERROR = "error"
+
+
+class AttachState(StrEnum):
+    """How far an attachment is. ``busy``: the guest was asked to let go and did not (lifecycle §10)."""
+
+    NONE = ""
+    ATTACHING = "attaching"
+    ATTACHED = "attached"
+    DETACHING = "detaching"
+    BUSY = "busy"
+
+
+class Modification(Value, frozen=True, kw_only=True):
+    """The last change of a volume's size or type: ``modifying``, ``completed`` or ``failed``."""
+
+    state: str
+    started_at: float
+    old_size_gib: int
+    size_gib: int
+    old_type: str
+    type: str
+    old_iops: int = 0
+    iops: int = 0
+    old_throughput: int = 0
+    throughput: int = 0
+    ended_at: float | None = None
+    message: str = ""
+
+
+class Volume(Value, frozen=True, kw_only=True):
+    """A disk that outlives instances: EC2's volume, OCCI's storage. An instance's root disk is one, too.
+
+    ``content`` is the checksum of what it began as (empty: zeros), ``snapshot_id`` where that came from.
+    ``host_id`` is the host that has its bytes, or is to get them; ``made`` says that they are there.
+    ``iops`` and ``throughput`` (MiB/s) are what was asked for, 0 for what the type gives.
+    ``secret`` is the sealed passphrase of an encrypted one. ``online`` is OCCI's switch: a volume that is
+    offline takes no new attachment.
+
+    The attachment is part of the row, so that no volume ever has two (invariant 16): ``device`` is the
+    client's name for it (``/dev/sdf``), ``target`` what the hypervisor was told (``vdf``), ``asked_at`` when
+    it was asked for. ``boot`` marks the disk that the instance boots from.
+    """
+
+    id: str
+    tenant_id: str
+    account_id: str
+    region: str
+    zone: str
+    size_gib: int
+    state: VolumeState
+    created_at: float
+    type: str = "gp2"
+    iops: int = 0
+    throughput: int = 0
+    encrypted: bool = False
+    secret: bytes = b""
+    snapshot_id: str = ""
+    content: str = ""
+    image_id: str = ""
+    api: Api = Api.CLI
+    client_token: str = ""
+    summary: str = ""
+    online: bool = True
+    auto_io: bool = True
+    host_id: str | None = None
+    made: bool = False
+    instance_id: str | None = None
+    attach: AttachState = AttachState.NONE
+    device: str = ""
+    target: str = ""
+    boot: bool = False
+    delete_on_termination: bool = False
+    asked_at: float | None = None
+    attached_at: float | None = None
+    modification: Modification | None = None
+    last_snapshot: str = ""
+    message: str = ""
+    version: int = 1
+
+    @property
+    def serial(self) -> str:
+        """What the guest finds the disk by: the id without its dash, as 20 bytes hold no more."""
+        return self.id.replace("-", "")
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size in bytes."""
+        return self.size_gib << 30
+
+
+class SnapshotState(StrEnum):
+    """States of a snapshot (lifecycle §10)."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    ERROR = "error"
+
+
+class Snapshot(Value, frozen=True, kw_only=True):
+    """A volume as it was at one moment; its bytes are a :class:`Content` of the image store.
+
+    ``progress`` is in percent. ``accounts`` and ``public`` are who may make volumes of it
+    (createVolumePermission). ``secret`` is the sealed passphrase of an encrypted one.
+    """
+
+    id: str
+    tenant_id: str
+    account_id: str
+    region: str
+    volume_id: str
+    size_gib: int
+    state: SnapshotState
+    started_at: float
+    description: str = ""
+    progress: int = 0
+    content: str = ""
+    encrypted: bool = False
+    secret: bytes = b""
+    public: bool = False
+    accounts: tuple[str, ...] = ()
+    source_id: str = ""
+    completed_at: float | None = None
+    message: str = ""
+    version: int = 1
+
+
+class TaskKind(StrEnum):
+    """Storage work that takes time. Those about an attached volume are done inside its instance's job."""
+
+    VOLUME_CREATE = "volume.create"
+    VOLUME_DELETE = "volume.delete"
+    VOLUME_ATTACH = "volume.attach"
+    VOLUME_DETACH = "volume.detach"
+    VOLUME_MODIFY = "volume.modify"
+    VOLUME_REVERT = "volume.revert"
+    SNAPSHOT_CREATE = "snapshot.create"
+    IMAGE_CREATE = "image.create"
+    IMAGE_IMPORT = "image.import"
+    SNAPSHOT_IMPORT = "snapshot.import"
+    IMAGE_EXPORT = "image.export"
+    IMAGE_TEST = "image.test"
+    CHECK = "check"
+
+
+class Task(Value, frozen=True, kw_only=True):
+    """One piece of storage work and how far it is.
+
+    ``resource_id`` is what it makes or changes. Tasks with the same ``lock`` run in the order accepted.
+    ``instance_id``: done by that instance's hot-plug job, which keeps the instance from doing anything else
+    meanwhile; empty: done on its own. ``arguments`` and ``result`` depend on the kind; ``busy`` names the
+    worker inside a step. ``progress`` is in percent.
+    """
+
+    id: str
+    kind: TaskKind
+    resource_id: str
+    tenant_id: str
+    actor: str
+    created_at: float
+    lock: str = ""
+    instance_id: str = ""
+    state: JobState = JobState.QUEUED
+    step: int = 0
+    attempt: int = 1
+    deadline: float = 0.0
+    busy: str = ""
+    progress: int = 0
+    arguments: dict[str, str] = {}
+    result: dict[str, str] = {}
+    message: str = ""
+    request_id: str = ""
+    finished_at: float | None = None
     version: int = 1
 
 
@@ -414,18 +681,6 @@ class Reservation(Value, frozen=True, kw_only=True):
     opened_at: float
 
 
-class JobState(StrEnum):
-    """Where a job is. ``waiting``: its host is silent; ``superseded``: a more urgent one replaced it."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    WAITING = "waiting"
-    DONE = "done"
-    FAILED = "failed"
-    LOST = "lost"
-    SUPERSEDED = "superseded"
-
-
 class Job(Value, frozen=True, kw_only=True):
     """Work in progress on one instance: an operation's stages, and how far they are.
 
@@ -491,7 +746,9 @@ class Stay(Value, frozen=True, kw_only=True):
 
 
 class Debris(Value, frozen=True, kw_only=True):
-    """Files left on a host that the reaper must still remove."""
+    """Files left on a host that the reaper must still remove: an instance's, or those of the volume or copy
+    that ``instance_id`` names then.
+    """
 
     instance_id: str
     host_id: str
@@ -568,6 +825,9 @@ class QuotaName(Enum):
     MEMORY_MIB = "memory_mib"
     KEY_PAIRS = "key_pairs"
     IMAGES = "images"
+    VOLUMES = "volumes"
+    GIGABYTES = "gigabytes"
+    SNAPSHOTS = "snapshots"
 
 
 QUOTA_DEFAULTS: dict[str, int] = {
@@ -576,5 +836,8 @@ QUOTA_DEFAULTS: dict[str, int] = {
     QuotaName.MEMORY_MIB.value: 4_000_000,
     QuotaName.KEY_PAIRS.value: 5000,
     QuotaName.IMAGES.value: 1000,
+    QuotaName.VOLUMES.value: 5000,
+    QuotaName.GIGABYTES.value: 100_000,
+    QuotaName.SNAPSHOTS.value: 10_000,
 }
 UNLIMITED = -2

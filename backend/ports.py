@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
-from backend.model import Capacity, Value
+from backend.model import Capacity, Content, Value
 
 # What the world says ------------------------------------------------------------------------------------
 
@@ -98,7 +98,11 @@ class HostEvent(Value, frozen=True, kw_only=True):
 
 
 class ImageSource(Value, frozen=True, kw_only=True):
-    """An image in the gateway's image store, by content."""
+    """A disk image in the gateway's image store, by content.
+
+    ``parents`` are the files of the contents that this one only tells the difference to, nearest first; the
+    driver makes one self-contained copy before it leaves the gateway. ``encrypted``: a LUKS qcow2.
+    """
 
     image_id: str
     path: str
@@ -106,15 +110,67 @@ class ImageSource(Value, frozen=True, kw_only=True):
     checksum: str
     size_bytes: int
     virtual_bytes: int
+    parents: tuple[str, ...] = ()
+    encrypted: bool = False
+
+
+class VolumeSpec(Value, frozen=True, kw_only=True):
+    """A disk's bytes on a host: ``name`` is a volume's id, or ``ID.vdb`` for an instance's scratch disk.
+
+    ``source`` None means zeros. With a ``key`` the bytes are encrypted by it (LUKS).
+    """
+
+    name: str
+    size_bytes: int
+    source: ImageSource | None = None
+    key: bytes = b""
 
 
 class DiskSpec(Value, frozen=True, kw_only=True):
-    """A disk of an instance: ``target`` vda, vdb…; ``image`` None means an empty one."""
+    """A disk of a domain: ``target`` vda, vdb…; ``name`` is the volume's on the host.
+
+    ``iops`` and ``mib_per_second`` limit reads and writes together; 0 is no limit.
+    """
 
     target: str
-    size_gib: int
-    image: ImageSource | None = None
+    name: str
     serial: str = ""
+    key: bytes = b""
+    iops: int = 0
+    mib_per_second: int = 0
+
+
+class VolumeFacts(Value, frozen=True, kw_only=True):
+    """Testimony about one volume on a host: its format, and bytes as the guest sees them and as taken."""
+
+    name: str
+    format: str
+    virtual_bytes: int
+    allocated_bytes: int
+
+
+class StoreFacts(Value, frozen=True, kw_only=True):
+    """MONITOR: a host's store, in bytes, and every file of ours in it.
+
+    ``volumes`` are volumes, scratch disks and copies by name; ``instances`` those that have other files there
+    (seed, console); ``images`` checksums in the cache; ``strays`` names of files that are none of these, such
+    as temporary ones.
+    """
+
+    total_bytes: int
+    free_bytes: int
+    volumes: Mapping[str, VolumeFacts]
+    instances: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+    strays: frozenset[str] = frozenset()
+
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of how many are done."""
+
+
+def no_progress(_done: int, _size: int) -> None:
+    """Nobody watches."""
 
 
 class Seed(Value, frozen=True, kw_only=True):
@@ -170,29 +226,92 @@ class HostDriver(Protocol):
         """Let go of connections; guests live on."""
         ...
 
-    # Transfer manager (lifecycle §13)
-    def clone(self, instance_id: str, disk: DiskSpec) -> None:
-        """CLONE: an independent disk from the image, grown to the size asked; the image is never written."""
+    # Transfer manager (lifecycle §13). Every act may be repeated, and leaves the old state when it fails.
+    def clone(self, volume: VolumeSpec) -> None:
+        """CLONE: a volume that begins as its source, grown to the size asked; the source is never written."""
         ...
 
-    def mkimage(self, instance_id: str, disk: DiskSpec) -> None:
-        """MKIMAGE: a new empty disk."""
+    def mkimage(self, volume: VolumeSpec, filesystem: str = "") -> None:
+        """MKIMAGE: a new volume of zeros, or with an empty file system (``ext4``)."""
+        ...
+
+    def mkswap(self, volume: VolumeSpec) -> None:
+        """MKSWAP: a new volume formatted as swap space."""
+        ...
+
+    def ln(self, name: str) -> None:
+        """LN: see that a volume is there and whole, to be used in place."""
         ...
 
     def context(self, instance_id: str, seed: Seed) -> None:
         """CONTEXT: build (or rebuild) the contextualisation disk."""
         ...
 
+    def delete(self, name: str) -> None:
+        """DELETE one volume or copy; absent is success."""
+        ...
+
     def delete_files(self, instance_id: str) -> None:
-        """DELETE everything of the instance on this host, checkpoint included; absent is success."""
+        """DELETE what is the instance's own on this host: scratch disks, seed, console log, checkpoint.
+
+        Volumes are not. Absent is success.
+        """
+        ...
+
+    def cpds(self, name: str, copy: str, key: bytes = b"") -> None:
+        """CPDS of a volume at rest: a self-contained copy under another name on the same host."""
+        ...
+
+    def backup(self, instance_id: str, target: str, copy: str, *, mark: str = "", since: str = "") -> bool:
+        """CPDS (SNAP_CREATE_LIVE) of a running domain's disk, as it is at the call, while the guest goes on.
+
+        File systems are frozen for that moment when a guest agent answers. ``mark`` begins to note what
+        changes from now on, under that name; ``since`` an earlier mark: then the copy holds only what changed
+        since, if the host still knows. Answers whether it does. Returns when the copy is complete.
+        """
+        ...
+
+    def fetch(self, name: str, path: str, progress: Progress = no_progress) -> None:
+        """MV, MVDS, first half: the bytes of a self-contained copy into a new file of the gateway's."""
+        ...
+
+    def put(self, volume: VolumeSpec, path: str, form: str, progress: Progress = no_progress) -> None:
+        """MV, second half: a volume with the bytes of a self-contained file of the gateway's, verified.
+
+        What was under that name before is replaced.
+        """
+        ...
+
+    def revert(self, volume: VolumeSpec) -> None:
+        """SNAP_REVERT of a volume at rest: it begins again as its source; the old bytes go only then."""
+        ...
+
+    def resize(self, name: str, size_bytes: int, key: bytes = b"") -> None:
+        """RESIZE of a volume at rest; one that is as large already is left alone, none is ever shrunk."""
+        ...
+
+    def grow(self, instance_id: str, target: str, size_bytes: int) -> None:
+        """RESIZE of a running domain's disk; the guest sees it at once."""
+        ...
+
+    def limit(self, instance_id: str, disk: DiskSpec) -> None:
+        """Set a running domain's disk's limits to those of the spec."""
+        ...
+
+    def monitor(self) -> StoreFacts:
+        """MONITOR: the store and everything of ours in it."""
+        ...
+
+    def volume(self, name: str) -> VolumeFacts | None:
+        """One volume or copy, or None when the host says it has none."""
         ...
 
     def files(self, instance_id: str) -> frozenset[str]:
-        """What of the instance is there: disk targets, ``seed``, ``checkpoint``, ``console``."""
+        """What of the instance's own is there: scratch disks' targets, seed, checkpoint, console."""
         ...
 
-    def forget_image(self, checksum: str) -> None:
-        """Remove an image from this host's cache unless a disk still refers to it; absent is success."""
+    def forget_image(self, checksum: str) -> bool:
+        """Remove an image from this host's cache unless a volume still refers to it; whether it is gone."""
         ...
 
     # Domain
@@ -202,6 +321,18 @@ class HostDriver(Protocol):
 
     def restore(self, domain: DomainSpec) -> None:
         """Start from the checkpoint; the checkpoint is gone afterwards. Unless active."""
+        ...
+
+    def disks(self, instance_id: str) -> Mapping[str, str]:
+        """What disks a domain has now: target → name on the host; empty for one that is not there."""
+        ...
+
+    def attach(self, instance_id: str, disk: DiskSpec) -> None:
+        """Plug a disk into a running domain; there already is success."""
+        ...
+
+    def detach(self, instance_id: str, target: str) -> None:
+        """Ask the guest to let go of a disk; it may take its time, or never answer (see :meth:`disks`)."""
         ...
 
     def shutdown(self, instance_id: str) -> None:
@@ -263,6 +394,71 @@ class Hosts(Protocol):
 
     def watch(self, listener: Callable[[HostEvent], None]) -> None:
         """Tell the listener of every hint from every host, from any thread."""
+        ...
+
+
+class ContentStore(Protocol):
+    """The image store: files by checksum, on the gateway (or a directory that all its machines share).
+
+    Work in progress lies under scratch names, which tasks choose so that a repetition finds its own.
+    """
+
+    def scratch(self, name: str) -> str:
+        """The path for work in progress of that name; what is there from an earlier attempt stays."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Remove work in progress, if there is any."""
+        ...
+
+    def take(
+        self,
+        name: str,
+        *,
+        form: str,
+        parent: Content | None = None,
+        encrypted: bool = False,
+        progress: Progress = no_progress,
+    ) -> Content:
+        """Check work in progress, hash it, and keep it under its checksum. The same bytes are kept once.
+
+        Raises:
+            StepFailed: it is no whole image of that format.
+        """
+        ...
+
+    def bring(self, name: str, location: str, form: str, progress: Progress = no_progress) -> Content:
+        """Bring a disk image from a file, a URL or an upload in, checked and converted if need be.
+
+        Raises:
+            BackendError: IMAGE_UNREADABLE, it cannot be used; the message says why.
+        """
+        ...
+
+    def export(
+        self, content: Content, parents: Sequence[Content], form: str, path: str, progress: Progress
+    ) -> None:
+        """Write a self-contained image of a format to a new file."""
+        ...
+
+    def remove(self, content: Content) -> None:
+        """Remove the file of a content; absent is success."""
+        ...
+
+    def files(self) -> frozenset[str]:
+        """The names of all files in the store, work in progress included."""
+        ...
+
+
+class Vault(Protocol):
+    """Seals what must be readable again, such as passphrases of disks, for rest in the database."""
+
+    def seal(self, owner: str, secret: str) -> bytes:
+        """Encrypt a secret of an owner's (the id of what it belongs to)."""
+        ...
+
+    def open(self, owner: str, sealed: bytes) -> str:
+        """The secret again; only under the same owner."""
         ...
 
 

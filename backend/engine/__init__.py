@@ -13,8 +13,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from backend import commands
-from backend.engine import admin, launch, modify, operate, registry, tagging
-from backend.engine.access import authorise, instances_not_found, scope, seen_image, visible
+from backend.engine import admin, images, launch, modify, operate, registry, snapshots, tagging, volumes
+from backend.engine.access import (
+    authorise,
+    instances_not_found,
+    scope,
+    seen_image,
+    seen_snapshots,
+    seen_volumes,
+    visible,
+)
 from backend.engine.settings import Deadlines, EngineSettings
 from backend.engine.work import Work
 from backend.errors import BackendError, Code, DryRunPassed
@@ -22,6 +30,7 @@ from backend.model import (
     AccessKey,
     BearerToken,
     Caller,
+    Content,
     Event,
     Flavor,
     Host,
@@ -29,13 +38,17 @@ from backend.model import (
     Instance,
     Job,
     KeyPair,
+    Snapshot,
     Stay,
     Tag,
+    Task,
+    TaskKind,
     Tenant,
     User,
     UserMixin,
+    Volume,
 )
-from backend.ports import JobQueue
+from backend.ports import JobQueue, Vault
 from backend.store import Conflict, InstanceKey, InstanceQuery, Store, Tx
 
 __all__ = ["Deadlines", "Engine", "EngineSettings", "InstanceKey", "InstanceQuery"]
@@ -51,9 +64,29 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.DeleteTags: tagging.delete_tags,
     commands.ImportKeyPair: registry.import_key_pair,
     commands.DeleteKeyPair: registry.delete_key_pair,
-    commands.RegisterImage: registry.register_image,
-    commands.ModifyImage: registry.modify_image,
-    commands.DeregisterImage: registry.deregister_image,
+    commands.RegisterImage: images.register_image,
+    commands.ModifyImage: images.modify_image,
+    commands.DeregisterImage: images.deregister_image,
+    commands.CreateImage: images.create_image,
+    commands.CopyImage: images.copy_image,
+    commands.PublishImage: images.publish_image,
+    commands.ImportImage: images.import_image,
+    commands.ImportSnapshot: images.import_snapshot,
+    commands.ExportImage: images.export_image,
+    commands.TestImage: images.test_image,
+    commands.CreateVolume: volumes.create_volume,
+    commands.DeleteVolume: volumes.delete_volume,
+    commands.ModifyVolume: volumes.modify_volume,
+    commands.SetVolume: volumes.set_volume,
+    commands.AttachVolume: volumes.attach_volume,
+    commands.DetachVolume: volumes.detach_volume,
+    commands.RevertVolume: volumes.revert_volume,
+    commands.CreateSnapshot: snapshots.create_snapshot,
+    commands.CreateSnapshots: snapshots.create_snapshots,
+    commands.CopySnapshot: snapshots.copy_snapshot,
+    commands.ModifySnapshot: snapshots.modify_snapshot,
+    commands.DeleteSnapshot: snapshots.delete_snapshot,
+    commands.Check: admin.check,
     commands.CreateMixin: registry.create_mixin,
     commands.DeleteMixin: registry.delete_mixin,
     commands.Associate: registry.associate,
@@ -86,9 +119,11 @@ class Engine:
         queue: JobQueue,
         settings: EngineSettings | None = None,
         clock: Callable[[], float] = time.time,
+        vault: Vault | None = None,
     ) -> None:
         self.store = store
         self.queue = queue
+        self.vault = vault
         self.settings = settings or EngineSettings()
         self.clock = clock
 
@@ -239,6 +274,62 @@ class Engine:
         """The images that the caller's tenant had; instances may still refer to them."""
         with self.store.read() as tx:
             return [image for image in tx.images.gone() if image.tenant_id == caller.tenant_id]
+
+    # Volumes, snapshots, tasks --------------------------------------------------------------------------
+
+    def volumes(self, caller: Caller) -> list[Volume]:
+        """Every volume of the caller's tenant in its region, oldest first; an administrator's: all."""
+        tenant_id = scope(caller)
+        with self.store.read() as tx:
+            return tx.volumes.of_tenant(tenant_id, None if tenant_id is None else self._region(caller))
+
+    def volumes_by_id(self, caller: Caller, ids: Sequence[str]) -> list[Volume]:
+        """Volumes in the order asked; raises VOLUME_NOT_FOUND with all missing ``ids``."""
+        with self.store.read() as tx:
+            return seen_volumes(caller, ids, tx.volumes.some(list(dict.fromkeys(ids))))
+
+    def volume(self, caller: Caller, volume_id: str) -> Volume:
+        """One volume; raises VOLUME_NOT_FOUND."""
+        return self.volumes_by_id(caller, [volume_id])[0]
+
+    def disks_of(self, ids: Sequence[str]) -> dict[str, list[Volume]]:
+        """The volumes of instances that the caller was already shown, the root first."""
+        with self.store.read() as tx:
+            return tx.volumes.of_instances(ids)
+
+    def snapshots(self, caller: Caller) -> list[Snapshot]:
+        """Snapshots that the caller owns or may make volumes of, oldest first; an administrator's: all."""
+        tenant_id = scope(caller)
+        with self.store.read() as tx:
+            region = None if tenant_id is None else self._region(caller)
+            return tx.snapshots.visible(tenant_id, caller.account_id, region)
+
+    def snapshots_by_id(self, caller: Caller, ids: Sequence[str]) -> list[Snapshot]:
+        """Snapshots in the order asked; raises SNAPSHOT_NOT_FOUND with all missing ``ids``."""
+        with self.store.read() as tx:
+            return seen_snapshots(caller, ids, tx.snapshots.some(list(dict.fromkeys(ids))))
+
+    def snapshot(self, caller: Caller, snapshot_id: str) -> Snapshot:
+        """One snapshot; raises SNAPSHOT_NOT_FOUND."""
+        return self.snapshots_by_id(caller, [snapshot_id])[0]
+
+    def tasks(self, caller: Caller, kinds: Sequence[TaskKind] = (), limit: int = 1000) -> list[Task]:
+        """The newest storage work of the caller's tenant (an administrator's: of all), newest first."""
+        with self.store.read() as tx:
+            return tx.tasks.of(scope(caller), kinds, limit)
+
+    def task(self, caller: Caller, task_id: str) -> Task:
+        """One piece of storage work; raises TASK_NOT_FOUND."""
+        with self.store.read() as tx:
+            found = tx.tasks.get(task_id)
+        if found is None or scope(caller) not in {None, found.tenant_id}:
+            raise BackendError(Code.TASK_NOT_FOUND, f"No such task: {task_id}", ids=(task_id,))
+        return found
+
+    def contents(self) -> list[Content]:
+        """Every content of the image store."""
+        with self.store.read() as tx:
+            return tx.contents.all()
 
     def key_pairs(self, caller: Caller) -> list[KeyPair]:
         """The tenant's key pairs in the caller's region, by name."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from backend import commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
-from backend.model import Api, Caller, Image, ImageState, Instance, KeyPair, Role
+from backend.model import Api, Caller, Image, ImageState, Instance, KeyPair, Role, Snapshot, Volume
 
 POLICY: Mapping[type, Role] = {
     commands.Launch: Role.MEMBER,
@@ -23,6 +23,26 @@ POLICY: Mapping[type, Role] = {
     commands.RegisterImage: Role.MEMBER,
     commands.ModifyImage: Role.MEMBER,
     commands.DeregisterImage: Role.MEMBER,
+    commands.CreateImage: Role.MEMBER,
+    commands.CopyImage: Role.MEMBER,
+    commands.PublishImage: Role.ADMIN,
+    commands.ImportImage: Role.MEMBER,
+    commands.ImportSnapshot: Role.MEMBER,
+    commands.ExportImage: Role.MEMBER,
+    commands.TestImage: Role.ADMIN,
+    commands.CreateVolume: Role.MEMBER,
+    commands.DeleteVolume: Role.MEMBER,
+    commands.ModifyVolume: Role.MEMBER,
+    commands.SetVolume: Role.MEMBER,
+    commands.AttachVolume: Role.MEMBER,
+    commands.DetachVolume: Role.MEMBER,
+    commands.RevertVolume: Role.MEMBER,
+    commands.CreateSnapshot: Role.MEMBER,
+    commands.CreateSnapshots: Role.MEMBER,
+    commands.CopySnapshot: Role.MEMBER,
+    commands.ModifySnapshot: Role.MEMBER,
+    commands.DeleteSnapshot: Role.MEMBER,
+    commands.Check: Role.ADMIN,
     commands.CreateMixin: Role.MEMBER,
     commands.DeleteMixin: Role.MEMBER,
     commands.Associate: Role.MEMBER,
@@ -103,6 +123,60 @@ def seen_image(caller: Caller, image_id: str, image: Image | None) -> Image:
     if image is None or not usable_image(caller, image):
         raise BackendError(Code.IMAGE_NOT_FOUND, f"No such image: {image_id}", ids=(image_id,))
     return image
+
+
+def seen_volumes(caller: Caller, ids: Sequence[str], found: Mapping[str, Volume]) -> list[Volume]:
+    """Volumes by id, each once, in the order asked; all must exist for the caller, in its region."""
+    wanted = list(dict.fromkeys(ids))
+    missing = tuple(item for item in wanted if not _in_scope(caller, found.get(item)))
+    if missing:
+        names = ", ".join(missing)
+        raise BackendError(Code.VOLUME_NOT_FOUND, f"No such volume: {names}", ids=missing)
+    return [found[item] for item in wanted]
+
+
+def _in_scope(caller: Caller, thing: Volume | Snapshot | None) -> bool:
+    if thing is None or scope(caller) not in {None, thing.tenant_id}:
+        return False
+    return scope(caller) is None or not caller.region or caller.region == thing.region
+
+
+def own_volume(work: Work, volume_id: str) -> Volume:
+    """A volume the caller may change."""
+    return seen_volumes(work.caller, [volume_id], work.tx.volumes.some([volume_id]))[0]
+
+
+def usable_snapshot(caller: Caller, snapshot: Snapshot | None) -> bool:
+    """Whether a caller may see a snapshot and make volumes of it: its own, a public or a shared one."""
+    if snapshot is None:
+        return False
+    if scope(caller) is not None and caller.region and caller.region != snapshot.region:
+        return False
+    mine = scope(caller) in {None, snapshot.tenant_id}
+    return mine or snapshot.public or caller.account_id in snapshot.accounts
+
+
+def seen_snapshots(caller: Caller, ids: Sequence[str], found: Mapping[str, Snapshot]) -> list[Snapshot]:
+    """Snapshots by id, each once, in the order asked; all must exist for the caller."""
+    wanted = list(dict.fromkeys(ids))
+    missing = tuple(item for item in wanted if not usable_snapshot(caller, found.get(item)))
+    if missing:
+        names = ", ".join(missing)
+        raise BackendError(Code.SNAPSHOT_NOT_FOUND, f"No such snapshot: {names}", ids=missing)
+    return [found[item] for item in wanted]
+
+
+def seen_snapshot(work: Work, snapshot_id: str) -> Snapshot:
+    """A snapshot that the caller may make volumes of."""
+    return seen_snapshots(work.caller, [snapshot_id], work.tx.snapshots.some([snapshot_id]))[0]
+
+
+def own_snapshot(work: Work, snapshot_id: str) -> Snapshot:
+    """A snapshot the caller may change; a visible foreign one is refused, an invisible one is unknown."""
+    snapshot = seen_snapshot(work, snapshot_id)
+    if not _in_scope(work.caller, snapshot):
+        raise BackendError(Code.NOT_OWNER, f"The snapshot {snapshot_id} is not yours.", ids=(snapshot_id,))
+    return snapshot
 
 
 def own_key_pair(work: Work, key_pair_id: str) -> KeyPair | None:

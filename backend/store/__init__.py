@@ -16,11 +16,20 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from backend.store import queries
-from backend.store.queries import InstanceKey, InstanceQuery, LaunchToken, WorkerBeat
+from backend.store.queries import InstanceKey, InstanceQuery, LaunchToken, VolumeToken, WorkerBeat
 from backend.store.sqlite import READING, sqlite_engine
 from backend.store.tables import metadata
 
-__all__ = ["Conflict", "InstanceKey", "InstanceQuery", "LaunchToken", "Store", "Tx", "WorkerBeat"]
+__all__ = [
+    "Conflict",
+    "InstanceKey",
+    "InstanceQuery",
+    "LaunchToken",
+    "Store",
+    "Tx",
+    "VolumeToken",
+    "WorkerBeat",
+]
 
 _SQLSTATE_COLLISIONS = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 
@@ -66,6 +75,31 @@ class Tx:
     def images(self) -> queries.ImageRows:
         """Images."""
         return queries.ImageRows(self.connection)
+
+    @cached_property
+    def contents(self) -> queries.ContentRows:
+        """Contents of the image store."""
+        return queries.ContentRows(self.connection)
+
+    @cached_property
+    def volumes(self) -> queries.VolumeRows:
+        """Volumes."""
+        return queries.VolumeRows(self.connection)
+
+    @cached_property
+    def volume_tokens(self) -> queries.VolumeTokenRows:
+        """Used client tokens of CreateVolume."""
+        return queries.VolumeTokenRows(self.connection)
+
+    @cached_property
+    def snapshots(self) -> queries.SnapshotRows:
+        """Snapshots."""
+        return queries.SnapshotRows(self.connection)
+
+    @cached_property
+    def tasks(self) -> queries.TaskRows:
+        """Storage work."""
+        return queries.TaskRows(self.connection)
 
     @cached_property
     def flavors(self) -> queries.FlavorRows:

@@ -27,6 +27,7 @@ from backend.model import (
     AccessKey,
     BearerToken,
     Capacity,
+    Content,
     Debris,
     Event,
     Flavor,
@@ -39,12 +40,17 @@ from backend.model import (
     Placement,
     Reason,
     Reservation,
+    Snapshot,
     Stay,
     Tag,
+    Task,
+    TaskKind,
     Tenant,
     User,
     UserMixin,
     Value,
+    Volume,
+    VolumeState,
 )
 from backend.store import tables
 from backend.store.rows import Rows, columns_of
@@ -354,15 +360,19 @@ class ReservationRows(Rows[Reservation]):
         super().__init__(connection, tables.reservation, Reservation)
 
     def used(self) -> dict[str, Capacity]:
-        """What is reserved on each host."""
-        c = self.table.c
+        """What is reserved on each host, and the volumes that are there."""
+        c, v = self.table.c, tables.volume.c
         query = select(c.host_id, func.sum(c.cpu), func.sum(c.memory_mib), func.sum(c.disk_gib)).group_by(
             c.host_id
         )
-        return {
+        found = {
             row[0]: Capacity(cpu=int(row[1]), memory_mib=int(row[2]), disk_gib=int(row[3]))
             for row in self.connection.execute(query)
         }
+        volumes = select(v.host_id, func.sum(v.size_gib)).where(v.host_id.is_not(None)).group_by(v.host_id)
+        for host_id, gib in self.connection.execute(volumes):
+            found[host_id] = found.get(host_id, Capacity()).plus(Capacity(disk_gib=int(gib)))
+        return found
 
     def of(self, instance_id: str) -> list[Reservation]:
         """Claims of an instance."""
@@ -410,8 +420,198 @@ class ImageRows(Rows[Image]):
         return self.where(self.table.c.state == ImageState.GONE.value)
 
     def with_checksum(self, checksum: str) -> list[Image]:
-        """Images with the same bytes."""
-        return self.where(self.table.c.checksum == checksum)
+        """Images with the same bytes, those that are gone left out."""
+        c = self.table.c
+        return self.where(c.checksum == checksum, c.state != ImageState.GONE.value)
+
+    def of_snapshot(self, snapshot_id: str) -> list[Image]:
+        """Images that a snapshot is a disk of, those that are gone left out."""
+        c = self.table.c
+        named = c.mappings.contains(f'"{snapshot_id}"', autoescape=True)
+        return self.where(
+            c.state != ImageState.GONE.value, or_(c.snapshot_id == snapshot_id, named), order=(c.created_at,)
+        )
+
+    def of_line(self, tenant_id: str, line: str) -> list[Image]:
+        """The versions of a product line, oldest first; purged ones too."""
+        c = self.table.c
+        return self.where(c.tenant_id == tenant_id, c.line == line, order=(c.line_version,))
+
+
+class ContentRows(Rows[Content]):
+    """Contents of the image store."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.content, Content)
+
+    def put(self, content: Content) -> Content:
+        """Keep a content; the one that is there already when there is, unless its file went."""
+        known = self.lock(content.checksum)
+        if known is None:
+            self.insert(content)
+            return content
+        if known.path:
+            return known
+        return self.update(known, path=content.path, parent=content.parent, format=content.format)
+
+    def chain(self, checksum: str) -> list[Content]:
+        """A content and those that it tells the difference to, nearest first; empty when unknown."""
+        found: list[Content] = []
+        while checksum and (content := self.get(checksum)) is not None:
+            found.append(content)
+            checksum = content.parent
+        return found
+
+    def unused(self) -> list[Content]:
+        """Contents that nothing refers to: no image, no snapshot, no volume yet to be made, no difference."""
+        c, i, s, v = self.table.c, tables.image.c, tables.snapshot.c, tables.volume.c
+        child = tables.content.alias("child")
+        referred = (
+            select(i.checksum).where(i.state != ImageState.GONE.value),
+            select(s.content),
+            select(v.content).where(or_(v.made.is_(False), v.boot.is_(True))),
+            select(child.c.parent),
+        )
+        return self.where(*(c.checksum.not_in(each) for each in referred), order=(c.created_at,))
+
+
+class VolumeRows(Rows[Volume]):
+    """Volumes."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.volume, Volume)
+
+    def of_tenant(self, tenant_id: str | None, region: str | None) -> list[Volume]:
+        """Volumes of a tenant in a region, oldest first; None is any."""
+        c = self.table.c
+        conditions: list[ColumnElement[bool]] = []
+        if tenant_id is not None:
+            conditions.append(c.tenant_id == tenant_id)
+        if region is not None:
+            conditions.append(c.region == region)
+        return self.where(*conditions, order=(c.created_at, c.id))
+
+    def some(self, ids: Sequence[str]) -> dict[str, Volume]:
+        """Volumes by id; unknown ids are left out."""
+        found: dict[str, Volume] = {}
+        for start in range(0, len(ids), _CHUNK):
+            part = ids[start : start + _CHUNK]
+            found.update((item.id, item) for item in self.where(self.table.c.id.in_(part)))
+        return found
+
+    def of_instance(self, instance_id: str) -> list[Volume]:
+        """The volumes of an instance, the root first, then by target."""
+        c = self.table.c
+        return self.where(c.instance_id == instance_id, order=(c.boot.desc(), c.target))
+
+    def of_instances(self, ids: Sequence[str]) -> dict[str, list[Volume]]:
+        """The volumes of some instances, the root first, then by target."""
+        c = self.table.c
+        found: dict[str, list[Volume]] = {}
+        for start in range(0, len(ids), _CHUNK):
+            part = ids[start : start + _CHUNK]
+            for item in self.where(c.instance_id.in_(part), order=(c.boot.desc(), c.target)):
+                found.setdefault(str(item.instance_id), []).append(item)
+        return found
+
+    def on_host(self, host_id: str) -> list[Volume]:
+        """Volumes whose bytes are on a host, or are to be."""
+        c = self.table.c
+        return self.where(c.host_id == host_id, order=(c.id,))
+
+    def usage(self, tenant_id: str) -> tuple[int, int]:
+        """Volumes and GiB that a tenant has."""
+        c = self.table.c
+        query = select(func.count(), func.coalesce(func.sum(c.size_gib), 0)).where(c.tenant_id == tenant_id)
+        row = self.connection.execute(query).one()
+        return int(row[0]), int(row[1])
+
+    def in_state(self, state: VolumeState) -> list[Volume]:
+        """Volumes in a state."""
+        return self.where(self.table.c.state == state.value)
+
+
+class SnapshotRows(Rows[Snapshot]):
+    """Snapshots."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.snapshot, Snapshot)
+
+    def visible(self, tenant_id: str | None, account_id: str, region: str | None) -> list[Snapshot]:
+        """Snapshots that a tenant owns, that are public, or that are shared with its account."""
+        c = self.table.c
+        conditions: list[ColumnElement[bool]] = []
+        if tenant_id is not None:
+            shared = c.accounts.contains(f'"{account_id}"', autoescape=True)
+            conditions.append(or_(c.tenant_id == tenant_id, c.public.is_(True), shared))
+        if region is not None:
+            conditions.append(c.region == region)
+        return self.where(*conditions, order=(c.started_at, c.id))
+
+    def some(self, ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Snapshots by id; unknown ids are left out."""
+        found: dict[str, Snapshot] = {}
+        for start in range(0, len(ids), _CHUNK):
+            part = ids[start : start + _CHUNK]
+            found.update((item.id, item) for item in self.where(self.table.c.id.in_(part)))
+        return found
+
+    def of_volume(self, volume_id: str) -> list[Snapshot]:
+        """Snapshots of a volume, oldest first."""
+        c = self.table.c
+        return self.where(c.volume_id == volume_id, order=(c.started_at, c.id))
+
+    def count(self, tenant_id: str) -> int:
+        """How many a tenant has."""
+        c = self.table.c
+        query = select(func.count()).where(c.tenant_id == tenant_id)
+        return int(self.connection.execute(query).scalar_one())
+
+
+class TaskRows(Rows[Task]):
+    """Storage work."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.task, Task)
+
+    def open(self) -> list[Task]:
+        """Tasks that have not ended, oldest first."""
+        c = self.table.c
+        return self.where(c.finished_at.is_(None), order=(c.created_at, c.id))
+
+    def open_of_instance(self, instance_id: str) -> list[Task]:
+        """Tasks for an instance's job that have not ended, in the order accepted."""
+        c = self.table.c
+        return self.where(c.finished_at.is_(None), c.instance_id == instance_id, order=(c.created_at, c.id))
+
+    def open_with_lock(self, lock: str) -> list[Task]:
+        """Tasks with a lock that have not ended, in the order accepted."""
+        c = self.table.c
+        return self.where(c.finished_at.is_(None), c.lock == lock, order=(c.created_at, c.id))
+
+    def open_of_resource(self, resource_id: str) -> list[Task]:
+        """Tasks about a resource that have not ended, in the order accepted."""
+        c = self.table.c
+        return self.where(c.finished_at.is_(None), c.resource_id == resource_id, order=(c.created_at, c.id))
+
+    def of(self, tenant_id: str | None, kinds: Sequence[TaskKind], limit: int) -> list[Task]:
+        """The newest tasks of a tenant (None: of all) of some kinds (none: any), newest first."""
+        c = self.table.c
+        conditions: list[ColumnElement[bool]] = []
+        if tenant_id is not None:
+            conditions.append(c.tenant_id == tenant_id)
+        if kinds:
+            conditions.append(c.kind.in_([kind.value for kind in kinds]))
+        return self.where(*conditions, order=(c.created_at.desc(), c.id), limit=limit)
+
+    def release(self, executor: str) -> int:
+        """Forget the steps a dead executor was in."""
+        c = self.table.c
+        return self.connection.execute(update(self.table).where(c.busy == executor).values(busy="")).rowcount
+
+    def forget_before(self, before: float) -> int:
+        """Remove tasks that ended before a time."""
+        return self.delete_where(self.table.c.finished_at < before)
 
 
 class KeyPairRows(Rows[KeyPair]):
@@ -612,6 +812,17 @@ class MixinRows(Rows[UserMixin]):
         self.connection.execute(delete(tables.mixin_member).where(m.resource_id.in_(list(resource_ids))))
 
 
+class VolumeToken(Value, frozen=True, kw_only=True):
+    """A client token of CreateVolume, and what it made."""
+
+    tenant_id: str
+    region: str
+    token: str
+    digest: str
+    volume_id: str
+    created_at: float
+
+
 class LaunchToken(Value, frozen=True, kw_only=True):
     """A client token already used, with a digest of what was asked."""
 
@@ -746,6 +957,17 @@ class LaunchTokenRows(Rows[LaunchToken]):
         return self.delete_where(self.table.c.created_at < time)
 
 
+class VolumeTokenRows(Rows[VolumeToken]):
+    """Used client tokens of CreateVolume."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.volume_token, VolumeToken)
+
+    def forget_before(self, time: float) -> int:
+        """Remove tokens older than a time; how many."""
+        return self.delete_where(self.table.c.created_at < time)
+
+
 class WorkerRows(Rows[WorkerBeat]):
     """Worker heartbeats."""
 
@@ -778,6 +1000,16 @@ def forget_tenant(connection: Connection, tenant_id: str) -> None:
     for table in (tables.access_key, tables.bearer_token):
         connection.execute(delete(table).where(table.c.user_id.in_(users)))
     _hand_on_images(connection, tenant_id)
-    for table in (tables.tag, tables.launch_token, tables.instance, tables.image, tables.user):
+    for table in (
+        tables.tag,
+        tables.launch_token,
+        tables.volume_token,
+        tables.task,
+        tables.snapshot,
+        tables.volume,
+        tables.instance,
+        tables.image,
+        tables.user,
+    ):
         connection.execute(delete(table).where(table.c.tenant_id == tenant_id))
     connection.execute(delete(tables.tenant).where(tables.tenant.c.id == tenant_id))

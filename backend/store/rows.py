@@ -184,7 +184,10 @@ def _is_json(table: Table, name: str) -> bool:
 _JSON_FIELDS: Mapping[str, tuple[str, ...]] = {
     "tenant": ("quotas",),
     "host": ("total", "reserved", "foreign", "capabilities"),
-    "image": ("launch_accounts",),
+    "image": ("launch_accounts", "mappings"),
+    "volume": ("modification",),
+    "snapshot": ("accounts",),
+    "task": ("arguments", "result"),
     "instance": ("public_keys", "excluded"),
     "job": ("stages", "on_failed", "on_lost"),
 }
