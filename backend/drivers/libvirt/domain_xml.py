@@ -11,7 +11,7 @@ from backend.model import Value
 from backend.ports import DiskSpec, DomainSpec, NicSpec, StepFailed
 
 MACHINES: Final = {"x86_64": "q35"}
-ROOT_PORTS: Final = 16
+ROOT_PORTS: Final = 32
 """Slots for devices that are plugged in later: one root port for each."""
 SEED_TARGET: Final = "vdz"
 FIRST_NIC_SLOT: Final = 0x10
@@ -20,10 +20,17 @@ PROBE_PREFIX: Final = "isthmus-probe"
 """Names of guests that only try the acceleration; they are nobody's."""
 
 
-class Layout(Value, frozen=True, kw_only=True):
-    """Where an instance's files are on its host; ``seed`` and ``console`` empty when there is none."""
+class DiskFile(Value, frozen=True, kw_only=True):
+    """A volume's file on its host, and how its bytes are to be read: ``qcow2`` or ``raw``."""
 
-    disks: dict[str, str]
+    path: str
+    format: str = "qcow2"
+
+
+class Layout(Value, frozen=True, kw_only=True):
+    """Where an instance's files are on its host: disks by target; ``seed``, ``console`` empty when absent."""
+
+    disks: dict[str, DiskFile]
     seed: str = ""
     console: str = ""
 
