@@ -80,6 +80,7 @@ class Code(Enum):
     TOKEN_TERMINATED = "token.terminated"  # noqa: S105
     STALE = "version.stale"
     NO_CAPACITY = "capacity.none"
+    VOLUME_CAPACITY = "capacity.volumes"
     ADDRESSES_EXHAUSTED = "capacity.addresses"
     QUOTA_INSTANCES = "quota.instances"
     QUOTA_CORES = "quota.cores"
@@ -149,6 +150,7 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.TOKEN_TERMINATED: ErrorClass.CONFLICT,
     Code.STALE: ErrorClass.CONFLICT,
     Code.NO_CAPACITY: ErrorClass.NO_CAPACITY,
+    Code.VOLUME_CAPACITY: ErrorClass.NO_CAPACITY,
     Code.ADDRESSES_EXHAUSTED: ErrorClass.NO_CAPACITY,
     Code.QUOTA_INSTANCES: ErrorClass.LIMIT,
     Code.QUOTA_CORES: ErrorClass.LIMIT,

@@ -1,0 +1,323 @@
+"""Storage work: how a task begins, in which order tasks run, and what the end of each leaves in the database.
+
+A task about a volume of an instance is done inside that instance's hot-plug job, so that nothing else happens
+to the instance meanwhile; the others run on their own. Tasks with the same lock run in the order accepted.
+What they do on hosts is in :mod:`backend.engine.task_steps`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from backend.engine.work import Work
+from backend.lifecycle import transition
+from backend.model import (
+    AttachState,
+    Content,
+    Debris,
+    Desired,
+    Instance,
+    JobState,
+    SnapshotState,
+    Task,
+    TaskKind,
+    Volume,
+    VolumeState,
+)
+
+PLUGGING = frozenset({TaskKind.VOLUME_ATTACH, TaskKind.VOLUME_DETACH})
+"""What changes the devices of a domain: nothing that a saved memory image could bear."""
+_HOTPLUG = {"runn": "hotplug", "poff": "hotplug", "susp.disk": "disk_copy_or_snapshot"}
+"""The life-cycle's row by which an instance in each state has its disks worked on (lifecycle §20.1)."""
+
+
+def begin_task(
+    work: Work,
+    kind: TaskKind,
+    resource_id: str,
+    *,
+    tenant_id: str,
+    lock: str = "",
+    instance_id: str = "",
+    arguments: Mapping[str, str] | None = None,
+    task_id: str | None = None,
+) -> Task:
+    """Accept a piece of storage work; with an instance it is done by that one's next hot-plug job."""
+    task = Task(
+        id=task_id or f"task-{secrets.token_hex(10)}",
+        kind=kind,
+        resource_id=resource_id,
+        tenant_id=tenant_id,
+        actor=work.caller.actor,
+        created_at=work.now,
+        lock=lock,
+        instance_id=instance_id,
+        arguments=dict(arguments or {}),
+        deadline=work.now + work.settings.deadlines.of_task(kind),
+        request_id=work.caller.request_id,
+    )
+    work.tx.tasks.insert(task)
+    if instance_id:
+        instance = work.tx.instances.get(instance_id)
+        if instance is not None:
+            begin_hotplug(work, instance)
+    else:
+        enqueue(work, task)
+    return task
+
+
+def enqueue(work: Work, task: Task) -> None:
+    """Put a task that runs on its own on the queue, under a key of this occasion."""
+    key = f"{task.id}:{secrets.token_hex(4)}"
+    work.queue.enqueue(work.tx.connection, "job", key, task.id)
+
+
+# An instance's tasks ------------------------------------------------------------------------------------
+
+
+def next_task(work: Work, instance_id: str, detail: str) -> tuple[Task | None, bool]:
+    """The task to do next in a hot-plug stage, and whether one must wait for a task outside of it."""
+    waits = False
+    for task in work.tx.tasks.open_of_instance(instance_id):
+        if task.kind in PLUGGING and detail.endswith("susp.disk"):
+            continue
+        if task.state is JobState.WAITING and not detail.endswith("poff"):
+            continue  # the guest does not let go; without a guest nobody needs to
+        if _locked_outside(work, task):
+            waits = True
+            continue
+        return task, False
+    return None, waits
+
+
+def _locked_outside(work: Work, task: Task) -> bool:
+    """Whether an earlier task on its own still works on the same thing."""
+    if not task.lock:
+        return False
+    return any(
+        other.id != task.id and not other.instance_id and _before(other, task)
+        for other in work.tx.tasks.open_with_lock(task.lock)
+    )
+
+
+def _before(one: Task, other: Task) -> bool:
+    return (one.created_at, one.id) < (other.created_at, other.id)
+
+
+def begin_hotplug(work: Work, instance: Instance) -> Instance:
+    """Begin the instance's hot-plug job if it has work to do and is free for it; answers the instance."""
+    row = _HOTPLUG.get(instance.detail)
+    if row is None or instance.job_id is not None:
+        return instance
+    task, waits = next_task(work, instance.id, instance.detail)
+    if task is None and not waits:
+        return _switch_off_for(work, instance)
+    edge = transition(row, instance.detail)
+    if edge is None:
+        raise AssertionError(row)
+    return work.begin(instance, edge, op="hotplug")
+
+
+def _switch_off_for(work: Work, instance: Instance) -> Instance:
+    """A guest that keeps a disk which its owner wants back by force is switched off: nothing else takes it."""
+    forced = any(
+        task.kind is TaskKind.VOLUME_DETACH and task.arguments.get("force") == "true"
+        for task in work.tx.tasks.open_of_instance(instance.id)
+        if task.state is JobState.WAITING
+    )
+    edge = transition("poweroff_hard", instance.detail)
+    if not forced or edge is None or instance.desired is Desired.GONE:
+        return instance
+    return work.begin(instance, edge, op="poweroff_hard", force=True, why="A volume was detached by force.")
+
+
+def begin_saveas_reboot(work: Work, instance: Instance) -> Instance:
+    """Shut a running instance down, do what its tasks ask, and start it again (EC2 CreateImage).
+
+    To be called before the tasks are begun.
+    """
+    edge = transition("saveas_reboot", instance.detail)
+    if edge is None:
+        raise AssertionError(instance.detail)
+    return work.begin(instance, edge, op="saveas_reboot", force=True)
+
+
+def abandon(work: Work, instance: Instance) -> None:
+    """The instance is gone: what was still to be done to its disks ends as a failure, or goes on alone."""
+    for task in work.tx.tasks.open_of_instance(instance.id):
+        if task.kind is TaskKind.SNAPSHOT_CREATE and work.tx.volumes.get(task.lock) is not None:
+            enqueue(work, work.tx.tasks.update(task, instance_id="", step=0, state=JobState.QUEUED))
+        else:
+            failed(work, task, "The instance was terminated.")
+
+
+# Ends ---------------------------------------------------------------------------------------------------
+
+
+def failed(work: Work, task: Task, why: str) -> Task:
+    """A task that could not be done: what it was about is as it was before, or in error."""
+    task = _end(work, task, JobState.FAILED, why)
+    _FAILED.get(task.kind, _nothing)(work, task, why)
+    _next_in_line(work, task)
+    return task
+
+
+def done(work: Work, task: Task, result: Mapping[str, str] | None = None) -> Task:
+    """A task that has been done."""
+    task = _end(work, task, JobState.DONE, "", result)
+    _next_in_line(work, task)
+    return task
+
+
+def _end(
+    work: Work, task: Task, state: JobState, why: str, result: Mapping[str, str] | None = None
+) -> Task:
+    return work.tx.tasks.update(
+        task,
+        state=state,
+        message=why,
+        busy="",
+        finished_at=work.now,
+        progress=100 if state is JobState.DONE else task.progress,
+        result=dict(result or task.result),
+    )
+
+
+def _next_in_line(work: Work, task: Task) -> None:
+    """Whoever waited for the same thing comes to its turn."""
+    if not task.lock:
+        return
+    for other in work.tx.tasks.open_with_lock(task.lock):
+        if other.instance_id:
+            instance = work.tx.instances.get(other.instance_id)
+            if instance is not None:
+                begin_hotplug(work, instance)
+        else:
+            enqueue(work, other)
+        return
+
+
+def release_lock(work: Work, task: Task, **changes: Any) -> Task:
+    """From here on the task is nobody's hindrance: what it worked on may be used again."""
+    freed = work.tx.tasks.update(task, lock="", instance_id="", **changes)
+    _next_in_line(work, task)
+    return freed
+
+
+def _nothing(_work: Work, _task: Task, _why: str) -> None:
+    return
+
+
+def _volume_in_error(work: Work, task: Task, why: str) -> None:
+    volume = work.tx.volumes.get(task.resource_id)
+    if volume is not None:
+        work.tx.volumes.update(volume, state=VolumeState.ERROR, message=why)
+
+
+def _not_attached(work: Work, task: Task, why: str) -> None:
+    volume = work.tx.volumes.get(task.resource_id)
+    if volume is not None and volume.attach is AttachState.ATTACHING:
+        set_free(work, volume, message=why)
+
+
+def _still_attached(work: Work, task: Task, why: str) -> None:
+    volume = work.tx.volumes.get(task.resource_id)
+    if volume is not None and volume.attach is AttachState.DETACHING:
+        touch(work, work.tx.volumes.update(volume, attach=AttachState.ATTACHED, message=why))
+
+
+def _not_modified(work: Work, task: Task, why: str) -> None:
+    volume = work.tx.volumes.get(task.resource_id)
+    change = volume.modification if volume is not None else None
+    if volume is None or change is None:
+        return
+    ended = msgspec.structs.replace(change, state="failed", ended_at=work.now, message=why)
+    work.tx.volumes.update(
+        volume,
+        size_gib=change.old_size_gib,
+        type=change.old_type,
+        iops=change.old_iops,
+        throughput=change.old_throughput,
+        modification=ended,
+    )
+
+
+def _no_snapshot(work: Work, task: Task, why: str) -> None:
+    from backend.engine.images import image_progress
+
+    snapshot = work.tx.snapshots.get(task.resource_id)
+    if snapshot is not None:
+        snapshot = work.tx.snapshots.update(snapshot, state=SnapshotState.ERROR, message=why)
+        image_progress(work, snapshot)
+    leave_copy(work, task, why)
+
+
+def leave_copy(work: Work, task: Task, why: str) -> None:
+    """The copy on a host that a task made is to be removed by the reaper."""
+    host_id = task.arguments.get("host")
+    if host_id and work.tx.hosts.get(host_id) is not None:
+        work.tx.debris.put(
+            Debris(instance_id=task.resource_id, host_id=host_id, at=work.now, message=why)
+        )
+
+
+def _not_imported(work: Work, task: Task, why: str) -> None:
+    from backend.engine.images import import_failed
+
+    import_failed(work, task, why)
+
+
+_FAILED: Mapping[TaskKind, Callable[[Work, Task, str], None]] = {
+    TaskKind.VOLUME_CREATE: _volume_in_error,
+    TaskKind.VOLUME_DELETE: _volume_in_error,
+    TaskKind.VOLUME_ATTACH: _not_attached,
+    TaskKind.VOLUME_DETACH: _still_attached,
+    TaskKind.VOLUME_MODIFY: _not_modified,
+    TaskKind.SNAPSHOT_CREATE: _no_snapshot,
+    TaskKind.IMAGE_IMPORT: _not_imported,
+    TaskKind.SNAPSHOT_IMPORT: _not_imported,
+}
+
+
+# What volumes become ------------------------------------------------------------------------------------
+
+
+def touch(work: Work, volume: Volume) -> Volume:
+    """What an instance is shown with has changed."""
+    if volume.instance_id is not None:
+        work.tx.instances.touch([volume.instance_id])
+    return volume
+
+
+def set_free(work: Work, volume: Volume, **changes: Any) -> Volume:
+    """The volume is attached to nothing any more."""
+    touch(work, volume)
+    return work.tx.volumes.update(
+        volume,
+        state=changes.pop("state", VolumeState.AVAILABLE),
+        instance_id=None,
+        attach=AttachState.NONE,
+        device="",
+        target="",
+        boot=False,
+        delete_on_termination=False,
+        asked_at=None,
+        attached_at=None,
+        **changes,
+    )
+
+
+def forget_volume(work: Work, volume: Volume) -> None:
+    """The volume's bytes are gone, and so is it."""
+    work.tx.tags.drop([volume.id])
+    work.tx.mixins.forget([volume.id])
+    work.tx.volumes.delete(volume.id)
+
+
+def keep_content(work: Work, content: Content) -> Content:
+    """Record a content that has just been put into the image store."""
+    return work.tx.contents.put(content)
