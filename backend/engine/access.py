@@ -10,7 +10,18 @@ from collections.abc import Mapping, Sequence
 from backend import commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
-from backend.model import Api, Caller, Image, ImageState, Instance, KeyPair, Role, Snapshot, Volume
+from backend.model import (
+    Api,
+    Caller,
+    Image,
+    ImageState,
+    Instance,
+    KeyPair,
+    Publication,
+    Role,
+    Snapshot,
+    Volume,
+)
 
 POLICY: Mapping[type, Role] = {
     commands.Launch: Role.MEMBER,
@@ -107,13 +118,21 @@ def instances_not_found(missing: Sequence[str]) -> BackendError:
     return BackendError(Code.INSTANCE_NOT_FOUND, f"No such instance: {names}", ids=tuple(missing))
 
 
+_UNPUBLISHED = frozenset({Publication.BUILT, Publication.TESTING, Publication.REJECTED})
+
+
 def usable_image(caller: Caller, image: Image | None) -> bool:
-    """Whether a caller may see and launch an image: its own, a public or a shared one."""
+    """Whether a caller may see an image: its own, a public or a shared one.
+
+    What is disabled or not published yet is its owner's alone (lifecycle §9).
+    """
     if image is None or image.state is ImageState.GONE:
         return False
-    return (
-        scope(caller) in {None, image.tenant_id} or image.public or caller.account_id in image.launch_accounts
-    )
+    if scope(caller) in {None, image.tenant_id}:
+        return True
+    if image.state is ImageState.DISABLED or image.publication in _UNPUBLISHED:
+        return False
+    return image.public or caller.account_id in image.launch_accounts
 
 
 def seen_image(caller: Caller, image_id: str, image: Image | None) -> Image:

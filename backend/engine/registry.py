@@ -1,17 +1,17 @@
-"""Key pairs, images and OCCI tag mixins: records without a life of their own on a host."""
+"""Key pairs and OCCI tag mixins: records without a life of their own on a host."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from backend import commands
-from backend.engine.access import own_image, own_instances, own_key_pair
+from backend.engine.access import own_instances, own_key_pair
 from backend.engine.tagging import check_tags
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
     QUOTA_DEFAULTS,
     UNLIMITED,
-    Image,
-    ImageState,
     Instance,
     KeyPair,
     QuotaName,
@@ -21,28 +21,35 @@ from backend.model import (
 )
 
 
-def _check_quota(work: Work, name: QuotaName, used: int, code: Code) -> None:
-    tenant = work.tx.tenants.lock(work.caller.tenant_id)
+def check_quota(
+    work: Work, name: QuotaName, used: int, code: Code, *, tenant_id: str = "", more: int = 1
+) -> None:
+    """Refuse more of something than a tenant's limit; its row is locked, so claims come one by one."""
+    tenant = work.tx.tenants.lock(tenant_id or work.caller.tenant_id)
     if tenant is None:
         raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
     limit = tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
-    if limit != UNLIMITED and used >= limit:
+    if limit != UNLIMITED and used + more > limit:
         raise BackendError(
             code, f"Your limit of {limit} {name.value} has been reached.", limit=limit, quota=name.value
         )
 
 
-def _put_tags(work: Work, resource_id: str, kind: str, tags: tuple[tuple[str, str], ...]) -> None:
-    check_tags(tags)
+def put_tags(
+    work: Work, resource_id: str, kind: str, tags: Iterable[tuple[str, str]], *, tenant_id: str = ""
+) -> None:
+    """Set the tags that a new resource comes with."""
+    given = tuple(tags)
+    check_tags(given)
     work.tx.tags.put(
         Tag(
             resource_id=resource_id,
             resource_type=kind,
-            tenant_id=work.caller.tenant_id,
+            tenant_id=tenant_id or work.caller.tenant_id,
             key=key,
             value=value,
         )
-        for key, value in dict(tags).items()
+        for key, value in dict(given).items()
     )
 
 
@@ -60,7 +67,7 @@ def import_key_pair(work: Work, command: commands.ImportKeyPair) -> KeyPair:
         raise BackendError(
             Code.KEY_PAIR_EXISTS, f"The keypair '{command.name}' already exists.", name=command.name
         )
-    _check_quota(work, QuotaName.KEY_PAIRS, work.tx.key_pairs.count(tenant_id), Code.QUOTA_KEY_PAIRS)
+    check_quota(work, QuotaName.KEY_PAIRS, work.tx.key_pairs.count(tenant_id), Code.QUOTA_KEY_PAIRS)
     pair = KeyPair(
         id=new_id("key"),
         tenant_id=tenant_id,
@@ -72,7 +79,7 @@ def import_key_pair(work: Work, command: commands.ImportKeyPair) -> KeyPair:
         created_at=work.now,
     )
     work.tx.key_pairs.insert(pair)
-    _put_tags(work, pair.id, "key-pair", command.tags)
+    put_tags(work, pair.id, "key-pair", command.tags)
     return pair
 
 
@@ -87,74 +94,6 @@ def delete_key_pair(work: Work, command: commands.DeleteKeyPair) -> KeyPair | No
     work.tx.tags.drop([pair.id])
     work.tx.key_pairs.delete(pair.id)
     return pair
-
-
-# Images -------------------------------------------------------------------------------------------------
-
-
-def register_image(work: Work, command: commands.RegisterImage) -> Image:
-    """Register a disk image whose bytes are in the image store (RegisterImage)."""
-    caller = work.caller
-    if not 3 <= len(command.name) <= 128:
-        raise BackendError(
-            Code.PARAMETER_INVALID, "An image's name has 3 to 128 characters.", parameter="Name"
-        )
-    mine = work.tx.images.visible(caller.tenant_id, caller.account_id)
-    own = [image for image in mine if image.tenant_id == caller.tenant_id]
-    if any(image.name == command.name for image in own):
-        raise BackendError(
-            Code.IMAGE_NAME_EXISTS,
-            f"AMI name {command.name} is already in use by another image",
-            name=command.name,
-        )
-    if command.image_id is not None and work.tx.images.get(command.image_id) is not None:
-        raise BackendError(Code.IMAGE_EXISTS, f"The id {command.image_id} is taken.", ids=(command.image_id,))
-    _check_quota(work, QuotaName.IMAGES, len(own), Code.QUOTA_IMAGES)
-    image = Image(
-        id=command.image_id or new_id("ami"),
-        tenant_id=caller.tenant_id,
-        account_id=caller.account_id,
-        name=command.name,
-        state=ImageState.READY,
-        format=command.format,
-        path=command.path,
-        checksum=command.checksum,
-        size_bytes=command.size_bytes,
-        virtual_bytes=command.virtual_bytes,
-        created_at=work.now,
-        architecture=command.architecture,
-        description=command.description,
-        location=command.location,
-        public=command.public,
-    )
-    work.tx.images.insert(image)
-    _put_tags(work, image.id, "image", command.tags)
-    return image
-
-
-def modify_image(work: Work, command: commands.ModifyImage) -> Image:
-    """Change description, permissions or availability of an own image (ModifyImageAttribute)."""
-    image = own_image(work, command.image_id)
-    accounts = set() if command.reset_permissions else set(image.launch_accounts)
-    accounts = (accounts | set(command.add_accounts)) - set(command.remove_accounts)
-    public = False if command.reset_permissions else image.public
-    state = image.state
-    if command.enabled is not None:
-        state = ImageState.READY if command.enabled else ImageState.DISABLED
-    return work.tx.images.update(
-        image,
-        description=image.description if command.description is None else command.description,
-        launch_accounts=tuple(sorted(accounts)),
-        public=public if command.public is None else command.public,
-        state=state,
-    )
-
-
-def deregister_image(work: Work, command: commands.DeregisterImage) -> Image:
-    """Withdraw an own image; the reaper removes its bytes when no instance refers to them."""
-    image = own_image(work, command.image_id)
-    work.tx.tags.drop([image.id])
-    return work.tx.images.update(image, state=ImageState.GONE, deregistered_at=work.now)
 
 
 # Tag mixins ---------------------------------------------------------------------------------------------

@@ -530,6 +530,11 @@ class VolumeRows(Rows[Volume]):
         """Volumes in a state."""
         return self.where(self.table.c.state == state.value)
 
+    def to_be_made_of(self, snapshot_id: str) -> list[Volume]:
+        """Volumes that are yet to be made of a snapshot."""
+        c = self.table.c
+        return self.where(c.snapshot_id == snapshot_id, c.made.is_(False))
+
 
 class SnapshotRows(Rows[Snapshot]):
     """Snapshots."""
