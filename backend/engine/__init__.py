@@ -21,6 +21,7 @@ from backend.engine.access import (
     seen_image,
     seen_snapshots,
     seen_volumes,
+    usable_image,
     visible,
 )
 from backend.engine.settings import Deadlines, EngineSettings
@@ -169,7 +170,14 @@ class Engine:
 
     def work(self, tx: Tx, caller: Caller) -> Work:
         """A unit of work in a transaction."""
-        return Work(tx=tx, caller=caller, settings=self.settings, now=self.clock(), queue=self.queue)
+        return Work(
+            tx=tx,
+            caller=caller,
+            settings=self.settings,
+            now=self.clock(),
+            queue=self.queue,
+            vault=self.vault,
+        )
 
     # Instances ------------------------------------------------------------------------------------------
 
@@ -263,7 +271,8 @@ class Engine:
         with self.store.read() as tx:
             if scope(caller) is None:
                 return tx.images.all()
-            return tx.images.visible(caller.tenant_id, caller.account_id)
+            found = tx.images.visible(caller.tenant_id, caller.account_id)
+        return [image for image in found if usable_image(caller, image)]
 
     def image(self, caller: Caller, image_id: str) -> Image:
         """One image; raises IMAGE_NOT_FOUND, to its owner IMAGE_UNAVAILABLE when it is deregistered."""

@@ -10,6 +10,7 @@ from backend import commands
 from backend.commands import Op, Operate
 from backend.engine.operate import operate
 from backend.engine.silence import host_silent
+from backend.engine.tasks import begin_task
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
@@ -23,8 +24,11 @@ from backend.model import (
     Host,
     HostState,
     ImageState,
+    Task,
+    TaskKind,
     Tenant,
     User,
+    VolumeState,
     new_id,
 )
 from backend.store import InstanceQuery
@@ -87,7 +91,8 @@ def delete_host(work: Work, command: commands.DeleteHost) -> None:
     """Forget a host that nothing refers to (invariant 10)."""
     host = work.tx.hosts.get(command.host_id) or _missing(Code.HOST_NOT_FOUND, "host", command.host_id)
     placed = work.tx.placements.open_on(host.id)
-    if placed or work.tx.reservations.on(host.id) or work.tx.debris.on(host.id):
+    kept = work.tx.volumes.on_host(host.id)
+    if placed or kept or work.tx.reservations.on(host.id) or work.tx.debris.on(host.id):
         raise BackendError(Code.HOST_IN_USE, f"The host {host.uri} still has instances or files of ours.")
     work.tx.placements.forget_host(host.id)
     work.tx.hosts.delete(host.id)
@@ -203,8 +208,12 @@ def purge_tenant(work: Work, command: commands.PurgeTenant) -> int:
     if ending:
         operate(work, Operate(op=Op.TERMINATE, ids=tuple(ending)))
     _purge_records(work, tenant)
-    stored = [image for image in work.tx.images.gone() if image.tenant_id == tenant.id and image.path]
-    left = len(work.tx.instances.find(InstanceQuery(tenant_id=tenant.id))) + len(stored)
+    volumes = work.tx.volumes.of_tenant(tenant.id, None)
+    for volume in volumes:
+        if volume.instance_id is None and volume.state in {VolumeState.AVAILABLE, VolumeState.ERROR}:
+            begin_task(work, TaskKind.VOLUME_DELETE, volume.id, tenant_id=tenant.id, lock=volume.id)
+            work.tx.volumes.update(volume, state=VolumeState.DELETING)
+    left = len(work.tx.instances.find(InstanceQuery(tenant_id=tenant.id))) + len(volumes)
     if command.remove and not left:
         work.tx.forget_tenant(tenant.id)
     return left
@@ -217,6 +226,10 @@ def _purge_records(work: Work, tenant: Tenant) -> None:
     for mixin in work.tx.mixins.of(tenant.id):
         work.tx.mixins.dissociate(tenant.id, mixin.scheme, mixin.term)
         work.tx.mixins.delete(tenant.id, mixin.scheme, mixin.term)
+    for snapshot in work.tx.snapshots.visible(tenant.id, "", None):
+        if snapshot.tenant_id == tenant.id:
+            work.tx.tags.drop([snapshot.id])
+            work.tx.snapshots.delete(snapshot.id)
     for image in work.tx.images.visible(tenant.id, tenant.account_id):
         if image.tenant_id == tenant.id:
             work.tx.tags.drop([image.id])
@@ -300,3 +313,8 @@ def delete_token(work: Work, command: commands.DeleteToken) -> BearerToken:
         _missing(Code.RESOURCE_NOT_FOUND, "token", command.token_id)
     work.tx.tokens.delete(named[0].digest)
     return named[0]
+
+
+def check(work: Work, _command: commands.Check) -> Task:
+    """Have the worker compare hosts and store with the database."""
+    return begin_task(work, TaskKind.CHECK, "check", tenant_id="")

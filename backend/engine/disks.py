@@ -1,4 +1,4 @@
-"""Volumes as disks of instances: device names, limits, sizes, and what a launch makes of block device mappings."""
+"""Volumes as disks of instances: device names, limits, sizes, and what a launch maps."""
 
 from __future__ import annotations
 
@@ -108,7 +108,9 @@ def check_type(name: str, size_gib: int, iops: int, throughput: int) -> str:
     if iops and not 100 <= iops <= found.most_iops:
         raise _invalid("iops", iops, f"It is between 100 and {found.most_iops} for {found.name} volumes.")
     if throughput and not found.may_ask_throughput:
-        raise _dependency("throughput", f"The parameter throughput is not supported for {found.name} volumes.")
+        raise _dependency(
+            "throughput", f"The parameter throughput is not supported for {found.name} volumes."
+        )
     if throughput and not 125 <= throughput <= found.most_throughput:
         raise _invalid("throughput", throughput, f"It is between 125 and {found.most_throughput} MiB/s.")
     return found.name
@@ -136,7 +138,11 @@ def check_volume_quota(work: Work, tenant_id: str, count: int, more_gib: int) ->
         limit = tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
         if more > 0 and limit != UNLIMITED and have + more > limit:
             raise BackendError(
-                code, f"Your limit of {limit} {name.value} is reached.", limit=limit, quota=name.value, used=have
+                code,
+                f"Your limit of {limit} {name.value} is reached.",
+                limit=limit,
+                quota=name.value,
+                used=have,
             )
 
 
@@ -274,7 +280,9 @@ def merge(base: Sequence[BlockDevice], more: Sequence[BlockDevice]) -> list[Bloc
     for each in more:
         name = _canonical(each.device)
         if not each.device or name in seen:
-            raise _bad_mapping(f"Duplicate or missing device name in block device mapping: '{each.device[:80]}'")
+            raise _bad_mapping(
+                f"Duplicate or missing device name in block device mapping: '{each.device[:80]}'"
+            )
         seen.add(name)
         if each.no_device:
             found.pop(name, None)
@@ -390,9 +398,7 @@ def volumes_for(work: Work, plan: Plan, instance: Instance) -> list[Volume]:
         if planned.encrypted:
             known = plan.keys.get(planned.target)
             secret = seal(work, identity, known) if known else new_secret(work, identity)
-        made.append(
-            msgspec.structs.replace(planned, id=identity, instance_id=instance.id, secret=secret)
-        )
+        made.append(msgspec.structs.replace(planned, id=identity, instance_id=instance.id, secret=secret))
     return made
 
 

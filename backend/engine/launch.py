@@ -9,14 +9,18 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from backend.commands import Launch, Launched
-from backend.engine.access import usable_image
+from backend.engine.access import own_volume, usable_image
+from backend.engine.disks import Plan, choose_device, plan_volumes, volumes_for
+from backend.engine.images import may_launch
 from backend.engine.tagging import check_tags
+from backend.engine.volumes import require_attachable
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
     QUOTA_DEFAULTS,
     UNLIMITED,
     Api,
+    AttachState,
     Capacity,
     Flavor,
     HostState,
@@ -26,12 +30,13 @@ from backend.model import (
     QuotaName,
     Tag,
     Tenant,
+    Volume,
+    VolumeState,
     new_id,
 )
 from backend.store import LaunchToken
 
 USER_DATA_LIMIT = 16 * 1024
-_GIB = 1 << 30
 _RESERVED_ADDRESSES = 16  # the network's own, gateway, DNS and some to spare
 
 
@@ -44,10 +49,16 @@ def launch(work: Work, command: Launch) -> Launched:
     replay = _replay(work, command)  # behind the lock: a retry beside its original waits for it
     if replay is not None:
         return replay
-    prototype = _prototype(work, command)
-    count = _within_quota(work, tenant, prototype, command)
+    image, flavor = _image(work, command), _flavor(work, command)
+    prototype = _prototype(work, command, image, flavor)
+    given = _given_volumes(work, command, prototype)
+    plan = plan_volumes(work, prototype, image, flavor, command.mappings)
+    prototype = msgspec.structs.replace(prototype, root_gib=plan.size_gib)
+    count = _within_quota(work, tenant, prototype, plan, command)
     instances = _instances(work, command, prototype, count)
-    _record(work, command, instances)
+    _record(work, command, instances, plan)
+    for volume, device in given:
+        _attach_from_the_beginning(work, volume, instances[0], device)
     return Launched(launch_id=prototype.launch_id, instances=tuple(instances))
 
 
@@ -62,6 +73,7 @@ def _check_shape(command: Launch) -> None:
     if len(command.user_data) > USER_DATA_LIMIT:
         raise BackendError(Code.USER_DATA_TOO_LARGE, "User data is limited to 16384 bytes.")
     check_tags(command.tags)
+    check_tags(command.volume_tags)
 
 
 def _replay(work: Work, command: Launch) -> Launched | None:
@@ -86,11 +98,39 @@ def _replay(work: Work, command: Launch) -> Launched | None:
     return Launched(launch_id=known.launch_id, instances=instances, replayed=True)
 
 
-def _prototype(work: Work, command: Launch) -> Instance:
+def _given_volumes(work: Work, command: Launch, prototype: Instance) -> list[tuple[Volume, str]]:
+    """Volumes there are that are to be attached from the beginning, each free and in the zone."""
+    if not command.volumes:
+        return []
+    if command.maximum != 1:
+        raise BackendError(
+            Code.PARAMETER_INVALID, "A volume can be attached to one instance only.", parameter="volumes"
+        )
+    found = [(own_volume(work, volume_id), device) for volume_id, device in command.volumes]
+    for volume, _ in found:
+        require_attachable(volume, prototype.zone)
+    if len({volume.id for volume, _ in found}) != len(found):
+        raise BackendError(Code.PARAMETER_INVALID, "A volume is named twice.", parameter="volumes")
+    return found
+
+
+def _attach_from_the_beginning(work: Work, volume: Volume, instance: Instance, device: str) -> None:
+    have = work.tx.volumes.of_instance(instance.id)
+    name, target = choose_device(device, have, scratch=bool(instance.ephemeral_gib))
+    work.tx.volumes.update(
+        volume,
+        state=VolumeState.IN_USE,
+        instance_id=instance.id,
+        attach=AttachState.ATTACHING,
+        device=name,
+        target=target,
+        asked_at=work.now,
+    )
+
+
+def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor) -> Instance:
     """The first instance, with everything but its own identity and address."""
     caller = work.caller
-    image = _image(work, command)
-    flavor = _flavor(work, command)
     keys = command.public_keys
     if command.key_name:
         pair = work.tx.key_pairs.named(caller.tenant_id, work.region, command.key_name)
@@ -113,13 +153,13 @@ def _prototype(work: Work, command: Launch) -> Instance:
         flavor=flavor.name,
         vcpus=_size(command.vcpus, flavor.vcpus, "vcpus", 128),
         memory_mib=_size(command.memory_mib, flavor.memory_mib, "memory_mib", 1 << 21),
-        root_gib=max(flavor.root_gib, -(-image.virtual_bytes // _GIB)),
+        root_gib=0,
         ephemeral_gib=flavor.ephemeral_gib,
         architecture=image.architecture,
         image_id=image.id,
         address="",
         mac="",
-        detail="hold" if command.held else "pend",
+        detail=_first_detail(command, image),
         created_at=work.now,
         state_since=work.now,
         api=caller.api,
@@ -135,6 +175,13 @@ def _prototype(work: Work, command: Launch) -> Instance:
         keep_failed=caller.api is not Api.EC2 or work.settings.keep_failed_launches,
         user_data_size=len(command.user_data),
     )
+
+
+def _first_detail(command: Launch, image: Image) -> str:
+    """An instance waits for an image that is still being written, and is then as asked for."""
+    if image.state is ImageState.LOCKED:
+        return "pend.image"
+    return "hold" if command.held else "pend"
 
 
 def _size(wanted: int | None, default: int, name: str, most: int) -> int:
@@ -159,7 +206,8 @@ def _image(work: Work, command: Launch) -> Image:
         raise BackendError(
             Code.IMAGE_NOT_FOUND, f"No such image: {command.image_id}", ids=(command.image_id,)
         )
-    if image.state is not ImageState.READY:
+    waits = image.state is ImageState.LOCKED and work.caller.api is not Api.EC2
+    if not waits and (image.state is not ImageState.READY or not may_launch(work.caller, image)):
         raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {image.id} is not ready.", ids=(image.id,))
     return image
 
@@ -167,7 +215,7 @@ def _image(work: Work, command: Launch) -> Image:
 def _default_image(work: Work) -> Image:
     """OCCI lets a client name no template (OCCI-INFRA-071): the oldest public image that is ready."""
     usable = work.tx.images.visible(work.caller.tenant_id, work.caller.account_id)
-    ready = [image for image in usable if image.state is ImageState.READY]
+    ready = [image for image in usable if image.state is ImageState.READY and may_launch(work.caller, image)]
     if not ready:
         raise BackendError(Code.PARAMETER_MISSING, "No image was named and none is there.", parameter="image")
     return min(ready, key=lambda image: (not image.public, image.created_at, image.id))
@@ -205,14 +253,21 @@ def _roomiest(work: Work, region: str, zones: Sequence[str]) -> str:
     return max(free, key=lambda zone: free[zone])
 
 
-def _within_quota(work: Work, tenant: Tenant, prototype: Instance, command: Launch) -> int:
+_QUOTAS = (
+    (QuotaName.INSTANCES, Code.QUOTA_INSTANCES),
+    (QuotaName.CORES, Code.QUOTA_CORES),
+    (QuotaName.MEMORY_MIB, Code.QUOTA_MEMORY),
+    (QuotaName.VOLUMES, Code.QUOTA_VOLUMES),
+    (QuotaName.GIGABYTES, Code.QUOTA_GIGABYTES),
+)
+
+
+def _within_quota(work: Work, tenant: Tenant, prototype: Instance, plan: Plan, command: Launch) -> int:
     """How many of the maximum the tenant's quotas leave room for; refused when below the minimum."""
-    used = work.tx.instances.usage(tenant.id)
-    each = (1, prototype.vcpus, prototype.memory_mib)
-    names = (QuotaName.INSTANCES, QuotaName.CORES, QuotaName.MEMORY_MIB)
-    codes = (Code.QUOTA_INSTANCES, Code.QUOTA_CORES, Code.QUOTA_MEMORY)
+    used = (*work.tx.instances.usage(tenant.id), *work.tx.volumes.usage(tenant.id))
+    each = (1, prototype.vcpus, prototype.memory_mib, len(plan.every), plan.size_gib)
     count = command.maximum
-    for name, code, have, need in zip(names, codes, used, each, strict=True):
+    for (name, code), have, need in zip(_QUOTAS, used, each, strict=True):
         limit = tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
         if limit == UNLIMITED:
             continue
@@ -276,7 +331,7 @@ def _candidates(network: ipaddress.IPv4Network, room: int, count: int) -> Iterat
         yield [str(ipaddress.IPv4Address(base + i)) for i in range(start, min(room, start + 500))]
 
 
-def _record(work: Work, command: Launch, instances: list[Instance]) -> None:
+def _record(work: Work, command: Launch, instances: list[Instance], plan: Plan) -> None:
     tx, caller, first = work.tx, work.caller, instances[0]
     if command.client_token:
         tx.launch_tokens.insert(
@@ -290,6 +345,8 @@ def _record(work: Work, command: Launch, instances: list[Instance]) -> None:
             )
         )
     tx.instances.insert_all(instances)
+    volumes = [volume for instance in instances for volume in volumes_for(work, plan, instance)]
+    tx.volumes.insert_all(volumes)
     if command.user_data:
         tx.blobs.put_user_data([instance.id for instance in instances], command.user_data)
     tx.tags.insert_all(
@@ -302,6 +359,17 @@ def _record(work: Work, command: Launch, instances: list[Instance]) -> None:
         )
         for instance in instances
         for key, value in dict(command.tags).items()
+    )
+    tx.tags.insert_all(
+        Tag(
+            resource_id=volume.id,
+            resource_type="volume",
+            tenant_id=caller.tenant_id,
+            key=key,
+            value=value,
+        )
+        for volume in volumes
+        for key, value in dict(command.volume_tags).items()
     )
     for scheme, term in command.mixins:
         for instance in instances:

@@ -22,6 +22,7 @@ def modify_instance(work: Work, command: ModifyInstance) -> Instance:
     if instance.desired is Desired.GONE:
         raise wrong_state(instance, "modify")
     changes = _plain(command) | _resize(work, instance, command) | _user_data(work, instance, command)
+    changes |= _volumes_fate(work, instance, command)
     if not changes:
         return instance
     old = instance.detail
@@ -30,6 +31,24 @@ def modify_instance(work: Work, command: ModifyInstance) -> Instance:
     if modified.detail == "pend":
         work.wake_scheduler()
     return modified
+
+
+def _volumes_fate(work: Work, instance: Instance, command: ModifyInstance) -> dict[str, Any]:
+    """Whether attached volumes end with the instance, by the names of their devices."""
+    if not command.delete_on_termination:
+        return {}
+    have = {volume.device: volume for volume in work.tx.volumes.of_instance(instance.id)}
+    for device, ends in command.delete_on_termination:
+        volume = have.get(device)
+        if volume is None:
+            raise BackendError(
+                Code.PARAMETER_INVALID,
+                f"The instance has no volume as {device[:80]}.",
+                parameter="deviceName",
+                value=device[:80],
+            )
+        work.tx.volumes.update(volume, delete_on_termination=ends)
+    return {"summary": instance.summary}  # the row changes, as what is shown with it does
 
 
 def _plain(command: ModifyInstance) -> dict[str, Any]:

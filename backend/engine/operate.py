@@ -100,6 +100,13 @@ def _require_host(work: Work, edge: Transition, instance: Instance) -> None:
             f"The host of the instance '{instance.id}' is not available.",
             ids=(instance.id,),
         )
+    if not any(volume.boot for volume in work.tx.volumes.of_instance(instance.id)):
+        raise BackendError(
+            Code.INSTANCE_WRONG_STATE,
+            f"The instance '{instance.id}' has no root volume attached.",
+            ids=(instance.id,),
+            state=instance.detail,
+        )
 
 
 def _edge(work: Work, op: Op, instance: Instance) -> Transition | None:

@@ -137,7 +137,12 @@ class Testimony:
             case DomainReason.DESTROYED:
                 return "destroyed_outside", {"reason": Reason.DESTROYED_OUTSIDE}
             case _:
-                return _vanished(driver, instance, simulated=self.simulated)
+                return _vanished(driver, self._disks(instance), simulated=self.simulated)
+
+    def _disks(self, instance: Instance) -> list[str]:
+        """The volumes that the instance needs to be switched on again."""
+        with self.engine.store.read() as tx:
+            return [volume.id for volume in tx.volumes.of_instance(instance.id) if volume.boot]
 
     # Applying it ----------------------------------------------------------------------------------------
 
@@ -199,11 +204,11 @@ def _stuck(instance: Instance, health: str) -> tuple[str, dict[str, Any]] | None
 
 
 def _vanished(
-    driver: HostDriver, instance: Instance, *, simulated: bool
+    driver: HostDriver, disks: Sequence[str], *, simulated: bool
 ) -> tuple[str, dict[str, Any]] | None:
     """Off without a reason: off it is if its disks are there, else something removed them."""
     try:
-        lost = not simulated and "vda" not in driver.files(instance.id)
+        lost = not simulated and not all(driver.volume(name) is not None for name in disks)
     except (HostSilent, StepFailed):
         return None
     if lost:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backend import commands
-from backend.engine.access import own_instances, own_key_pair
+from backend.engine.access import own_instances, own_key_pair, own_volume
 from backend.engine.tagging import check_tags
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
     QUOTA_DEFAULTS,
     UNLIMITED,
-    Instance,
     KeyPair,
     QuotaName,
     Tag,
@@ -138,10 +137,14 @@ def delete_mixin(work: Work, command: commands.DeleteMixin) -> None:
 def associate(work: Work, command: commands.Associate) -> None:
     """Change the members of a tag mixin, all or none."""
     mixin = _mixin(work, command.scheme, command.term)
-    members: list[Instance] = own_instances(work, (*command.add, *command.remove))
+    named = (*command.add, *command.remove)
+    volumes = [own_volume(work, item) for item in named if item.startswith("vol-")]
+    members = own_instances(work, [item for item in named if not item.startswith("vol-")])
     if command.replace:
         work.tx.mixins.dissociate(mixin.tenant_id, mixin.scheme, mixin.term)
     work.tx.mixins.dissociate(mixin.tenant_id, mixin.scheme, mixin.term, command.remove)
     for instance_id in dict.fromkeys(command.add):
         work.tx.mixins.associate(mixin.tenant_id, mixin.scheme, mixin.term, instance_id)
     work.tx.instances.touch([member.id for member in members])
+    for volume in {each.id: each for each in volumes}.values():
+        work.tx.volumes.update(volume)

@@ -8,25 +8,30 @@ from the life-cycle table, never decided here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from backend.engine import Engine
-from backend.engine.stages import Act, Interrupted, Place, steps_of
+from backend.engine.leaving import volumes_after_return
+from backend.engine.stages import Act, Place, steps_of
+from backend.engine.task_runner import TaskRunner
+from backend.engine.task_steps import Interrupted, TaskAct
+from backend.engine.tasks import abandon, begin_hotplug, next_task
 from backend.engine.work import DESIRES, ENGINE, Work
 from backend.lifecycle import STAY, Transition, is_quiet, transition
 from backend.model import (
+    AttachState,
     Debris,
     Desired,
-    Host,
     HostState,
     Instance,
     Job,
     JobState,
     Reason,
     Stay,
+    TaskKind,
 )
-from backend.ports import HostDriver, Hosts, HostSilent, StepFailed
+from backend.ports import HostSilent, StepFailed
 from backend.store import WorkerBeat
 
 _log = logging.getLogger(__name__)
@@ -40,14 +45,14 @@ class Runner:
     def __init__(
         self,
         engine: Engine,
-        hosts: Hosts,
+        tasks: TaskRunner,
         executor: str,
         *,
         lives: Callable[[WorkerBeat | None], bool],
         failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.engine = engine
-        self.hosts = hosts
+        self.tasks = tasks
         self.executor = executor
         self.lives = lives
         self.failpoint = failpoint
@@ -57,6 +62,10 @@ class Runner:
         claimed = self._claim(job_id)
         if not isinstance(claimed, Act):
             return claimed
+        if claimed.waits:
+            return _AGAIN_SOON
+        if claimed.task is not None:
+            return self._record_task(claimed, claimed.task, *self.tasks.perform(claimed.task))
         name = f"{claimed.job.stages[claimed.job.stage]}:{claimed.job.step}"
         self.failpoint(f"{name}:before")
         outcome, message, transient = _perform(claimed)
@@ -78,22 +87,53 @@ class Runner:
                 return None
             if self._others_busy(work, job):
                 return _AGAIN_SOON
-            job = tx.jobs.update(job, state=JobState.RUNNING, busy=self.executor)
             places = self._places(work, instance, job)
-            image = tx.images.get(instance.image_id)
+            task, waits = self._task(work, instance, job, places)
+            if not waits:
+                job = tx.jobs.update(job, state=JobState.RUNNING, busy=self.executor, **_patience(work, task))
+            volumes = tx.volumes.of_instance(instance.id)
+            chains = {
+                each.content: tx.contents.chain(each.content)
+                for each in volumes
+                if each.content and not each.made
+            }
             user_data = tx.blobs.user_data(instance.id)
         return Act(
             instance=instance,
             job=job,
             places=places,
-            image=image,
+            volumes=volumes,
+            chains=chains,
+            tools=self.tasks.tools(),
             user_data=user_data,
             settings=self.engine.settings,
             clock=self.engine.clock,
-            drivers=self._driver,
             superseded=lambda: self._superseded(job),
             keep_console=self._keep_console,
+            task=task,
+            waits=waits,
         )
+
+    def _task(
+        self, work: Work, instance: Instance, job: Job, places: Sequence[Place]
+    ) -> tuple[TaskAct | None, bool]:
+        """What a hot-plug stage does next, and whether that must wait for work on the same volume."""
+        stage = job.stages[job.stage]
+        if not stage.startswith("hotp@"):
+            return None, False
+        task, waits = next_task(work, instance.id, stage)
+        if task is None:
+            return None, waits
+        task = work.tx.tasks.update(task, state=JobState.RUNNING, busy=self.executor)
+        act = self.tasks.act(
+            work.tx,
+            task,
+            instance=instance,
+            host=places[-1].host if places else None,
+            running=stage == "hotp@runn",
+            superseded=lambda: self._superseded(job),
+        )
+        return act, False
 
     def _others_busy(self, work: Work, job: Job) -> bool:
         """Whether a living worker is inside a step: another one of this job, or any of one superseded."""
@@ -114,9 +154,6 @@ class Runner:
             if host is not None:
                 places.append(Place(placement=kept, host=host))
         return places
-
-    def _driver(self, host: Host) -> HostDriver:
-        return self.hosts.driver(host.id, host.uri)
 
     def _superseded(self, job: Job) -> bool:
         with self.engine.store.read() as tx:
@@ -144,11 +181,36 @@ class Runner:
             job = tx.jobs.update(job, busy="")
             if instance.job_id != job.id:
                 return None
-            for host_id, text in act.debris:
-                tx.debris.put(Debris(instance_id=instance.id, host_id=host_id, at=work.now, message=text))
+            for host_id, text, name in act.debris:
+                tx.debris.put(Debris(instance_id=name, host_id=host_id, at=work.now, message=text))
             for text in act.notes:
                 work.note(instance, op=job.op, old=instance.detail, why=text, job=job)
             return self._next(work, job, instance, act, outcome, message, transient=transient)
+
+    def _record_task(
+        self, act: Act, of: TaskAct, outcome: str, message: str, transient: bool
+    ) -> float | None:
+        """Commit what an act on a disk came to. The job goes on, whatever it was: a task that failed is its
+        own affair, and only a host that does not answer is the instance's.
+        """
+        with self.engine.store.begin() as tx:
+            work = self.engine.work(tx, ENGINE)
+            job = tx.jobs.get(act.job.id)
+            instance = tx.instances.get(act.instance.id)
+            task = tx.tasks.get(of.task.id)
+            if job is None or instance is None:
+                return None
+            if (job.stage, job.busy) != (act.job.stage, self.executor):
+                return _AGAIN_SOON
+            job = tx.jobs.update(job, busy="")
+            delay: float | None = _AGAIN_AT_ONCE
+            if task is not None and task.finished_at is None and task.step == of.task.step:
+                delay = self.tasks.record(work, task, of, outcome, message, transient=transient)
+            if instance.job_id != job.id:
+                return None
+            if outcome == "lost":
+                return _lost(work, job, instance, act, message)
+            return _AGAIN_AT_ONCE if delay is None else delay
 
     def _next(
         self,
@@ -174,6 +236,12 @@ class Runner:
         if step < len(steps_of(job.stages[job.stage], act)):
             work.tx.jobs.update(job, step=step, attempt=1)
             return _AGAIN_AT_ONCE
+        if job.stages[job.stage].startswith("hotp@"):
+            task, waits = next_task(work, instance.id, job.stages[job.stage])
+            if task is not None or waits:  # accepted since we looked
+                return _AGAIN_AT_ONCE
+        if job.stages[job.stage].startswith("prol."):
+            volumes_are_made(work, instance)
         stage = _edge_of(job).after(job.stage)
         if stage < len(job.stages):
             _enter(work, job, instance, stage)
@@ -309,6 +377,10 @@ def finish(work: Work, job: Job, instance: Instance, detail: str, *, state: JobS
         changes |= {"checkpoint": "none", "saved": "none"}
     changes |= settled(work, instance, detail, failed=state is not JobState.DONE, why=why)
     moved = work.move(instance, detail, op=job.op, why=why, job=job, **changes)
+    if detail == "pend":
+        volumes_after_return(work, moved)
+    if detail == "done":
+        abandon(work, moved)
     if moved.detail in {"pend", "done"} and work.tx.instances.in_details(["pend"], limit=1):
         work.wake_scheduler()
     if state is JobState.FAILED and DESIRES.get(job.op) is Desired.GONE:
@@ -320,6 +392,7 @@ def settled(work: Work, instance: Instance, detail: str, *, failed: bool, why: s
     """What a stable state holds (lifecycle §2.1): accounting, placements, reservations, reasons."""
     if detail == "runn":
         _open_stay(work, instance)
+        volumes_are_attached(work, instance)
         back = {"desired": Desired.RUN} if instance.desired is not Desired.GONE else {}
         return {
             "launched_at": instance.launched_at or work.now,
@@ -379,7 +452,8 @@ def go_on(work: Work, instance: Instance, why: str = "", *, again: bool = False)
         return  # the host's answer decides first
     if instance.detail == "fail.epilog" and not again:
         return
-    if instance.desired is not Desired.GONE and not doomed:
+    if _copies_first(work, instance) or (instance.desired is not Desired.GONE and not doomed):
+        begin_hotplug(work, instance)
         return
     edge = transition("terminate", instance.detail)
     if edge is None:
@@ -388,6 +462,35 @@ def go_on(work: Work, instance: Instance, why: str = "", *, again: bool = False)
         work.begin(instance, edge, op="terminate", why=why, desired=Desired.GONE)
     else:
         work.move(instance, edge.ok, op="terminate", ended_at=work.now, desired=Desired.GONE)
+
+
+def _copies_first(work: Work, instance: Instance) -> bool:
+    """Whether snapshots were asked for before the end was: they are taken first."""
+    return instance.detail in {"runn", "poff", "susp.disk"} and any(
+        task.kind is TaskKind.SNAPSHOT_CREATE for task in work.tx.tasks.open_of_instance(instance.id)
+    )
+
+
+def volumes_are_made(work: Work, instance: Instance) -> None:
+    """The prolog has verified that every volume is on the host."""
+    for volume in work.tx.volumes.of_instance(instance.id):
+        if not volume.made:
+            work.tx.volumes.update(volume, made=True)
+
+
+def volumes_are_attached(work: Work, instance: Instance) -> None:
+    """The instance runs with what it was launched with."""
+    asked = {task.resource_id for task in work.tx.tasks.open_of_instance(instance.id)}
+    for volume in work.tx.volumes.of_instance(instance.id):
+        if volume.attach is AttachState.ATTACHING and volume.id not in asked:
+            work.tx.volumes.update(volume, attach=AttachState.ATTACHED, attached_at=work.now)
+
+
+def _patience(work: Work, task: TaskAct | None) -> dict[str, Any]:
+    """The job may take as long as the task that it does now."""
+    if task is None:
+        return {}
+    return {"deadline": max(task.task.deadline, work.now + work.settings.deadlines.of_task(task.task.kind))}
 
 
 def _declared_dead(work: Work, instance: Instance) -> bool:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from backend.engine import Engine
+from backend.engine.leaving import is_fresh
 from backend.engine.runner import open_stay
 from backend.engine.work import ENGINE, Work
 from backend.errors import BackendError, Code
@@ -71,7 +72,7 @@ class Scheduler:
                 continue
             placed = next((host.id for host in fitting if self._claim(instance, host)), None)
             if placed is not None:
-                used[placed] = used.get(placed, Capacity()).plus(instance.need)
+                used[placed] = used.get(placed, Capacity()).plus(_need(instance))
                 dispatched += 1
             elif not self._raced:  # the host was taken or the instance ended meanwhile: look once more
                 self._raced = True
@@ -112,7 +113,7 @@ def _kind(instance: Instance, littered: Collection[tuple[str, str]]) -> object:
     """What instances have in common that fit on the same hosts."""
     own = frozenset(host_id for instance_id, host_id in littered if instance_id == instance.id)
     place = (instance.region, instance.zone, instance.architecture)
-    return (*place, instance.need, frozenset(instance.excluded), own)
+    return (*place, _need(instance), frozenset(instance.excluded), own)
 
 
 def candidates(
@@ -137,6 +138,11 @@ def candidates(
     return [host for _, _, host in sorted(fitting, key=lambda item: item[:2])], _sentence(len(hosts), reasons)
 
 
+def _need(instance: Instance) -> Capacity:
+    """What an instance takes with the volumes that were to be made for it."""
+    return instance.need.plus(Capacity(disk_gib=instance.root_gib))
+
+
 def _sentence(hosts: int, reasons: str) -> str:
     return f"{hosts} hosts: {reasons}" if hosts else "There is no host."
 
@@ -152,14 +158,14 @@ def _refusal(instance: Instance, host: Host, used: Capacity) -> str:
         return "overcommitted"
     if host.architecture and host.architecture != instance.architecture:
         return "of another architecture"
-    need = used.plus(host.foreign).plus(instance.need)
+    need = used.plus(host.foreign).plus(_need(instance))
     limit = host.limit
     if need.cpu > limit.cpu:
         return f"with too few cores (needs {instance.vcpus})"
     if need.memory_mib > limit.memory_mib:
         return f"with too little memory (needs {instance.memory_mib} MiB)"
     if need.disk_gib > limit.disk_gib:
-        return f"with too little disk (needs {instance.need.disk_gib} GiB)"
+        return f"with too little disk (needs {_need(instance).disk_gib} GiB)"
     return ""
 
 
@@ -169,7 +175,12 @@ def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
     if host is None or instance is None or instance.detail != "pend":
         return False
     used = work.tx.reservations.used().get(host_id, Capacity())
-    if _refusal(instance, host, used):
+    volumes = work.tx.volumes.of_instance(instance_id)
+    there = sum(
+        volume.size_gib for volume in volumes if volume.host_id == host_id and is_fresh(instance, volume)
+    )
+    kept = Capacity(cpu=used.cpu, memory_mib=used.memory_mib, disk_gib=used.disk_gib - there)
+    if _refusal(instance, host, kept):
         return False
     if work.tx.debris.get(instance_id, host_id) is not None:
         return False  # the reaper would remove the new files, or the prolog would take the old for its own
@@ -189,6 +200,9 @@ def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
             opened_at=work.now,
         )
     )
+    for volume in volumes:
+        if volume.host_id is None:
+            work.tx.volumes.update(volume, host_id=host_id)
     work.tx.placements.insert(
         Placement(instance_id=instance_id, epoch=epoch, host_id=host_id, opened_at=work.now)
     )

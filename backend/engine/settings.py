@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from backend.model import Host, Value
+from backend.model import Host, TaskKind, Value
 
 
 class Deadlines(Value, frozen=True, kw_only=True):
@@ -20,6 +20,8 @@ class Deadlines(Value, frozen=True, kw_only=True):
     destroy: float = 60.0
     reboot: float = 240.0
     epilog: float = 3600.0
+    hotplug: float = 60.0
+    copy: float = 3600.0
 
     def of(self, stage: str) -> float:
         """The deadline of a stage."""
@@ -34,7 +36,13 @@ class Deadlines(Value, frozen=True, kw_only=True):
             "save": self.save,
             "shut": self.shutdown,
             "epil": self.epilog,
+            "hotp": self.hotplug,
         }.get(stage[:4], self.destroy)
+
+    def of_task(self, kind: TaskKind) -> float:
+        """The deadline of a task's acts; those that copy may take as long as there is progress."""
+        quick = {TaskKind.VOLUME_ATTACH, TaskKind.VOLUME_DETACH, TaskKind.VOLUME_MODIFY}
+        return self.hotplug if kind in quick else self.copy
 
 
 class EngineSettings(Value, frozen=True, kw_only=True):

@@ -13,8 +13,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from backend.engine.disks import SCRATCH_TARGET, by_target, disk_spec, scratch_name
+from backend.engine.leaving import ends_with, is_remade
 from backend.engine.settings import EngineSettings
-from backend.model import Host, HostState, Image, Instance, Job, Placement, Value
+from backend.engine.task_steps import STEPS as TASK_STEPS
+from backend.engine.task_steps import Interrupted, TaskAct, Tools, bring, make, require_whole
+from backend.model import AttachState, Content, Host, HostState, Instance, Job, Placement, Value, Volume
 from backend.ports import (
     DiskSpec,
     DomainFacts,
@@ -22,10 +26,10 @@ from backend.ports import (
     DomainStatus,
     HostDriver,
     HostSilent,
-    ImageSource,
     NicSpec,
     Seed,
     StepFailed,
+    VolumeSpec,
 )
 
 CONSOLE_LIMIT = 64 * 1024
@@ -35,10 +39,6 @@ _PRESSES = (0.0, 0.1, 0.25, 0.5)
 _ALIVE = frozenset(
     {DomainStatus.RUNNING, DomainStatus.PAUSED, DomainStatus.CRASHED, DomainStatus.PM_SUSPENDED}
 )
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error: a more urgent job took over
-    """The instance's job was superseded while a step waited."""
 
 
 class Place(Value, frozen=True, kw_only=True):
@@ -57,25 +57,31 @@ class Act:
         instance: Instance,
         job: Job,
         places: Sequence[Place],
-        image: Image | None,
+        volumes: Sequence[Volume],
+        chains: Mapping[str, Sequence[Content]],
+        tools: Tools,
         user_data: bytes,
         settings: EngineSettings,
         clock: Callable[[], float],
-        drivers: Callable[[Host], HostDriver],
         superseded: Callable[[], bool],
         keep_console: Callable[[str, bytes], None],
+        task: TaskAct | None = None,
+        waits: bool = False,
     ) -> None:
         self.instance = instance
         self.job = job
         self.places = places
-        self.image = image
+        self.volumes = volumes
+        self.chains = chains
+        self.tools = tools
         self.user_data = user_data
         self.settings = settings
         self.clock = clock
-        self._drivers = drivers
+        self.task = task
+        self.waits = waits
         self.superseded = superseded
         self._keep_console = keep_console
-        self.debris: list[tuple[str, str]] = []
+        self.debris: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
 
     @property
@@ -97,7 +103,7 @@ class Act:
 
     def driver(self, host: Host) -> HostDriver:
         """A host's driver; an administrator's word that the host is dead counts as its testimony (§5.4)."""
-        return OFFLINE if host.state is HostState.OFFLINE else self._drivers(host)
+        return OFFLINE if host.state is HostState.OFFLINE else self.tools.driver(host)
 
     def save_console(self, driver: HostDriver) -> None:
         """Keep the console log before its file goes or the guest is forgotten; never a reason to fail."""
@@ -113,19 +119,18 @@ Step = Callable[[Act], None]
 # What an instance looks like to a hypervisor ------------------------------------------------------------
 
 
-def disks_of(instance: Instance, image: Image) -> list[DiskSpec]:
-    """The root disk from the image, and an empty vdb if the flavor has ephemeral storage (§10)."""
-    source = ImageSource(
-        image_id=image.id,
-        path=image.path,
-        format=image.format,
-        checksum=image.checksum,
-        size_bytes=image.size_bytes,
-        virtual_bytes=image.virtual_bytes,
-    )
-    disks = [DiskSpec(target="vda", size_gib=instance.root_gib, image=source)]
-    if instance.ephemeral_gib:
-        disks.append(DiskSpec(target="vdb", size_gib=instance.ephemeral_gib, serial="ephemeral0"))
+def disks_of(act: Act) -> list[DiskSpec]:
+    """The disk to boot from, the flavor's scratch disk (§10), and what else is attached."""
+    first_boot = act.instance.launched_at is None
+    volumes = [
+        volume
+        for volume in by_target(act.volumes)
+        if first_boot or volume.made is False or volume.attach is not AttachState.ATTACHING
+    ]
+    disks = [disk_spec(volume, act.tools.key(volume)) for volume in volumes]
+    if act.instance.ephemeral_gib:
+        scratch = DiskSpec(target=SCRATCH_TARGET, name=scratch_name(act.id), serial="ephemeral0")
+        disks.insert(min(len(disks), 1), scratch)
     return disks
 
 
@@ -139,8 +144,6 @@ def domain_uuid(instance_id: str) -> str:
 def domain_of(act: Act) -> DomainSpec:
     """The domain that the instance is to be, at its current placement."""
     instance = act.instance
-    if act.image is None:
-        raise StepFailed("The instance's image is not known any more.")
     return DomainSpec(
         instance_id=instance.id,
         epoch=act.place.placement.epoch,
@@ -148,7 +151,7 @@ def domain_of(act: Act) -> DomainSpec:
         vcpus=instance.vcpus,
         memory_mib=instance.memory_mib,
         architecture=instance.architecture,
-        disks=disks_of(instance, act.image),
+        disks=disks_of(act),
         nics=(NicSpec(mac=instance.mac, address=instance.address, cidr=act.settings.network),),
         title=instance.id,
     )
@@ -179,19 +182,23 @@ def _scalar(text: str) -> str:
 
 
 def _prolog_steps(act: Act) -> list[Step]:
-    if act.image is None:
-        raise StepFailed("The instance's image is not known any more.")
-    return [*(_disk_step(disk) for disk in disks_of(act.instance, act.image)), _context, _verify_files]
+    scratch = [_scratch] if act.instance.ephemeral_gib else []
+    return [*(_volume_step(volume) for volume in by_target(act.volumes)), *scratch, _context, _verify_files]
 
 
-def _disk_step(disk: DiskSpec) -> Step:
-    def make(act: Act) -> None:
-        if disk.image is not None:
-            act.host.clone(act.id, disk)
-        else:
-            act.host.mkimage(act.id, disk)
+def _volume_step(volume: Volume) -> Step:
+    def place(act: Act) -> None:
+        if not volume.made:
+            make(act.tools, act.host, volume, act.chains.get(volume.content, ()))
+            return
+        bring(act.tools, volume, act.place.host)
+        act.host.ln(volume.id)
 
-    return make
+    return place
+
+
+def _scratch(act: Act) -> None:
+    act.host.mkimage(VolumeSpec(name=scratch_name(act.id), size_bytes=act.instance.ephemeral_gib << 30))
 
 
 def _context(act: Act) -> None:
@@ -199,12 +206,14 @@ def _context(act: Act) -> None:
 
 
 def _verify_files(act: Act) -> None:
-    if act.image is None or act.place.host.capabilities.get("simulated") == "true":
+    if act.place.host.capabilities.get("simulated") == "true":
         return
-    wanted = {disk.target for disk in disks_of(act.instance, act.image)} | {"seed"}
+    wanted = {"seed"} | ({SCRATCH_TARGET} if act.instance.ephemeral_gib else set())
     missing = wanted - act.host.files(act.id)
     if missing:
         raise StepFailed(f"Files are missing after the prolog: {', '.join(sorted(missing))}")
+    for volume in act.volumes:
+        require_whole(act.host, volume)
 
 
 def _start(act: Act) -> None:
@@ -297,12 +306,46 @@ def _delete_files(act: Act) -> None:
     for place in act.places:
         driver = act.driver(place.host)
         if driver is OFFLINE:  # left for the reaper, should the host ever return
-            act.debris.append((place.host.id, "The host is offline."))
+            act.debris.append((place.host.id, "The host is offline.", act.id))
             continue
         _tolerate(
             lambda driver=driver: driver.delete_files(act.id),  # type: ignore[misc]
             lambda driver=driver: not driver.files(act.id),  # type: ignore[misc]
         )
+
+
+def _delete_volumes(act: Act) -> None:
+    """DELETE the volumes that end with the instance, or begin anew, wherever they are."""
+    for volume in _ending(act):
+        host = act.tools.host(volume.host_id)
+        if host is None:
+            continue
+        driver = act.driver(host)
+        if driver is OFFLINE:
+            act.debris.append((host.id, "The host is offline.", volume.id))
+            continue
+        _tolerate(
+            lambda driver=driver, volume=volume: driver.delete(volume.id),  # type: ignore[misc]
+            lambda driver=driver, volume=volume: driver.volume(volume.id) is None,  # type: ignore[misc]
+        )
+
+
+def _discard_volumes(act: Act) -> None:
+    """Like deleting, but what cannot be deleted becomes debris instead of holding the instance (§4.3)."""
+    for volume in _ending(act):
+        host = act.tools.host(volume.host_id)
+        if host is None:
+            continue
+        try:
+            act.driver(host).delete(volume.id)
+        except StepFailed as error:
+            act.debris.append((host.id, str(error), volume.id))
+
+
+def _ending(act: Act) -> list[Volume]:
+    if act.job.stages[act.job.stage] == "epil.resubmit":
+        return [volume for volume in act.volumes if is_remade(act.instance, volume)]
+    return [volume for volume in act.volumes if ends_with(volume)]
 
 
 def _discard_files(act: Act) -> None:
@@ -311,7 +354,7 @@ def _discard_files(act: Act) -> None:
         try:
             act.driver(place.host).delete_files(act.id)
         except StepFailed as error:
-            act.debris.append((place.host.id, str(error)))
+            act.debris.append((place.host.id, str(error), act.id))
 
 
 def _save(act: Act) -> None:
@@ -357,6 +400,16 @@ def _paused(act: Act) -> bool:
     return facts is not None and facts.status is DomainStatus.PAUSED
 
 
+# Disks --------------------------------------------------------------------------------------------------
+
+
+def _disk_work(act: Act) -> None:
+    """One act of the next thing to do to the instance's disks; nothing left is success."""
+    if act.task is not None:
+        steps = TASK_STEPS[act.task.task.kind]
+        steps[min(act.task.task.step, len(steps) - 1)](act.task)
+
+
 STEPS: Mapping[str, tuple[Step, ...]] = {
     "boot.new": (_start,),
     "boot.poff": (_context, _start),
@@ -365,10 +418,13 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
     "shut.done": (_shutdown,),
     "shut.poff": (_shutdown,),
     "shut.cancel": (_destroy,),
-    "epil.done": (_destroy, _undefine, _delete_files),
-    "epil.delete": (_destroy, _undefine, _discard_files),
-    "epil.resubmit": (_destroy, _undefine, _discard_files),
+    "epil.done": (_destroy, _undefine, _delete_files, _delete_volumes),
+    "epil.delete": (_destroy, _undefine, _discard_files, _discard_volumes),
+    "epil.resubmit": (_destroy, _undefine, _discard_files, _discard_volumes),
     "save.susp": (_save,),
+    "hotp@runn": (_disk_work,),
+    "hotp@poff": (_disk_work,),
+    "hotp@susp.disk": (_disk_work,),
     "runn.reboot": (_reboot,),
     "runn.reset": (_reset,),
     "runn.cold": (_destroy, _start),
@@ -398,6 +454,10 @@ class _Offline:
     def files(self, instance_id: str) -> frozenset[str]:  # noqa: ARG002
         """Not reachable any more."""
         return frozenset()
+
+    def disks(self, instance_id: str) -> Mapping[str, str]:  # noqa: ARG002
+        """Nothing is there: the administrator said so."""
+        return {}
 
     def console(self, instance_id: str, limit: int) -> bytes:  # noqa: ARG002
         """Nothing can be read."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from backend.commands import CreateTags, DeleteTags
-from backend.engine.access import own_image, own_instances, own_key_pair
+from backend.engine.access import own_image, own_instances, own_key_pair, own_snapshot, own_volume
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import Tag
@@ -93,6 +93,10 @@ def _resources(work: Work, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
     for item in wanted:
         if item.startswith("ami-"):
             kinds[item] = ("image", own_image(work, item).tenant_id)
+        elif item.startswith("vol-"):
+            kinds[item] = ("volume", own_volume(work, item).tenant_id)
+        elif item.startswith("snap-"):
+            kinds[item] = ("snapshot", own_snapshot(work, item).tenant_id)
         elif item.startswith("key-"):
             kinds[item] = ("key-pair", _key_pair_tenant(work, item))
         elif item not in kinds:

@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from backend.engine.leaving import set_free, touch
 from backend.engine.work import Work
 from backend.lifecycle import transition
 from backend.model import (
     AttachState,
-    Content,
     Debris,
     Desired,
     Instance,
@@ -123,7 +123,7 @@ def begin_hotplug(work: Work, instance: Instance) -> Instance:
 
 
 def _switch_off_for(work: Work, instance: Instance) -> Instance:
-    """A guest that keeps a disk which its owner wants back by force is switched off: nothing else takes it."""
+    """A guest that keeps a disk which its owner wants by force is switched off: nothing else takes it."""
     forced = any(
         task.kind is TaskKind.VOLUME_DETACH and task.arguments.get("force") == "true"
         for task in work.tx.tasks.open_of_instance(instance.id)
@@ -173,9 +173,7 @@ def done(work: Work, task: Task, result: Mapping[str, str] | None = None) -> Tas
     return task
 
 
-def _end(
-    work: Work, task: Task, state: JobState, why: str, result: Mapping[str, str] | None = None
-) -> Task:
+def _end(work: Work, task: Task, state: JobState, why: str, result: Mapping[str, str] | None = None) -> Task:
     return work.tx.tasks.update(
         task,
         state=state,
@@ -220,8 +218,22 @@ def _volume_in_error(work: Work, task: Task, why: str) -> None:
 
 def _not_attached(work: Work, task: Task, why: str) -> None:
     volume = work.tx.volumes.get(task.resource_id)
-    if volume is not None and volume.attach is AttachState.ATTACHING:
-        set_free(work, volume, message=why)
+    if volume is None or volume.attach is not AttachState.ATTACHING:
+        return
+    touch(work, volume)
+    _leave_moving_copies(work, volume, why)
+    set_free(work, volume, message=why)
+
+
+def _leave_moving_copies(work: Work, volume: Volume, why: str) -> None:
+    """What a move that did not come to its end may have left on either host is the reaper's."""
+    instance = work.tx.instances.get(str(volume.instance_id))
+    there = instance.host_id if instance is not None else None
+    if there is None or there == volume.host_id:
+        return
+    for name, host_id in ((volume.id, there), (f"{volume.id}.mv", volume.host_id)):
+        if host_id is not None and work.tx.hosts.get(host_id) is not None:
+            work.tx.debris.put(Debris(instance_id=name, host_id=host_id, at=work.now, message=why))
 
 
 def _still_attached(work: Work, task: Task, why: str) -> None:
@@ -260,9 +272,7 @@ def leave_copy(work: Work, task: Task, why: str) -> None:
     """The copy on a host that a task made is to be removed by the reaper."""
     host_id = task.arguments.get("host")
     if host_id and work.tx.hosts.get(host_id) is not None:
-        work.tx.debris.put(
-            Debris(instance_id=task.resource_id, host_id=host_id, at=work.now, message=why)
-        )
+        work.tx.debris.put(Debris(instance_id=task.resource_id, host_id=host_id, at=work.now, message=why))
 
 
 def _not_imported(work: Work, task: Task, why: str) -> None:
@@ -281,43 +291,3 @@ _FAILED: Mapping[TaskKind, Callable[[Work, Task, str], None]] = {
     TaskKind.IMAGE_IMPORT: _not_imported,
     TaskKind.SNAPSHOT_IMPORT: _not_imported,
 }
-
-
-# What volumes become ------------------------------------------------------------------------------------
-
-
-def touch(work: Work, volume: Volume) -> Volume:
-    """What an instance is shown with has changed."""
-    if volume.instance_id is not None:
-        work.tx.instances.touch([volume.instance_id])
-    return volume
-
-
-def set_free(work: Work, volume: Volume, **changes: Any) -> Volume:
-    """The volume is attached to nothing any more."""
-    touch(work, volume)
-    return work.tx.volumes.update(
-        volume,
-        state=changes.pop("state", VolumeState.AVAILABLE),
-        instance_id=None,
-        attach=AttachState.NONE,
-        device="",
-        target="",
-        boot=False,
-        delete_on_termination=False,
-        asked_at=None,
-        attached_at=None,
-        **changes,
-    )
-
-
-def forget_volume(work: Work, volume: Volume) -> None:
-    """The volume's bytes are gone, and so is it."""
-    work.tx.tags.drop([volume.id])
-    work.tx.mixins.forget([volume.id])
-    work.tx.volumes.delete(volume.id)
-
-
-def keep_content(work: Work, content: Content) -> Content:
-    """Record a content that has just been put into the image store."""
-    return work.tx.contents.put(content)

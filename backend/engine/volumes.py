@@ -17,8 +17,9 @@ from backend.engine.disks import (
     reseal,
     usable_content,
 )
+from backend.engine.leaving import touch
 from backend.engine.tagging import check_tags
-from backend.engine.tasks import begin_hotplug, begin_task, touch
+from backend.engine.tasks import begin_hotplug, begin_task
 from backend.engine.work import Work, wrong_state
 from backend.errors import BackendError, Code
 from backend.lifecycle import ec2_state
@@ -148,9 +149,7 @@ def _source(work: Work, command: commands.CreateVolume, volume: Volume) -> dict[
                 Code.IMAGE_NOT_FOUND, f"No such image: {command.image_id}", ids=(command.image_id,)
             )
         if image.state is not ImageState.READY:
-            raise BackendError(
-                Code.IMAGE_UNAVAILABLE, f"The image {image.id} is not ready.", ids=(image.id,)
-            )
+            raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {image.id} is not ready.", ids=(image.id,))
         found = {"image_id": image.id, "content": image.checksum, "least": gib(image.virtual_bytes)}
         if image.encrypted:
             return found | {"encrypted": True, "secret": reseal(work, volume.id, image.id, image.secret)}
@@ -383,7 +382,12 @@ def require_attachable(volume: Volume, zone: str) -> None:
 def _require_pluggable(instance: Instance, what: str) -> None:
     gone = instance.desired is Desired.GONE
     shown = ec2_state(instance.detail, gone=gone)
-    if gone or shown not in _ATTACHABLE or instance.detail == "unkn" or instance.detail.startswith(_HIBERNATED):
+    if (
+        gone
+        or shown not in _ATTACHABLE
+        or instance.detail == "unkn"
+        or instance.detail.startswith(_HIBERNATED)
+    ):
         raise wrong_state(instance, what)
 
 
@@ -395,7 +399,9 @@ def detach_volume(work: Work, command: commands.DetachVolume) -> Volume:
             raise not_attached(volume, command.instance_id, command.device)
         raise wrong_volume_state(volume, "detach")
     wrong_place = command.instance_id and command.instance_id != volume.instance_id
-    wrong_name = command.device and command.device.removeprefix("/dev/") != volume.device.removeprefix("/dev/")
+    wrong_name = command.device and command.device.removeprefix("/dev/") != volume.device.removeprefix(
+        "/dev/"
+    )
     if wrong_place or wrong_name:
         raise not_attached(volume, command.instance_id or volume.instance_id, command.device or volume.device)
     [instance] = own_instances(work, [volume.instance_id], ended=True)
@@ -480,4 +486,3 @@ def not_attached(volume: Volume, instance_id: str, device: str) -> BackendError:
         instance=instance_id,
         device=device,
     )
-

@@ -10,11 +10,12 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from backend.engine.leaving import volumes_after_end
 from backend.engine.settings import EngineSettings
 from backend.errors import BackendError, Code
 from backend.lifecycle import SAME, Transition
 from backend.model import Api, Caller, Desired, Event, Instance, Job, JobState, Reason
-from backend.ports import JobQueue
+from backend.ports import JobQueue, Vault
 from backend.store import Tx
 
 IN_PLACE = {
@@ -52,13 +53,21 @@ class Work:
     """A transaction, who asked, when, and how to write what follows."""
 
     def __init__(
-        self, *, tx: Tx, caller: Caller, settings: EngineSettings, now: float, queue: JobQueue
+        self,
+        *,
+        tx: Tx,
+        caller: Caller,
+        settings: EngineSettings,
+        now: float,
+        queue: JobQueue,
+        vault: Vault | None = None,
     ) -> None:
         self.tx = tx
         self.caller = caller
         self.settings = settings
         self.now = now
         self.queue = queue
+        self.vault = vault
         self._noted = 0
 
     @property
@@ -81,6 +90,7 @@ class Work:
             changes["state_since"] = self.now
         if detail == "done":
             self.tx.mixins.forget([instance.id])
+            volumes_after_end(self, instance, op=op)
         moved = self.tx.instances.update(instance, detail=detail, **changes)
         self.note(moved, op=op, old=instance.detail, why=why, job=job)
         return moved

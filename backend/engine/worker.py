@@ -13,7 +13,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from backend.engine import Engine
 from backend.engine.colleagues import LEFT, Colleagues
@@ -22,11 +21,13 @@ from backend.engine.runner import Runner, go_on
 from backend.engine.scheduler import Scheduler
 from backend.engine.silence import host_silent
 from backend.engine.stages import CONSOLE_LIMIT
+from backend.engine.task_runner import TaskRunner, guest_let_go
+from backend.engine.tasks import begin_hotplug, enqueue
 from backend.engine.work import ENGINE
 from backend.errors import BackendError, Code
 from backend.lifecycle import STAY
-from backend.model import Host, HostState, Image, JobState
-from backend.ports import HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
+from backend.model import Content, Debris, Desired, Host, HostState, JobState
+from backend.ports import ContentStore, HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
 from backend.store import Conflict
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Worker:
         self,
         engine: Engine,
         hosts: Hosts,
+        contents: ContentStore,
         executor: str,
         *,
         take_over: Callable[[list[str]], object] = lambda _dead: None,
@@ -60,7 +62,11 @@ class Worker:
         self.scheduler = Scheduler(engine)
         self.monotonic = monotonic
         self.colleagues = Colleagues(monotonic)
-        self.runner = Runner(engine, hosts, executor, lives=self.colleagues.lives, failpoint=failpoint)
+        self.contents = contents
+        self.tasks = TaskRunner(
+            engine, hosts, contents, executor, lives=self.colleagues.lives, failpoint=failpoint
+        )
+        self.runner = Runner(engine, self.tasks, executor, lives=self.colleagues.lives, failpoint=failpoint)
         self._take_over = take_over
         self._purge = purge
         self._purged_at = -math.inf
@@ -70,13 +76,15 @@ class Worker:
         self._meeting = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._beat_at = -math.inf
+        self._enqueued_at: dict[str, float] = {}
 
     # What the queue calls -------------------------------------------------------------------------------
 
     def run_job(self, job_id: str) -> float | None:
         """One step of a job: seconds until the next, or None when it is over or waits for its host."""
+        run = self.runner.run if job_id.startswith("job-") else self.tasks.run
         try:
-            return self.runner.run(job_id)
+            return run(job_id)
         except Conflict:  # what the step did is found again when it is asked for again
             return 0.0
 
@@ -87,6 +95,9 @@ class Worker:
             job = tx.jobs.get(job_id)
             if job is not None and job.finished_at is None:
                 tx.jobs.update(job, state=JobState.WAITING, busy="", message=f"internal error: {error!r}")
+            task = tx.tasks.get(job_id)
+            if task is not None and task.finished_at is None:
+                tx.tasks.update(task, state=JobState.WAITING, busy="", message=f"internal error: {error!r}")
 
     def run_schedule(self) -> None:
         """A scheduler pass; hosts that were just added are met first."""
@@ -102,6 +113,7 @@ class Worker:
             alone = [beat.executor for beat in tx.workers.all()] if self.engine.store.is_sqlite else []
             for executor in {self.executor, *alone}:  # SQLite has one worker: all others have ended
                 tx.jobs.release(executor)
+                tx.tasks.release(executor)
                 tx.workers.delete(executor)
             tx.workers.beat(self.executor, now)
         self.hosts.watch(self._hint)
@@ -159,6 +171,7 @@ class Worker:
         self._heartbeat()
         self._meet_hosts()
         self._wake_waiting(self.engine.clock())
+        self._wake_tasks(self.engine.clock())
         self._wishes(self.engine.clock())
         if self._due(self._scheduled_at, self.engine.settings.poll_interval) and self._has_pending():
             self._scheduled_at = self.monotonic()
@@ -181,6 +194,7 @@ class Worker:
             with self.engine.store.begin() as tx:
                 for executor in dead:
                     tx.jobs.release(executor)
+                    tx.tasks.release(executor)
                     tx.workers.delete(executor)
                     self.colleagues.forget(executor)
 
@@ -207,6 +221,39 @@ class Worker:
             tx.jobs.update(job, state=JobState.QUEUED, attempt=job.attempt + 1)
             self.engine.queue.enqueue(tx.connection, "job", f"{job_id}:{secrets.token_hex(4)}", job_id)
 
+    def _wake_tasks(self, now: float) -> None:
+        """Storage work that waits for a host that answers again, or whose turn nobody brought about; and
+        instances that are free for what is to be done to their disks.
+        """
+        with self.engine.store.read() as tx:
+            open_tasks = tx.tasks.open()
+            up = all(not host.failures for host in tx.hosts.all() if host.state is not HostState.OFFLINE)
+        alone = [task for task in open_tasks if not task.instance_id and not task.busy]
+        for task in alone:
+            overdue = task.state is JobState.QUEUED and now - task.created_at > _WISH_RETRY
+            with self._careful(), self.engine.store.begin() as tx:
+                fresh = tx.tasks.get(task.id)
+                if fresh is None or fresh.version != task.version:
+                    continue
+                if (task.state is JobState.WAITING and up) or (overdue and self._due_again(task.id)):
+                    work = self.engine.work(tx, ENGINE)
+                    enqueue(work, tx.tasks.update(fresh, state=JobState.QUEUED))
+        for instance_id in {task.instance_id for task in open_tasks if task.instance_id}:
+            with self._careful(), self.engine.store.begin() as tx:
+                instance = tx.instances.get(instance_id)
+                if instance is not None and instance.desired is not Desired.GONE:
+                    begin_hotplug(self.engine.work(tx, ENGINE), instance)
+
+    def _due_again(self, task_id: str) -> bool:
+        """A task whose turn does not come is enqueued again now and then, not at every sweep."""
+        now = self.monotonic()
+        last = self._enqueued_at.get(task_id, -math.inf)
+        if now - last < _WISH_RETRY:
+            return False
+        self._enqueued_at = {name: at for name, at in self._enqueued_at.items() if now - at < _PURGE_EVERY}
+        self._enqueued_at[task_id] = now
+        return True
+
     def _wishes(self, now: float) -> None:
         """Instances that are to be gone but have no job: a failed epilog, or a host that came back."""
         with self.engine.store.read() as tx:
@@ -225,52 +272,69 @@ class Worker:
         """Bytes of withdrawn images nobody uses, files left on hosts, and rows past their time."""
         now, settings = self.engine.clock(), self.engine.settings
         with self.engine.store.read() as tx:
-            gone = [image for image in tx.images.gone() if image.path]
-            unused = [image for image in gone if not tx.instances.count_with_image(image.id)]
+            parents = {task.arguments.get("parent", "") for task in tx.tasks.open()}
+            unused = [content for content in tx.contents.unused() if content.checksum not in parents]
             left = [item for host in tx.hosts.all() for item in tx.debris.on(host.id)]
-        for image in unused:
+        for content in unused:
             with self._careful():
-                self._remove_image(image)
+                self._remove_content(content)
         for item in left:
-            host = self._host(item.host_id)
-            if host is None or host.state not in _ASKED:
-                continue
             with self._careful():
-                self.hosts.driver(host.id, host.uri).delete_files(item.instance_id)
-                with self.engine.store.begin() as tx:
-                    tx.debris.delete(item.instance_id, item.host_id)
+                self._remove_debris(item)
         if self._due(self._purged_at, _PURGE_EVERY):
             self._purged_at = self.monotonic()
             self._purge(now - _KEEP_FINISHED_WORK)
             with self.engine.store.begin() as tx:
                 tx.instances.forget_history(now - settings.history)
+                tx.tasks.forget_before(now - settings.history)
         with self.engine.store.begin() as tx:
             tx.instances.archive(now - settings.done_visible)
             tx.tokens.expired(now)
             tx.launch_tokens.forget_before(now - settings.token_memory)
+            tx.volume_tokens.forget_before(now - settings.token_memory)
 
-    def _remove_image(self, image: Image) -> None:
-        """Hosts first, then the store's file, then the row's path: repeatable at every point.
+    def _remove_debris(self, item: Debris) -> None:
+        """Remove what was left on a host; not a volume that has come back there meanwhile."""
+        host = self._host(item.host_id)
+        if host is None or host.state not in _ASKED:
+            return
+        driver = self.hosts.driver(host.id, host.uri)
+        with self.engine.store.read() as tx:
+            volume = tx.volumes.get(item.instance_id)
+        if item.instance_id.startswith("i-"):
+            driver.delete_files(item.instance_id)
+        elif volume is None or volume.host_id != host.id:
+            driver.delete(item.instance_id)
+        with self.engine.store.begin() as tx:
+            tx.debris.delete(item.instance_id, item.host_id)
 
-        It waits until every host can be asked, but for those declared dead: no copy is forgotten.
+    def _remove_content(self, content: Content) -> None:
+        """The store's file first, then every host's copy, then the row: repeatable at every point.
+
+        A host's cache may be in use by volumes for a long time; the row waits for it, the file does not. It
+        waits until every host can be asked, but for those declared dead: no copy is forgotten.
         """
+        with self.engine.store.begin() as tx:
+            fresh = tx.contents.lock(content.checksum)
+            if fresh is None or all(fresh.checksum != each.checksum for each in tx.contents.unused()):
+                return
+            if fresh.path:
+                self.contents.remove(fresh)
+                tx.contents.update(fresh, path="")
         hosts = [host for host in self.engine.hosts() if host.state is not HostState.OFFLINE]
         if not all(host.state in _ASKED and not host.failures for host in hosts):
             return
-        for host in hosts:
-            self.hosts.driver(host.id, host.uri).forget_image(image.checksum)
+        kept = [
+            host.id
+            for host in hosts
+            if not self.hosts.driver(host.id, host.uri).forget_image(content.checksum)
+        ]
+        if kept:
+            return
         with self.engine.store.begin() as tx:
-            fresh = tx.images.get(image.id)
-            if fresh is None or tx.instances.count_with_image(image.id):
-                return
-            sharing = [
-                item
-                for item in tx.images.with_checksum(image.checksum)
-                if item.path == fresh.path and item.id != fresh.id
-            ]
-            if not sharing:
-                Path(image.path).unlink(missing_ok=True)
-            tx.images.update(fresh, path="")
+            gone = tx.contents.lock(content.checksum)
+            if gone is not None and not gone.path:
+                tx.contents.delete(content.checksum)
 
     def _host(self, host_id: str) -> Host | None:
         with self.engine.store.read() as tx:
@@ -377,6 +441,8 @@ class Monitor:
             instance = tx.instances.get(instance_id)
         if instance is None or instance.host_id != self.host_id:
             return
+        if instance.detail == "runn" and instance.job_id is None:
+            guest_let_go(self.engine, driver, instance_id)
         self.testimony.instance(driver, instance, driver.domain(instance_id))
 
     def _poll(self, host: Host, driver: HostDriver) -> None:

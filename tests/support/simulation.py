@@ -7,9 +7,12 @@ to reboot; the worker can be told to die before or after any commit and any act,
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,8 +32,9 @@ from backend.commands import (
 from backend.drivers.memory import Fault, MemoryHost, MemoryHosts
 from backend.engine import Engine, EngineSettings
 from backend.engine.worker import Monitor, Worker
-from backend.model import Api, Caller, Capacity, Event, Flavor, HostState, Instance, Role
-from backend.ports import DomainReason, DomainStatus, HostEvent
+from backend.errors import BackendError, Code
+from backend.model import Api, Caller, Capacity, Content, Event, Flavor, HostState, Instance, Role, Volume
+from backend.ports import DomainReason, DomainStatus, HostEvent, Progress, no_progress
 from backend.store import Store, Tx
 
 ADMIN = Caller(tenant_id="", account_id="", user_id="", user_name="root", role=Role.ADMIN, api=Api.CLI)
@@ -196,6 +200,85 @@ def _create_tables(store: Store) -> None:
             _schema.extend(texts.scalars())
 
 
+class MemoryContents:
+    """The image store as small files of a folder of the test's own: what hosts in memory hold fits into it."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="contents-")
+        self.folder = Path(self._folder.name)
+        self.sources: dict[str, bytes] = {}
+
+    def add(self, data: bytes, *, virtual_bytes: int = 1 << 28) -> Content:
+        """A content with bytes of a test's own choice."""
+        checksum = hashlib.sha256(data).hexdigest()
+        path = self.folder / f"{checksum}.qcow2"
+        path.write_bytes(data)
+        return Content(
+            checksum=checksum,
+            path=str(path),
+            format="qcow2",
+            size_bytes=len(data),
+            virtual_bytes=virtual_bytes,
+        )
+
+    def scratch(self, name: str) -> str:
+        return str(self.folder / f".{name}.part")
+
+    def drop(self, name: str) -> None:
+        Path(self.scratch(name)).unlink(missing_ok=True)
+
+    def take(
+        self,
+        name: str,
+        *,
+        form: str,  # noqa: ARG002 - all are alike here
+        parent: Content | None = None,
+        encrypted: bool = False,
+        progress: Progress = no_progress,  # noqa: ARG002 - small things are quick
+    ) -> Content:
+        data = Path(self.scratch(name)).read_bytes()
+        kept = self.add(data, virtual_bytes=1 << 30)
+        self.drop(name)
+        changes = {"parent": parent.checksum if parent else "", "encrypted": encrypted}
+        return msgspec.structs.replace(kept, **changes)
+
+    def bring(self, name: str, location: str, form: str, progress: Progress = no_progress) -> Content:
+        data = self.sources.get(location)
+        if data is None:
+            raise BackendError(Code.IMAGE_UNREADABLE, f"There is nothing at {location}.")
+        Path(self.scratch(name)).write_bytes(data)
+        return self.take(name, form=form, progress=progress)
+
+    def export(
+        self,
+        content: Content,
+        parents: Sequence[Content],  # noqa: ARG002 - nothing is a difference here
+        form: str,  # noqa: ARG002 - all are alike here
+        path: str,
+        progress: Progress,
+    ) -> None:
+        Path(path).write_bytes(Path(content.path).read_bytes())
+        progress(1, 1)
+
+    def remove(self, content: Content) -> None:
+        Path(content.path).unlink(missing_ok=True)
+
+    def files(self) -> frozenset[str]:
+        return frozenset(path.name for path in self.folder.iterdir())
+
+
+class PlainVault:
+    """Seals by saying whose it is; opens for nobody else."""
+
+    def seal(self, owner: str, secret: str) -> bytes:
+        return f"{owner}|{secret}".encode()
+
+    def open(self, owner: str, sealed: bytes) -> str:
+        whose, _, secret = sealed.decode().partition("|")
+        assert whose == owner, "sealed for somebody else"
+        return secret
+
+
 class Cloud:
     """Engine, worker and hosts in one process, without threads: ``settle`` runs everything there is to do."""
 
@@ -206,7 +289,10 @@ class Cloud:
         self.queue = ListQueue()
         self.store = MortalStore(url)
         _create_tables(self.store)
-        self.engine = Engine(self.store, self.queue, settings or EngineSettings(), clock=self.clock)
+        self.contents = MemoryContents()
+        self.engine = Engine(
+            self.store, self.queue, settings or EngineSettings(), clock=self.clock, vault=PlainVault()
+        )
         self.hosts = MemoryHosts(lambda host_id: SimulatedHost(host_id, self.clock))
         self.failpoint: Callable[[str], None] = lambda _place: None
         self.monitors: dict[str, Monitor] = {}
@@ -228,15 +314,11 @@ class Cloud:
         self.queue.work.clear()  # scheduler passes over nothing
 
     def register(self, name: str, caller: Caller | None = None, **parameters: Any) -> Any:
-        """Register an image; its path leads nowhere unless one is given."""
-        known: dict[str, Any] = {
-            "path": f"/nowhere/{name}.qcow2",
-            "format": "qcow2",
-            "checksum": name.encode().hex().ljust(64, "c"),
-            "size_bytes": 1 << 24,
-            "virtual_bytes": 1 << 28,
-            "public": True,
-        }
+        """Register an image of a content that says its name."""
+        virtual = parameters.pop("virtual_bytes", 1 << 28)
+        known: dict[str, Any] = {"public": True}
+        if "snapshot_id" not in parameters:
+            known["content"] = self.contents.add(f"image {name}".encode(), virtual_bytes=virtual)
         return self.engine.execute(caller or self.caller, RegisterImage(name=name, **{**known, **parameters}))
 
     def add_host(self, total: Capacity | None = None, zone: str = "us-east-1a") -> SimulatedHost:
@@ -262,12 +344,14 @@ class Cloud:
         self.worker = Worker(
             self.engine,
             self.hosts,
+            self.contents,
             "worker-1",
             failpoint=lambda name: self.failpoint(name),
             monotonic=self.clock,
         )
         with self.store.begin() as tx:
             tx.jobs.release("worker-1")
+            tx.tasks.release("worker-1")
             tx.workers.beat("worker-1", self.clock())
         self.hosts.watch(self.worker._hint)
         for host_id in list(self.monitors):
@@ -315,6 +399,11 @@ class Cloud:
             found = tx.instances.get(instance_id)
         assert found is not None
         return found
+
+    def disks(self, instance: Instance | str) -> list[Volume]:
+        """The instance's volumes, the root first."""
+        with self.store.read() as tx:
+            return tx.volumes.of_instance(instance if isinstance(instance, str) else instance.id)
 
     def events(self, instance: Instance | str) -> list[Event]:
         with self.store.read() as tx:
@@ -409,6 +498,7 @@ class Cloud:
 
     def _standing(self) -> list[Any]:
         with self.store.read() as tx:
-            versions = [(row.id, row.version) for row in (*tx.instances.all(), *tx.images.all())]
-            jobs = [(job.id, job.version) for job in tx.jobs.open()]
+            rows = (*tx.instances.all(), *tx.images.all(), *tx.volumes.all(), *tx.snapshots.all())
+            versions = [(row.id, row.version) for row in rows] + [item.checksum for item in tx.contents.all()]
+            jobs = [(job.id, job.version) for job in (*tx.jobs.open(), *tx.tasks.open())]
             return [versions, jobs, tx.debris.all(), [host.state for host in tx.hosts.all()]]

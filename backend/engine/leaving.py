@@ -1,0 +1,86 @@
+"""What becomes of an instance's volumes when it leaves its host, or is gone (lifecycle §10)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backend.model import AttachState, Instance, Volume, VolumeState
+
+if TYPE_CHECKING:
+    from backend.engine.work import Work
+
+
+def touch(work: Work, volume: Volume) -> Volume:
+    """What an instance is shown with has changed."""
+    if volume.instance_id is not None:
+        work.tx.instances.touch([volume.instance_id])
+    return volume
+
+
+def set_free(
+    work: Work, volume: Volume, state: VolumeState = VolumeState.AVAILABLE, **changes: Any
+) -> Volume:
+    """The volume is attached to nothing any more."""
+    return work.tx.volumes.update(
+        volume,
+        state=state,
+        instance_id=None,
+        attach=AttachState.NONE,
+        device="",
+        target="",
+        boot=False,
+        delete_on_termination=False,
+        asked_at=None,
+        attached_at=None,
+        **changes,
+    )
+
+
+def forget_volume(work: Work, volume: Volume) -> None:
+    """The volume's bytes are gone, and so is it."""
+    work.tx.tags.drop([volume.id])
+    work.tx.mixins.forget([volume.id])
+    work.tx.volumes.delete(volume.id)
+
+
+def is_fresh(instance: Instance, volume: Volume) -> bool:
+    """Whether a volume was made with the instance, and so holds nothing but what the instance wrote."""
+    return volume.created_at == instance.created_at
+
+
+def is_remade(instance: Instance, volume: Volume) -> bool:
+    """Whether a volume begins anew when its instance goes back to the queue: what it booted from, and all
+    that was made for a launch that never came to run.
+    """
+    if not volume.made:
+        return True
+    return is_fresh(instance, volume) and (volume.boot or instance.launched_at is None)
+
+
+def ends_with(volume: Volume) -> bool:
+    """Whether a volume is deleted with its instance; one that was never made is nothing to keep."""
+    return volume.delete_on_termination or not volume.made
+
+
+def volumes_after_end(work: Work, instance: Instance, *, op: str) -> None:
+    """The instance is gone: its volumes are deleted with it or available again.
+
+    After ``delete``, which asks nobody, what the instance wrote to is in error until somebody has looked.
+    """
+    torn = op == "delete" and instance.launched_at is not None
+    for volume in work.tx.volumes.of_instance(instance.id):
+        if ends_with(volume):
+            forget_volume(work, volume)
+        elif torn:
+            set_free(
+                work, volume, VolumeState.ERROR, message="Its instance was deleted while it may have written."
+            )
+        else:
+            set_free(work, volume)
+
+
+def volumes_after_return(work: Work, instance: Instance) -> None:
+    """The instance is back in the queue: what begins anew is nowhere, the rest stays where it is."""
+    for volume in work.tx.volumes.of_instance(instance.id):
+        if is_remade(instance, volume):
+            work.tx.volumes.update(volume, host_id=None, made=False)

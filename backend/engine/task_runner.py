@@ -1,0 +1,451 @@
+"""Carrying out storage work, step by step: claim, act, record; resumable after any crash.
+
+Tasks on their own are run here; those of an instance by its hot-plug job (:mod:`backend.engine.runner`),
+which uses the same acts and the same records.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backend.engine import Engine
+from backend.engine.images import image_progress, imported
+from backend.engine.leaving import forget_volume, set_free, touch
+from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, TaskAct, Tools, moving_name
+from backend.engine.tasks import begin_hotplug, done, enqueue, failed, leave_copy, release_lock
+from backend.engine.work import ENGINE, Work
+from backend.model import (
+    AttachState,
+    Content,
+    Debris,
+    Host,
+    HostState,
+    Instance,
+    JobState,
+    SnapshotState,
+    Task,
+    TaskKind,
+    Volume,
+    VolumeState,
+)
+from backend.ports import ContentStore, HostDriver, Hosts, HostSilent, StepFailed, Vault
+from backend.store import Tx, WorkerBeat
+
+_log = logging.getLogger(__name__)
+_AGAIN_AT_ONCE = 0.0
+_AGAIN_SOON = 0.2
+_LONGEST_CHAIN = 16
+"""After so many differences a snapshot is whole again."""
+
+
+class TaskRunner:
+    """Runs storage work for one worker process, known by its executor name."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        hosts: Hosts,
+        contents: ContentStore,
+        executor: str,
+        *,
+        lives: Callable[[WorkerBeat | None], bool],
+        failpoint: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self.engine = engine
+        self.hosts = hosts
+        self.contents = contents
+        self.executor = executor
+        self.lives = lives
+        self.failpoint = failpoint
+        self.more: dict[TaskKind, Sequence[Callable[[TaskAct], None]]] = {}
+
+    # Running --------------------------------------------------------------------------------------------
+
+    def run(self, task_id: str) -> float | None:
+        """Do one step of a task that runs on its own: seconds until the next, or None."""
+        claimed = self._claim(task_id)
+        if not isinstance(claimed, TaskAct):
+            return claimed
+        outcome, message, transient = self.perform(claimed)
+        with self.engine.store.begin() as tx:
+            work = self.engine.work(tx, ENGINE)
+            task = tx.tasks.get(task_id)
+            if task is None or (task.step, task.busy) != (claimed.task.step, self.executor):
+                return _AGAIN_SOON
+            return self.record(work, task, claimed, outcome, message, transient=transient)
+
+    def _claim(self, task_id: str) -> TaskAct | float | None:
+        with self.engine.store.begin() as tx:
+            task = tx.tasks.get(task_id)
+            if task is None or task.finished_at is not None or task.instance_id:
+                return None
+            if task.busy not in {"", self.executor} and self.lives(tx.workers.get(task.busy)):
+                return _AGAIN_SOON
+            if self._has_elder(tx, task):
+                return None  # its end brings this one to its turn
+            task = tx.tasks.update(task, state=JobState.RUNNING, busy=self.executor)
+            return self.act(tx, task)
+
+    def _has_elder(self, tx: Tx, task: Task) -> bool:
+        if not task.lock:
+            return False
+        first = tx.tasks.open_with_lock(task.lock)[0]
+        return first.id != task.id
+
+    def perform(self, act: TaskAct) -> tuple[str, str, bool]:
+        """One step: its outcome (ok, failed, lost, again, kept), a message, and whether to repeat it."""
+        kind, step = act.task.kind, act.task.step
+        name = f"{kind.value}:{step}"
+        self.failpoint(f"{name}:before")
+        try:
+            steps = self.more.get(kind) or STEPS[kind]
+            steps[min(step, len(steps) - 1)](act)
+        except GuestKeeps:
+            return "kept", "The guest does not let go of the disk.", False
+        except Interrupted:
+            return "again", "", False
+        except StepFailed as error:
+            return "failed", str(error), error.transient
+        except HostSilent as error:
+            return "lost", str(error) or "The host does not answer.", False
+        except Exception as error:
+            _log.exception("storage work failed unexpectedly: %s, %s", act.task.id, name)
+            return "failed", f"internal error: {type(error).__name__}", True
+        finally:
+            self.failpoint(f"{name}:after")
+        return "ok", "", False
+
+    # What a step may use --------------------------------------------------------------------------------
+
+    def act(
+        self,
+        tx: Tx,
+        task: Task,
+        *,
+        instance: Instance | None = None,
+        host: Host | None = None,
+        running: bool = False,
+        superseded: Callable[[], bool] = lambda: False,
+    ) -> TaskAct:
+        """The next step of a task, with everything that it is about, as this transaction reads it."""
+        volume = tx.volumes.get(task.lock or task.resource_id)
+        snapshot = tx.snapshots.get(task.resource_id)
+        if task.arguments.get("snapshot"):
+            snapshot = tx.snapshots.get(task.arguments["snapshot"])
+        image = tx.images.get(task.resource_id)
+        checksum = task.arguments.get("parent", "")
+        if task.kind is TaskKind.VOLUME_CREATE and volume is not None:
+            checksum = volume.content
+        elif task.kind is TaskKind.VOLUME_REVERT and snapshot is not None:
+            checksum = snapshot.content
+        elif task.kind is TaskKind.IMAGE_EXPORT and image is not None:
+            checksum = image.checksum
+        elif task.kind is TaskKind.SNAPSHOT_CREATE and task.step == 0 and volume is not None:
+            checksum = _base_of(tx, volume)
+        return TaskAct(
+            task=task,
+            tools=self.tools(tell=lambda percent: self._tell(task.id, percent)),
+            clock=self.engine.clock,
+            volume=volume,
+            snapshot=snapshot,
+            image=image,
+            chain=tx.contents.chain(checksum) if checksum else (),
+            instance=instance,
+            host=host,
+            running=running,
+            superseded=superseded,
+        )
+
+    def tools(self, tell: Callable[[int], None] = lambda _percent: None) -> Tools:
+        """What acts on volumes may use in this process."""
+        return Tools(
+            driver=self._driver,
+            host=self._host,
+            contents=self.contents,
+            key=self._key,
+            moved=self._moved,
+            tidied=self._tidied,
+            littered=self._littered,
+            tell=tell,
+        )
+
+    def _driver(self, host: Host) -> HostDriver:
+        if host.state is HostState.OFFLINE:
+            raise StepFailed(f"The host {host.uri} is offline.")
+        return self.hosts.driver(host.id, host.uri)
+
+    def _host(self, host_id: str | None) -> Host | None:
+        with self.engine.store.read() as tx:
+            return tx.hosts.get(host_id or "")
+
+    def _key(self, volume: Volume) -> bytes:
+        return open_key(self.engine.vault, volume)
+
+    def _tell(self, task_id: str, percent: int) -> None:
+        with self.engine.store.begin() as tx:
+            task = tx.tasks.get(task_id)
+            if task is None or task.finished_at is not None:
+                return
+            tx.tasks.update(task, progress=min(percent, 99))
+            snapshot = tx.snapshots.get(task.resource_id)
+            if snapshot is not None and snapshot.state is SnapshotState.PENDING:
+                tx.snapshots.update(snapshot, progress=min(percent, 99))
+
+    def _moved(self, volume: Volume, host_id: str, left: Sequence[str]) -> None:
+        """The bytes are on another host now; what is left on the old one is noted before it is removed."""
+        with self.engine.store.begin() as tx:
+            fresh = tx.volumes.get(volume.id)
+            if fresh is None or fresh.host_id == host_id:
+                return
+            for name in left:
+                if fresh.host_id is not None:
+                    tx.debris.put(
+                        Debris(
+                            instance_id=name, host_id=fresh.host_id, at=self.engine.clock(), message="moved"
+                        )
+                    )
+            tx.debris.delete(volume.id, host_id)
+            tx.volumes.update(fresh, host_id=host_id)
+
+    def _tidied(self, name: str, host_id: str) -> None:
+        with self.engine.store.begin() as tx:
+            tx.debris.delete(name, host_id)
+
+    def _littered(self, name: str, host_id: str) -> bool:
+        with self.engine.store.read() as tx:
+            return tx.debris.get(name, host_id) is not None
+
+    # Record ---------------------------------------------------------------------------------------------
+
+    def record(
+        self, work: Work, task: Task, act: TaskAct, outcome: str, message: str, *, transient: bool
+    ) -> float | None:
+        """Commit what a step came to: seconds until the next one, or None when the task ended or waits."""
+        task = work.tx.tasks.update(task, busy="")
+        if outcome == "again":
+            return _AGAIN_AT_ONCE
+        if outcome == "lost":
+            work.tx.tasks.update(task, state=JobState.WAITING, message=message)
+            return None
+        if outcome == "kept":
+            self._kept(work, task, message)
+            return None
+        if outcome == "failed":
+            return self._failed(work, task, message, transient=transient)
+        return RECORDS[task.kind](work, task, act)
+
+    def _failed(self, work: Work, task: Task, message: str, *, transient: bool) -> float | None:
+        delays = work.settings.retry_delays
+        stays = task.kind is TaskKind.VOLUME_DELETE  # the row is not dropped before the bytes are (§9.1)
+        if stays or (transient and task.attempt <= len(delays)):
+            work.tx.tasks.update(task, attempt=task.attempt + 1, message=message)
+            return delays[min(task.attempt, len(delays)) - 1]
+        failed(work, task, message)
+        return None
+
+    def _kept(self, work: Work, task: Task, message: str) -> None:
+        """Still attached, and known to be asked for: it goes on when the guest lets go, or is off."""
+        volume = work.tx.volumes.get(task.resource_id)
+        if volume is not None and volume.attach is AttachState.DETACHING:
+            touch(work, work.tx.volumes.update(volume, attach=AttachState.BUSY, message=message))
+        work.tx.tasks.update(task, state=JobState.WAITING, message=message)
+
+
+def _base_of(tx: Tx, volume: Volume) -> str:
+    """The content to which a snapshot may tell the difference; none when the chain would become long."""
+    base = tx.snapshots.get(volume.last_snapshot) if volume.last_snapshot else None
+    if base is None or base.state is not SnapshotState.COMPLETED or volume.encrypted:
+        return ""
+    chain = tx.contents.chain(base.content)
+    return base.content if 0 < len(chain) < _LONGEST_CHAIN and all(each.path for each in chain) else ""
+
+
+def open_key(vault: Vault | None, volume: Volume) -> bytes:
+    """The passphrase of an encrypted volume; empty for another."""
+    if not volume.encrypted:
+        return b""
+    if vault is None:
+        raise StepFailed("Passphrases cannot be opened here: the installation's key is missing.")
+    return vault.open(volume.id, volume.secret).encode()
+
+
+# What the end of each step leaves -----------------------------------------------------------------------
+
+Record = Callable[[Work, Task, TaskAct], "float | None"]
+
+
+def _volume(work: Work, task: Task) -> Volume | None:
+    return work.tx.volumes.get(task.resource_id)
+
+
+def _created(work: Work, task: Task, _act: TaskAct) -> None:
+    volume = _volume(work, task)
+    if volume is not None:
+        work.tx.volumes.update(volume, made=True, state=VolumeState.AVAILABLE)
+    done(work, task)
+
+
+def _deleted(work: Work, task: Task, _act: TaskAct) -> None:
+    volume = _volume(work, task)
+    if volume is not None:
+        host = work.tx.hosts.get(volume.host_id or "")
+        if host is not None and host.state is HostState.OFFLINE:
+            work.tx.debris.put(
+                Debris(instance_id=volume.id, host_id=host.id, at=work.now, message="The host is offline.")
+            )
+        forget_volume(work, volume)
+    done(work, task)
+
+
+def _modified(work: Work, task: Task, _act: TaskAct) -> None:
+    volume = _volume(work, task)
+    if volume is not None and volume.modification is not None:
+        ended = msgspec.structs.replace(volume.modification, state="completed", ended_at=work.now)
+        touch(work, work.tx.volumes.update(volume, modification=ended))
+    done(work, task)
+
+
+def _reverted(work: Work, task: Task, _act: TaskAct) -> None:
+    volume = _volume(work, task)
+    if volume is not None:
+        work.tx.volumes.update(volume, last_snapshot="")
+    done(work, task)
+
+
+def _attached(work: Work, task: Task, _act: TaskAct) -> None:
+    volume = _volume(work, task)
+    if volume is not None and volume.instance_id == task.instance_id:
+        touch(
+            work,
+            work.tx.volumes.update(
+                volume, attach=AttachState.ATTACHED, attached_at=work.now, last_snapshot="", message=""
+            ),
+        )
+    done(work, task)
+
+
+def _detached(work: Work, task: Task, _act: TaskAct) -> None:
+    volume = _volume(work, task)
+    if volume is not None and volume.instance_id == task.instance_id:
+        touch(work, volume)
+        set_free(work, volume, last_snapshot="", message="")
+    done(work, task)
+
+
+def _snapshot_step(work: Work, task: Task, act: TaskAct) -> float | None:
+    if task.step == 0:
+        return _copied(work, task, act)
+    if task.step == 1:
+        work.tx.tasks.update(task, step=2, attempt=1, progress=90)
+        return _AGAIN_AT_ONCE
+    if task.step == 2 and act.content is not None:
+        return _taken(work, task, act.content)
+    done(work, task)
+    return None
+
+
+def _copied(work: Work, task: Task, act: TaskAct) -> float | None:
+    """The copy is on the host: the volume and its instance are free again, and the rest needs neither."""
+    volume = act.disk
+    arguments = task.arguments | {"host": str(volume.host_id)}
+    if act.incremental and act.chain:
+        arguments["parent"] = act.chain[0].checksum
+    fresh = work.tx.volumes.get(volume.id)
+    if fresh is not None:
+        mark = task.resource_id if act.running else ""
+        work.tx.volumes.update(fresh, last_snapshot=mark)
+    was_in_line = bool(task.instance_id)
+    freed = release_lock(work, task, step=1, attempt=1, progress=10, arguments=arguments)
+    if was_in_line:
+        enqueue(work, work.tx.tasks.update(freed, state=JobState.QUEUED))
+    return _AGAIN_AT_ONCE
+
+
+def _taken(work: Work, task: Task, content: Content) -> float | None:
+    kept = work.tx.contents.put(content)
+    if not Path(kept.path).is_file():  # the reaper was faster with an unused one of the same bytes
+        work.tx.tasks.update(task, step=1)
+        return _AGAIN_SOON
+    snapshot = work.tx.snapshots.get(task.resource_id)
+    if snapshot is None:  # deleted meanwhile: the bytes are the reaper's
+        leave_copy(work, task, "The snapshot was deleted.")
+        done(work, task)
+        return None
+    snapshot = work.tx.snapshots.update(
+        snapshot,
+        state=SnapshotState.COMPLETED,
+        progress=100,
+        content=kept.checksum,
+        completed_at=work.now,
+        message="",
+    )
+    image_progress(work, snapshot)
+    work.tx.tasks.update(task, step=3, attempt=1, progress=99)
+    return _AGAIN_AT_ONCE
+
+
+def _brought(work: Work, task: Task, act: TaskAct) -> float | None:
+    if act.content is None:
+        raise AssertionError(task.id)
+    kept = work.tx.contents.put(act.content)
+    if not Path(kept.path).is_file():
+        return _AGAIN_SOON
+    imported(work, task, kept)
+    done(work, task, {"checksum": kept.checksum})
+    return None
+
+
+def _exported(work: Work, task: Task, _act: TaskAct) -> None:
+    done(work, task)
+
+
+def _ending(record: Callable[[Work, Task, TaskAct], Any]) -> Record:
+    def ended(work: Work, task: Task, act: TaskAct) -> None:
+        record(work, task, act)
+
+    return ended
+
+
+RECORDS: dict[TaskKind, Record] = {
+    TaskKind.VOLUME_CREATE: _ending(_created),
+    TaskKind.VOLUME_DELETE: _ending(_deleted),
+    TaskKind.VOLUME_MODIFY: _ending(_modified),
+    TaskKind.VOLUME_REVERT: _ending(_reverted),
+    TaskKind.VOLUME_ATTACH: _ending(_attached),
+    TaskKind.VOLUME_DETACH: _ending(_detached),
+    TaskKind.SNAPSHOT_CREATE: _snapshot_step,
+    TaskKind.IMAGE_IMPORT: _brought,
+    TaskKind.SNAPSHOT_IMPORT: _brought,
+    TaskKind.IMAGE_EXPORT: _ending(_exported),
+}
+"""What each kind's step leaves in the database."""
+
+
+def moving_files(volume: Volume) -> tuple[str, ...]:
+    """Names that a volume's move may use in the image store's scratch."""
+    return (moving_name(volume.id),)
+
+
+def guest_let_go(engine: Engine, driver: HostDriver, instance_id: str) -> None:
+    """Look whether a guest has let go of disks that it kept before; those detachments go on."""
+    with engine.store.read() as tx:
+        busy = [each for each in tx.volumes.of_instance(instance_id) if each.attach is AttachState.BUSY]
+    if not busy:
+        return
+    disks = driver.disks(instance_id)
+    gone = {volume.id for volume in busy if disks.get(volume.target) != volume.id}
+    if not gone:
+        return
+    with engine.store.begin() as tx:
+        work = engine.work(tx, ENGINE)
+        for task in tx.tasks.open_of_instance(instance_id):
+            if task.kind is TaskKind.VOLUME_DETACH and task.resource_id in gone:
+                tx.tasks.update(task, state=JobState.QUEUED, deadline=work.now + 60)
+        instance = tx.instances.get(instance_id)
+        if instance is not None:
+            begin_hotplug(work, instance)
