@@ -1,57 +1,149 @@
-"""What the driver needs of a host's storage, and the simulated one that has none."""
+"""What the driver needs of a host's storage, and the simulated one that has none.
+
+A volume's bytes lie in one file, under the volume's name and a format: ``qcow2`` (version 3) or ``raw``. What
+is half made is never under that name: :class:`Storage` implementations write elsewhere and publish at the end.
+"""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from backend.drivers.libvirt.domain_xml import Layout
+from backend.drivers.libvirt.domain_xml import DiskFile, Layout
 from backend.drivers.libvirt.qcow2 import read_qcow2
-from backend.ports import DiskSpec, ImageSource, StepFailed
+from backend.ports import (
+    DiskSpec,
+    ImageSource,
+    Progress,
+    StepFailed,
+    StoreFacts,
+    VolumeFacts,
+    VolumeSpec,
+    no_progress,
+)
 
 GIB: Final = 1024**3
-FORMATS: Final = frozenset({"qcow2", "raw"})
+QCOW2: Final = "qcow2"
+RAW: Final = "raw"
+FORMATS: Final = frozenset({QCOW2, RAW})
 SEED: Final = "seed"
 CONSOLE: Final = "console"
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_OWN: Final = re.compile(r"(i-[0-9a-f]+)\.(vd[a-z])")
 
 
 class Storage(Protocol):
-    """An instance's files on one host; every act may be repeated (lifecycle §13)."""
+    """The transfer manager of one host (lifecycle §13).
 
-    def clone(self, instance_id: str, disk: DiskSpec) -> None:
-        """A disk on top of the cached image."""
+    Every act may be repeated, also by another process or host at the same time; one that fails leaves what
+    was there. What a killed process left is a stray, which the next attempt at the same thing removes.
+
+    Raises:
+        StepFailed: from every act; ``transient`` when the store is full or busy.
+        HostSilent: from every act; the store does not come back, and the effect is unknown.
+    """
+
+    def clone(self, volume: VolumeSpec) -> None:
+        """CLONE: a volume that begins as its source, which is copied once to the host; grown to its size."""
         ...
 
-    def mkimage(self, instance_id: str, disk: DiskSpec) -> None:
-        """An empty disk."""
+    def mkimage(self, volume: VolumeSpec, filesystem: str = "") -> None:
+        """MKIMAGE: a volume of zeros, or with an empty file system: ``ext4`` or ``swap``."""
+        ...
+
+    def mkswap(self, volume: VolumeSpec) -> None:
+        """MKSWAP: a volume formatted as swap space."""
+        ...
+
+    def ln(self, name: str) -> None:
+        """LN: raises StepFailed unless the volume is there and whole, with all that it refers to."""
         ...
 
     def context(self, instance_id: str, image: bytes) -> None:
-        """The contextualisation disk, replaced when there is one."""
+        """CONTEXT: the contextualisation disk, replaced when there is one."""
         ...
 
-    def delete(self, instance_id: str) -> None:
-        """Remove all files of the instance."""
+    def delete(self, name: str) -> None:
+        """DELETE a volume or copy, and what was left of attempts at it; absent is success."""
+        ...
+
+    def delete_files(self, instance_id: str) -> None:
+        """DELETE scratch disks, seed and console log of an instance on this host; absent is success."""
+        ...
+
+    def cpds(self, name: str, copy: str, key: bytes = b"") -> None:
+        """CPDS of a volume at rest: a self-contained qcow2, encrypted by the same key if the volume is."""
+        ...
+
+    def begin_copy(self, volume: VolumeSpec) -> str:
+        """The path of an empty qcow2 of that name, size and key, for QEMU to write a backup to.
+
+        The file is there already (``VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL``). What an interrupted backup
+        left under that name is replaced; a finished copy of that name stays until :meth:`end_copy`.
+        """
+        ...
+
+    def end_copy(self, name: str) -> None:
+        """Publish what was written since :meth:`begin_copy`; published already is success."""
+        ...
+
+    def drop_copy(self, name: str) -> None:
+        """Remove what was written since :meth:`begin_copy`; absent is success."""
+        ...
+
+    def fetch(self, name: str, path: str, progress: Progress = no_progress) -> None:
+        """MV, first half: the file's bytes, holes kept, into a file (mode 0600) that is replaced."""
+        ...
+
+    def put(self, volume: VolumeSpec, path: str, form: str, progress: Progress = no_progress) -> None:
+        """MV, second half: a volume with the bytes of a self-contained file, verified; what was is replaced."""
+        ...
+
+    def revert(self, volume: VolumeSpec) -> None:
+        """SNAP_REVERT: the volume begins again as its source (zeros without one)."""
+        ...
+
+    def resize(self, name: str, size_bytes: int, key: bytes = b"") -> None:
+        """RESIZE of a volume at rest; never smaller."""
+        ...
+
+    def monitor(self) -> StoreFacts:
+        """MONITOR: the store and everything of ours in it."""
+        ...
+
+    def sweep(self, older_than_seconds: float) -> frozenset[str]:
+        """Remove strays that nobody works on and that are older than that; answers their names."""
+        ...
+
+    def volume(self, name: str) -> VolumeFacts | None:
+        """One volume or copy that is whole."""
         ...
 
     def files(self, instance_id: str) -> frozenset[str]:
-        """Disk targets, ``seed``, ``console``."""
+        """Scratch disks' targets, ``seed``, ``console``."""
         ...
 
-    def forget_image(self, checksum: str) -> None:
-        """Remove a cached image that no disk refers to."""
+    def forget_image(self, checksum: str) -> bool:
+        """Remove a cached image that no volume refers to; whether it is gone."""
         ...
 
     def console(self, instance_id: str, limit: int) -> bytes:
         """The last bytes of the console's log."""
         ...
 
-    def layout(self, instance_id: str, targets: Iterable[str]) -> Layout:
-        """Where the instance's files are."""
+    def layout(self, instance_id: str, disks: Sequence[DiskSpec]) -> Layout:
+        """Where these volumes and the instance's own files are; raises StepFailed for an absent volume."""
+        ...
+
+    def path_of(self, name: str) -> str:
+        """The path on the host of a volume; raises StepFailed when it is not there."""
+        ...
+
+    def name_of(self, path: str) -> str:
+        """The volume's name by its path on the host, as QEMU shows it; empty for a file that is none."""
         ...
 
     def probe_disk(self) -> str:
@@ -59,50 +151,147 @@ class Storage(Protocol):
         ...
 
     def disk_gib(self) -> int:
-        """What instances may use in all: free space and what they have taken."""
+        """What volumes may use in all: free space and what they have taken."""
         ...
 
 
 class SimulatedStorage:
-    """Remembers which files there would be: a simulated host declares that nothing is cloned."""
+    """Remembers which volumes there would be, and how large: a simulated host has no bytes."""
 
     def __init__(self, disk_gib: int) -> None:
         self._gib = disk_gib
-        self._files: dict[str, set[str]] = {}
+        self._volumes: dict[str, VolumeFacts] = {}
+        self._images: dict[str, str] = {}
+        self._seeds: set[str] = set()
         self._lock = threading.Lock()
 
-    def clone(self, instance_id: str, disk: DiskSpec) -> None:
-        """Remember the disk."""
-        self._remember(instance_id, disk.target)
+    def clone(self, volume: VolumeSpec) -> None:
+        """Remember the volume and its image."""
+        if volume.source is None:
+            raise StepFailed(f"{volume.name} has no source to clone")
+        self._remember(volume)
 
-    def mkimage(self, instance_id: str, disk: DiskSpec) -> None:
-        """Remember the disk."""
-        self._remember(instance_id, disk.target)
+    def mkimage(self, volume: VolumeSpec, filesystem: str = "") -> None:  # noqa: ARG002 - no bytes
+        """Remember the volume."""
+        self._remember(volume)
+
+    def mkswap(self, volume: VolumeSpec) -> None:
+        """Remember the volume."""
+        self._remember(volume)
+
+    def ln(self, name: str) -> None:
+        """See that it was made."""
+        self._known(name)
 
     def context(self, instance_id: str, image: bytes) -> None:  # noqa: ARG002 - nobody will read it
         """Remember the seed."""
-        self._remember(instance_id, SEED)
-
-    def delete(self, instance_id: str) -> None:
-        """Forget the instance."""
         with self._lock:
-            self._files.pop(instance_id, None)
+            self._seeds.add(instance_id)
+
+    def delete(self, name: str) -> None:
+        """Forget the volume."""
+        with self._lock:
+            self._volumes.pop(name, None)
+            self._images.pop(name, None)
+
+    def delete_files(self, instance_id: str) -> None:
+        """Forget the instance's seed and scratch disks."""
+        with self._lock:
+            self._seeds.discard(instance_id)
+            for name in [one for one in self._volumes if own_disk(one)[0] == instance_id]:
+                del self._volumes[name]
+
+    def cpds(self, name: str, copy: str, key: bytes = b"") -> None:  # noqa: ARG002 - nothing to unlock
+        """Remember a copy of the same size."""
+        self._remember(VolumeSpec(name=copy, size_bytes=self._known(name).virtual_bytes))
+
+    def begin_copy(self, volume: VolumeSpec) -> str:
+        """Nowhere; the size is remembered."""
+        self._remember(volume)
+        return ""
+
+    def end_copy(self, name: str) -> None:
+        """See that it was begun."""
+        self._known(name)
+
+    def drop_copy(self, name: str) -> None:
+        """Forget it."""
+        self.delete(name)
+
+    def fetch(self, name: str, path: str, progress: Progress = no_progress) -> None:
+        """A file of zeros."""
+        size = self._known(name).virtual_bytes
+        with Path(path).open("wb") as file:
+            file.truncate(size)
+        progress(size, size)
+
+    def put(self, volume: VolumeSpec, path: str, form: str, progress: Progress = no_progress) -> None:  # noqa: ARG002 - no bytes
+        """Remember the volume."""
+        self.delete(volume.name)
+        self._remember(volume)
+        size = Path(path).stat().st_size
+        progress(size, size)
+
+    def revert(self, volume: VolumeSpec) -> None:
+        """Remember what it is now."""
+        self.delete(volume.name)
+        self._remember(volume)
+
+    def resize(self, name: str, size_bytes: int, key: bytes = b"") -> None:  # noqa: ARG002 - nothing to unlock
+        """Remember the new size."""
+        known = self._known(name)
+        if size_bytes > known.virtual_bytes:
+            with self._lock:
+                self._volumes[name] = _simulated(name, size_bytes)
+
+    def monitor(self) -> StoreFacts:
+        """What is remembered."""
+        with self._lock:
+            return StoreFacts(
+                total_bytes=self._gib * GIB,
+                free_bytes=self._gib * GIB,
+                volumes=dict(self._volumes),
+                instances=frozenset(self._seeds),
+                images=frozenset(self._images.values()),
+            )
+
+    def sweep(self, older_than_seconds: float) -> frozenset[str]:  # noqa: ARG002 - nothing is half made
+        """Nothing strays."""
+        return frozenset()
+
+    def volume(self, name: str) -> VolumeFacts | None:
+        """What was made and not deleted."""
+        with self._lock:
+            return self._volumes.get(name)
 
     def files(self, instance_id: str) -> frozenset[str]:
         """What was made and not deleted."""
         with self._lock:
-            return frozenset(self._files.get(instance_id, ()))
+            owned = (own_disk(name) for name in self._volumes)
+            disks = {target for owner, target in owned if owner == instance_id}
+            return frozenset(disks | ({SEED} if instance_id in self._seeds else set()))
 
-    def forget_image(self, checksum: str) -> None:
-        """Nothing is cached."""
+    def forget_image(self, checksum: str) -> bool:
+        """Whether no volume is remembered with it."""
+        with self._lock:
+            return checksum not in self._images.values()
 
     def console(self, instance_id: str, limit: int) -> bytes:  # noqa: ARG002 - nothing boots
         """No guest, no words."""
         return b""
 
-    def layout(self, instance_id: str, targets: Iterable[str]) -> Layout:  # noqa: ARG002 - no paths
+    def layout(self, instance_id: str, disks: Sequence[DiskSpec]) -> Layout:  # noqa: ARG002 - no paths
         """Nowhere."""
-        return Layout(disks=dict.fromkeys(targets, ""))
+        return Layout(disks={disk.target: DiskFile(path="") for disk in disks})
+
+    def path_of(self, name: str) -> str:
+        """Nowhere, if it is there at all."""
+        self._known(name)
+        return ""
+
+    def name_of(self, path: str) -> str:  # noqa: ARG002 - no paths
+        """None is a volume's."""
+        return ""
 
     def probe_disk(self) -> str:
         """No disk: acceleration is not probed."""
@@ -112,9 +301,21 @@ class SimulatedStorage:
         """As configured."""
         return self._gib
 
-    def _remember(self, instance_id: str, name: str) -> None:
+    def _known(self, name: str) -> VolumeFacts:
+        found = self.volume(name)
+        if found is None:
+            raise StepFailed(f"there is no volume {name}")
+        return found
+
+    def _remember(self, volume: VolumeSpec) -> None:
         with self._lock:
-            self._files.setdefault(instance_id, set()).add(name)
+            if volume.source is not None:
+                self._images[volume.name] = volume.source.checksum
+            self._volumes.setdefault(volume.name, _simulated(volume.name, volume_bytes(volume)))
+
+
+def _simulated(name: str, size: int) -> VolumeFacts:
+    return VolumeFacts(name=name, format=QCOW2, virtual_bytes=size, allocated_bytes=0)
 
 
 def safe_name(text: str) -> str:
@@ -125,13 +326,27 @@ def safe_name(text: str) -> str:
     return plain
 
 
-def disk_bytes(disk: DiskSpec) -> int:
-    """The size to make: what was asked, and never less than the image needs."""
-    return max(disk.size_gib * GIB, disk.image.virtual_bytes if disk.image else 0)
+def safe_volume(name: str) -> str:
+    """A volume's name as a file's: an id, or ``ID.vdb`` for an instance's own disk."""
+    return name if own_disk(name)[0] else safe_name(name)
+
+
+def own_disk(name: str) -> tuple[str, str]:
+    """The instance and target of an instance's own (scratch) disk; empty for other volumes."""
+    match = _OWN.fullmatch(name)
+    return (match[1], match[2]) if match else ("", "")
+
+
+def volume_bytes(volume: VolumeSpec) -> int:
+    """The size to make: what was asked, and never less than the source needs."""
+    return max(volume.size_bytes, volume.source.virtual_bytes if volume.source else 0)
 
 
 def check_image(image: ImageSource) -> Path:
-    """The image's file, after looking that it is what it claims and leads to no other file of the host."""
+    """The image's file, after looking that it is what it claims and leads to no other file of the host.
+
+    One that tells only the difference to its parents leads to the first of them.
+    """
     if image.format not in FORMATS:
         raise StepFailed(f"image {image.image_id}: format {image.format} cannot be cloned")
     path = Path(image.path)
@@ -139,9 +354,9 @@ def check_image(image: ImageSource) -> Path:
         header = read_qcow2(path)
     except OSError as error:
         raise StepFailed(f"image {image.image_id}: {error.strerror}") from error
-    if image.format == "qcow2":
+    if image.format == QCOW2:
         if header is None:
             raise StepFailed(f"image {image.image_id} is not qcow2")
-        if header.backing or header.external_data:
+        if header.external_data or bool(header.backing) is not bool(image.parents):
             raise StepFailed(f"image {image.image_id} refers to another file")
     return path
