@@ -526,6 +526,12 @@ class VolumeRows(Rows[Volume]):
         row = self.connection.execute(query).one()
         return int(row[0]), int(row[1])
 
+    def count_by_state(self) -> dict[str, int]:
+        """How many volumes are in each state."""
+        c = self.table.c
+        query = select(c.state, func.count()).group_by(c.state)
+        return {row[0]: int(row[1]) for row in self.connection.execute(query)}
+
     def in_state(self, state: VolumeState) -> list[Volume]:
         """Volumes in a state."""
         return self.where(self.table.c.state == state.value)
@@ -571,6 +577,12 @@ class SnapshotRows(Rows[Snapshot]):
         c = self.table.c
         query = select(func.count()).where(c.tenant_id == tenant_id)
         return int(self.connection.execute(query).scalar_one())
+
+    def count_by_state(self) -> dict[str, int]:
+        """How many snapshots are in each state."""
+        c = self.table.c
+        query = select(c.state, func.count()).group_by(c.state)
+        return {row[0]: int(row[1]) for row in self.connection.execute(query)}
 
 
 class TaskRows(Rows[Task]):
