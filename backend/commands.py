@@ -217,14 +217,16 @@ class RegisterImage(Command[Image], frozen=True, kw_only=True):
 class CreateImage(Command[Image], frozen=True, kw_only=True):
     """Make an image of an instance's disks (EC2 CreateImage, OCCI save): a snapshot of each volume.
 
-    Without ``no_reboot`` a running instance is shut down for it and started again. ``mappings`` change or
-    take away what the instance's own disks say.
+    Without ``no_reboot`` a running instance is shut down for it and started again. ``deferred``: the disks
+    are kept as they are when the instance ends, and the image waits for that (lifecycle §4.5). ``mappings``
+    change or take away what the instance's own disks say.
     """
 
     instance_id: str
     name: str
     description: str = ""
     no_reboot: bool = False
+    deferred: bool = False
     mappings: tuple[BlockDevice, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     snapshot_tags: tuple[tuple[str, str], ...] = ()

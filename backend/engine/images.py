@@ -322,7 +322,8 @@ def _wrong_state(image: Image, sentence: str) -> BackendError:
 def create_image(work: Work, command: commands.CreateImage) -> Image:
     """Make an image of an instance's disks: a snapshot of each; it is ready when all are (CreateImage)."""
     [instance] = own_instances(work, [command.instance_id])
-    if instance.job_id or instance.desired is Desired.GONE or instance.detail not in _SAVED_FROM:
+    busy = instance.job_id is not None or instance.detail not in _SAVED_FROM
+    if instance.desired is Desired.GONE or (busy and not command.deferred):
         raise wrong_state(instance, "create_image")
     _check_name(work, command.name, instance.tenant_id)
     volumes = work.tx.volumes.of_instance(instance.id)
@@ -336,10 +337,10 @@ def create_image(work: Work, command: commands.CreateImage) -> Image:
             raise wrong_volume_state(volume, "create_image")
     check_snapshot_quota(work, instance.tenant_id, len(kept))
     image_id = new_id("ami")
-    if instance.detail == "runn" and not command.no_reboot:
+    if instance.detail == "runn" and not command.no_reboot and not command.deferred:
         begin_saveas_reboot(work, instance)  # first: the tasks then join its job
     described = f"Created by CreateImage({instance.id}) for {image_id}"
-    made = {volume.id: begin_snapshot(work, volume, described) for volume in kept}
+    made = {volume.id: begin_snapshot(work, volume, described, deferred=command.deferred) for volume in kept}
     for snapshot in made.values():
         put_tags(work, snapshot.id, "snapshot", command.snapshot_tags, tenant_id=snapshot.tenant_id)
     image = Image(

@@ -8,7 +8,7 @@ from the life-cycle table, never decided here.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backend.engine import Engine
@@ -16,7 +16,7 @@ from backend.engine.leaving import volumes_after_return
 from backend.engine.stages import Act, Place, steps_of
 from backend.engine.task_runner import TaskRunner
 from backend.engine.task_steps import Interrupted, TaskAct
-from backend.engine.tasks import abandon, begin_hotplug, next_task
+from backend.engine.tasks import abandon, begin_hotplug, is_deferred, next_task
 from backend.engine.work import DESIRES, ENGINE, Work
 from backend.lifecycle import STAY, Transition, is_quiet, transition
 from backend.model import (
@@ -98,6 +98,7 @@ class Runner:
                 if each.content and not each.made
             }
             user_data = tx.blobs.user_data(instance.id)
+            deferred = [each for each in tx.tasks.open_of_instance(instance.id) if is_deferred(each)]
         return Act(
             instance=instance,
             job=job,
@@ -112,6 +113,7 @@ class Runner:
             keep_console=self._keep_console,
             task=task,
             waits=waits,
+            deferred=deferred,
         )
 
     def _task(
@@ -204,7 +206,9 @@ class Runner:
                 return _AGAIN_SOON
             job = tx.jobs.update(job, busy="")
             delay: float | None = _AGAIN_AT_ONCE
-            if task is not None and task.finished_at is None and task.step == of.task.step:
+            if task is not None and task.finished_at is not None:
+                self.tasks.too_late(work, task)
+            elif task is not None and task.step == of.task.step:
                 delay = self.tasks.record(work, task, of, outcome, message, transient=transient)
             if instance.job_id != job.id:
                 return None
@@ -246,7 +250,7 @@ class Runner:
         if stage < len(job.stages):
             _enter(work, job, instance, stage)
             return _AGAIN_AT_ONCE
-        finish(work, job, instance, job.on_ok, state=JobState.DONE)
+        finish(work, job, instance, job.on_ok, state=JobState.DONE, copies=act.copies)
         return None
 
 
@@ -369,8 +373,20 @@ def _leave_behind(work: Work, instance: Instance, act: Act, message: str) -> Ins
 # Finishing ----------------------------------------------------------------------------------------------
 
 
-def finish(work: Work, job: Job, instance: Instance, detail: str, *, state: JobState, why: str = "") -> None:
-    """End a job in one transaction: the new state, and everything that state holds or gives back."""
+def finish(
+    work: Work,
+    job: Job,
+    instance: Instance,
+    detail: str,
+    *,
+    state: JobState,
+    why: str = "",
+    copies: Mapping[str, str] | None = None,
+) -> None:
+    """End a job in one transaction: the new state, and everything that state holds or gives back.
+
+    ``copies`` are what the epilog kept for deferred snapshots: the host of each, by task.
+    """
     job = work.tx.jobs.update(job, state=state, message=why, finished_at=work.now)
     changes: dict[str, Any] = {"job_id": None}
     if state is JobState.DONE and detail == "pend":
@@ -380,7 +396,7 @@ def finish(work: Work, job: Job, instance: Instance, detail: str, *, state: JobS
     if detail == "pend":
         volumes_after_return(work, moved)
     if detail == "done":
-        abandon(work, moved)
+        abandon(work, moved, copies or {})
     if moved.detail in {"pend", "done"} and work.tx.instances.in_details(["pend"], limit=1):
         work.wake_scheduler()
     if state is JobState.FAILED and DESIRES.get(job.op) is Desired.GONE:
@@ -467,7 +483,8 @@ def go_on(work: Work, instance: Instance, why: str = "", *, again: bool = False)
 def _copies_first(work: Work, instance: Instance) -> bool:
     """Whether snapshots were asked for before the end was: they are taken first."""
     return instance.detail in {"runn", "poff", "susp.disk"} and any(
-        task.kind is TaskKind.SNAPSHOT_CREATE for task in work.tx.tasks.open_of_instance(instance.id)
+        task.kind is TaskKind.SNAPSHOT_CREATE and not is_deferred(task)
+        for task in work.tx.tasks.open_of_instance(instance.id)
     )
 
 

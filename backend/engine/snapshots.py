@@ -92,8 +92,11 @@ def _keep(work: Work, volumes: Sequence[Volume], description: str) -> list[Snaps
     return [begin_snapshot(work, volume, description) for volume in volumes]
 
 
-def begin_snapshot(work: Work, volume: Volume, description: str) -> Snapshot:
-    """The row of a new snapshot, and the task that makes it; whether it may be made was checked before."""
+def begin_snapshot(work: Work, volume: Volume, description: str, *, deferred: bool = False) -> Snapshot:
+    """The row of a new snapshot, and the task that makes it, now or when the volume's instance ends.
+
+    Whether it may be made was checked before.
+    """
     identity = new_id("snap")
     snapshot = Snapshot(
         id=identity,
@@ -114,8 +117,9 @@ def begin_snapshot(work: Work, volume: Volume, description: str) -> Snapshot:
         TaskKind.SNAPSHOT_CREATE,
         identity,
         tenant_id=volume.tenant_id,
-        lock=volume.id,
+        lock="" if deferred else volume.id,
         instance_id=volume.instance_id or "",
+        arguments={"volume": volume.id} | ({"deferred": "true"} if deferred else {}),
     )
     return snapshot
 

@@ -18,7 +18,7 @@ from backend.engine.leaving import ends_with, is_remade
 from backend.engine.settings import EngineSettings
 from backend.engine.task_steps import STEPS as TASK_STEPS
 from backend.engine.task_steps import Interrupted, TaskAct, Tools, bring, make, require_whole
-from backend.model import AttachState, Content, Host, HostState, Instance, Job, Placement, Value, Volume
+from backend.model import AttachState, Content, Host, HostState, Instance, Job, Placement, Task, Value, Volume
 from backend.ports import (
     DiskSpec,
     DomainFacts,
@@ -67,6 +67,7 @@ class Act:
         keep_console: Callable[[str, bytes], None],
         task: TaskAct | None = None,
         waits: bool = False,
+        deferred: Sequence[Task] = (),
     ) -> None:
         self.instance = instance
         self.job = job
@@ -79,10 +80,20 @@ class Act:
         self.clock = clock
         self.task = task
         self.waits = waits
+        self.deferred = deferred
         self.superseded = superseded
         self._keep_console = keep_console
         self.debris: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
+
+    @property
+    def copies(self) -> dict[str, str]:
+        """The hosts of the copies that deferred snapshots are made of, by task."""
+        if self.job.stages[self.job.stage] != "epil.done":
+            return {}
+        hosts = {volume.id: volume.host_id for volume in self.volumes}
+        found = {task.id: hosts.get(task.arguments["volume"]) for task in self.deferred}
+        return {task_id: host_id for task_id, host_id in found.items() if host_id is not None}
 
     @property
     def id(self) -> str:
@@ -314,6 +325,20 @@ def _delete_files(act: Act) -> None:
         )
 
 
+def _copy_deferred(act: Act) -> None:
+    """CPDS what a deferred save asked for, now that the disks are at rest and before they go (§4.5)."""
+    volumes = {volume.id: volume for volume in act.volumes}
+    for task in act.deferred:
+        volume = volumes.get(task.arguments["volume"])
+        host = act.tools.host(volume.host_id) if volume is not None else None
+        if volume is None or host is None:
+            continue
+        driver = act.driver(host)
+        driver.cpds(volume.id, task.resource_id, act.tools.key(volume))
+        if driver.volume(task.resource_id) is None:
+            raise StepFailed(f"The copy of {volume.id} is not there.", transient=True)
+
+
 def _delete_volumes(act: Act) -> None:
     """DELETE the volumes that end with the instance, or begin anew, wherever they are."""
     for volume in _ending(act):
@@ -418,7 +443,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
     "shut.done": (_shutdown,),
     "shut.poff": (_shutdown,),
     "shut.cancel": (_destroy,),
-    "epil.done": (_destroy, _undefine, _delete_files, _delete_volumes),
+    "epil.done": (_destroy, _undefine, _copy_deferred, _delete_files, _delete_volumes),
     "epil.delete": (_destroy, _undefine, _discard_files, _discard_volumes),
     "epil.resubmit": (_destroy, _undefine, _discard_files, _discard_volumes),
     "save.susp": (_save,),

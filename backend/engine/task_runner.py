@@ -75,6 +75,9 @@ class TaskRunner:
         with self.engine.store.begin() as tx:
             work = self.engine.work(tx, ENGINE)
             task = tx.tasks.get(task_id)
+            if task is not None and task.finished_at is not None:
+                self.too_late(work, task)
+                return None
             if task is None or (task.step, task.busy) != (claimed.task.step, self.executor):
                 return _AGAIN_SOON
             return self.record(work, task, claimed, outcome, message, transient=transient)
@@ -133,7 +136,7 @@ class TaskRunner:
         superseded: Callable[[], bool] = lambda: False,
     ) -> TaskAct:
         """The next step of a task, with everything that it is about, as this transaction reads it."""
-        volume = tx.volumes.get(task.lock or task.resource_id)
+        volume = tx.volumes.get(task.arguments.get("volume") or task.lock or task.resource_id)
         snapshot = tx.snapshots.get(task.resource_id)
         if task.arguments.get("snapshot"):
             snapshot = tx.snapshots.get(task.arguments["snapshot"])
@@ -238,6 +241,11 @@ class TaskRunner:
         if outcome == "failed":
             return self._failed(work, task, message, transient=transient)
         return RECORDS[task.kind](work, task, act)
+
+    def too_late(self, work: Work, task: Task) -> None:
+        """The task was called off while a step was at it: what that made is the reaper's."""
+        if task.kind is TaskKind.SNAPSHOT_CREATE:
+            leave_copy(work, task, "The snapshot was called off.")
 
     def _failed(self, work: Work, task: Task, message: str, *, transient: bool) -> float | None:
         delays = work.settings.retry_delays

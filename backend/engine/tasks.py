@@ -83,7 +83,7 @@ def next_task(work: Work, instance_id: str, detail: str) -> tuple[Task | None, b
     """The task to do next in a hot-plug stage, and whether one must wait for a task outside of it."""
     waits = False
     for task in work.tx.tasks.open_of_instance(instance_id):
-        if task.kind in PLUGGING and detail.endswith("susp.disk"):
+        if is_deferred(task) or (task.kind in PLUGGING and detail.endswith("susp.disk")):
             continue
         if task.state is JobState.WAITING and not detail.endswith("poff"):
             continue  # the guest does not let go; without a guest nobody needs to
@@ -106,6 +106,11 @@ def _locked_outside(work: Work, task: Task) -> bool:
 
 def _before(one: Task, other: Task) -> bool:
     return (one.created_at, one.id) < (other.created_at, other.id)
+
+
+def is_deferred(task: Task) -> bool:
+    """Whether a snapshot is to be taken when its instance ends, not before."""
+    return task.arguments.get("deferred") == "true" and task.step == 0
 
 
 def begin_hotplug(work: Work, instance: Instance) -> Instance:
@@ -146,10 +151,17 @@ def begin_saveas_reboot(work: Work, instance: Instance) -> Instance:
     return work.begin(instance, edge, op="saveas_reboot", force=True)
 
 
-def abandon(work: Work, instance: Instance) -> None:
-    """The instance is gone: what was still to be done to its disks ends as a failure, or goes on alone."""
+def abandon(work: Work, instance: Instance, copies: Mapping[str, str]) -> None:
+    """The instance is gone: what was still to be done to its disks ends as a failure, or goes on alone.
+
+    Deferred copies were made by the epilog, which alone knows ``copies``: the hosts that they are on.
+    """
     for task in work.tx.tasks.open_of_instance(instance.id):
-        if task.kind is TaskKind.SNAPSHOT_CREATE and work.tx.volumes.get(task.lock) is not None:
+        host_id = copies.get(task.id)
+        if host_id is not None:
+            arguments = task.arguments | {"host": host_id}
+            enqueue(work, work.tx.tasks.update(task, instance_id="", step=1, arguments=arguments))
+        elif task.kind is TaskKind.SNAPSHOT_CREATE and work.tx.volumes.get(task.lock) is not None:
             enqueue(work, work.tx.tasks.update(task, instance_id="", step=0, state=JobState.QUEUED))
         else:
             failed(work, task, "The instance was terminated.")
@@ -270,7 +282,8 @@ def _no_snapshot(work: Work, task: Task, why: str) -> None:
 
 def leave_copy(work: Work, task: Task, why: str) -> None:
     """The copy on a host that a task made is to be removed by the reaper."""
-    host_id = task.arguments.get("host")
+    volume = work.tx.volumes.get(task.arguments.get("volume", ""))
+    host_id = task.arguments.get("host") or (volume.host_id if volume is not None else None)
     if host_id and work.tx.hosts.get(host_id) is not None:
         work.tx.debris.put(Debris(instance_id=task.resource_id, host_id=host_id, at=work.now, message=why))
 
