@@ -7,16 +7,17 @@ which uses the same acts and the same records.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from backend.engine import Engine
+from backend.engine.check import Checker
 from backend.engine.images import image_progress, imported
 from backend.engine.leaving import forget_volume, set_free, touch
-from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, TaskAct, Tools, moving_name
+from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, Step, TaskAct, Tools, moving_name
 from backend.engine.tasks import begin_hotplug, done, enqueue, failed, leave_copy, release_lock
 from backend.engine.work import ENGINE, Work
 from backend.model import (
@@ -62,7 +63,8 @@ class TaskRunner:
         self.executor = executor
         self.lives = lives
         self.failpoint = failpoint
-        self.more: dict[TaskKind, Sequence[Callable[[TaskAct], None]]] = {}
+        checker = Checker(engine, hosts, contents)
+        self._steps: Mapping[TaskKind, Sequence[Step]] = {**STEPS, TaskKind.CHECK: (checker.step,)}
 
     # Running --------------------------------------------------------------------------------------------
 
@@ -106,7 +108,7 @@ class TaskRunner:
         name = f"{kind.value}:{step}"
         self.failpoint(f"{name}:before")
         try:
-            steps = self.more.get(kind) or STEPS[kind]
+            steps = self._steps[kind]
             steps[min(step, len(steps) - 1)](act)
         except GuestKeeps:
             return "kept", "The guest does not let go of the disk.", False
@@ -408,8 +410,8 @@ def _brought(work: Work, task: Task, act: TaskAct) -> float | None:
     return None
 
 
-def _exported(work: Work, task: Task, _act: TaskAct) -> None:
-    done(work, task)
+def _finished(work: Work, task: Task, act: TaskAct) -> None:
+    done(work, task, act.result)
 
 
 def _ending(record: Callable[[Work, Task, TaskAct], Any]) -> Record:
@@ -429,7 +431,8 @@ RECORDS: dict[TaskKind, Record] = {
     TaskKind.SNAPSHOT_CREATE: _snapshot_step,
     TaskKind.IMAGE_IMPORT: _brought,
     TaskKind.SNAPSHOT_IMPORT: _brought,
-    TaskKind.IMAGE_EXPORT: _ending(_exported),
+    TaskKind.IMAGE_EXPORT: _ending(_finished),
+    TaskKind.CHECK: _ending(_finished),
 }
 """What each kind's step leaves in the database."""
 

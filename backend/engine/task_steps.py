@@ -116,7 +116,7 @@ class TaskAct:
         self.superseded = superseded
         self.content: Content | None = None
         self.incremental = False
-        self.form = ""
+        self.result: dict[str, str] = {}
 
     @property
     def disk(self) -> Volume:
@@ -139,7 +139,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: a more urgent job to
     """The instance's job was superseded while a step waited."""
 
 
-Act = Callable[[TaskAct], None]
+Step = Callable[[TaskAct], None]
 
 
 # Moving -------------------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def _export(act: TaskAct) -> None:
         raise StepFailed(error.message) from error
 
 
-STEPS: Mapping[TaskKind, tuple[Act, ...]] = {
+STEPS: Mapping[TaskKind, tuple[Step, ...]] = {
     TaskKind.VOLUME_CREATE: (_create,),
     TaskKind.VOLUME_DELETE: (_delete,),
     TaskKind.VOLUME_MODIFY: (_resize,),
