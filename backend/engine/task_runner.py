@@ -15,7 +15,8 @@ import msgspec
 
 from backend.engine import Engine
 from backend.engine.check import Checker
-from backend.engine.images import image_progress, imported
+from backend.engine.image_test import ImageTester
+from backend.engine.images import image_progress, imported, test_ended
 from backend.engine.leaving import forget_volume, set_free, touch
 from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, Step, TaskAct, Tools, moving_name
 from backend.engine.tasks import begin_hotplug, done, enqueue, failed, leave_copy, release_lock
@@ -64,7 +65,11 @@ class TaskRunner:
         self.lives = lives
         self.failpoint = failpoint
         checker = Checker(engine, hosts, contents)
-        self._steps: Mapping[TaskKind, Sequence[Step]] = {**STEPS, TaskKind.CHECK: (checker.step,)}
+        self._steps: Mapping[TaskKind, Sequence[Step]] = {
+            **STEPS,
+            TaskKind.CHECK: (checker.step,),
+            TaskKind.IMAGE_TEST: (ImageTester(engine).step,),
+        }
 
     # Running --------------------------------------------------------------------------------------------
 
@@ -148,7 +153,7 @@ class TaskRunner:
             checksum = volume.content
         elif task.kind is TaskKind.VOLUME_REVERT and snapshot is not None:
             checksum = snapshot.content
-        elif task.kind is TaskKind.IMAGE_EXPORT and image is not None:
+        elif task.kind in {TaskKind.IMAGE_EXPORT, TaskKind.IMAGE_TEST} and image is not None:
             checksum = image.checksum
         elif task.kind is TaskKind.SNAPSHOT_CREATE and task.step == 0 and volume is not None:
             checksum = _base_of(tx, volume)
@@ -414,6 +419,13 @@ def _finished(work: Work, task: Task, act: TaskAct) -> None:
     done(work, task, act.result)
 
 
+def _tested(work: Work, task: Task, act: TaskAct) -> None:
+    image = work.tx.images.get(task.resource_id)
+    if image is not None:
+        test_ended(work, image, passed=act.result["passed"] == "true", report=act.result["checks"])
+    done(work, task, act.result)
+
+
 def _ending(record: Callable[[Work, Task, TaskAct], Any]) -> Record:
     def ended(work: Work, task: Task, act: TaskAct) -> None:
         record(work, task, act)
@@ -432,6 +444,7 @@ RECORDS: dict[TaskKind, Record] = {
     TaskKind.IMAGE_IMPORT: _brought,
     TaskKind.SNAPSHOT_IMPORT: _brought,
     TaskKind.IMAGE_EXPORT: _ending(_finished),
+    TaskKind.IMAGE_TEST: _ending(_tested),
     TaskKind.CHECK: _ending(_finished),
 }
 """What each kind's step leaves in the database."""
