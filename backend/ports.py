@@ -262,12 +262,15 @@ class HostDriver(Protocol):
         """CPDS of a volume at rest: a self-contained copy under another name on the same host."""
         ...
 
-    def backup(self, instance_id: str, target: str, copy: str, *, mark: str = "", since: str = "") -> bool:
+    def backup(
+        self, instance_id: str, target: str, copy: str, *, mark: str = "", since: str = "", key: bytes = b""
+    ) -> bool:
         """CPDS (SNAP_CREATE_LIVE) of a running domain's disk, as it is at the call, while the guest goes on.
 
         File systems are frozen for that moment when a guest agent answers. ``mark`` begins to note what
         changes from now on, under that name; ``since`` an earlier mark: then the copy holds only what changed
-        since, if the host still knows. Answers whether it does. Returns when the copy is complete.
+        since, if the host still knows. Answers whether it does. With a ``key`` the disk is encrypted, and so
+        is the copy. Returns when the copy is complete.
         """
         ...
 

@@ -291,7 +291,9 @@ def _copy(act: TaskAct) -> None:
     if act.running and act.instance is not None and act.host is not None:
         driver = act.tools.driver(act.host)
         since = volume.last_snapshot if act.chain else ""
-        act.incremental = driver.backup(act.instance.id, volume.target, name, mark=name, since=since)
+        act.incremental = driver.backup(
+            act.instance.id, volume.target, name, mark=name, since=since, key=act.tools.key(volume)
+        )
         return
     act.home.cpds(volume.id, name, act.tools.key(volume))
 

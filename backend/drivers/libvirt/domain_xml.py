@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import uuid
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,6 +19,9 @@ FIRST_NIC_SLOT: Final = 0x10
 SERIAL_BYTES: Final = 20
 PROBE_PREFIX: Final = "isthmus-probe"
 """Names of guests that only try the acceleration; they are nobody's."""
+MIB: Final = 1 << 20
+_KEYS: Final = uuid.UUID("5b0d1f53-6d2e-5b8e-9d1c-0d3a7c0f5a11")
+"""The name space of the UUIDs under which libvirt is told volumes' keys."""
 
 
 class DiskFile(Value, frozen=True, kw_only=True):
@@ -53,7 +57,10 @@ def domain_document(spec: DomainSpec, layout: Layout, *, acceleration: str) -> s
             E.on_crash("preserve"),
             E.devices(
                 *_controllers(),
-                *(_disk(disk, layout.disks[disk.target], first=n == 0) for n, disk in enumerate(spec.disks)),
+                *(
+                    disk_element(disk, layout.disks[disk.target], first=n == 0)
+                    for n, disk in enumerate(spec.disks)
+                ),
                 *_seed(layout.seed),
                 *_console(layout.console),
                 *_paravirtual(),
@@ -118,18 +125,43 @@ def _controllers() -> list[Element]:
     return [E.controller(type="pci", model="pcie-root"), *ports, E.controller(type="usb", model="none")]
 
 
-def _disk(disk: DiskSpec, path: str, *, first: bool) -> Element:
+def disk_element(disk: DiskSpec, file: DiskFile, *, first: bool = False) -> Element:
+    """A disk as libvirt takes it, in a domain or on its own; the guest boots from the ``first``."""
     if len(disk.serial.encode()) > SERIAL_BYTES:
         raise StepFailed(f"disk serial {disk.serial!r} is longer than {SERIAL_BYTES} bytes")
     return E.disk(
-        E.driver(name="qemu", type="qcow2", discard="unmap", detect_zeroes="unmap"),
-        E.source(file=path),
+        E.driver(name="qemu", type=file.format, discard="unmap", detect_zeroes="unmap"),
+        E.source(*encryption(disk), file=file.path),
         E.target(dev=disk.target, bus="virtio"),
+        *_limits(disk),
         *([E.serial(disk.serial)] if disk.serial else []),
         *([E.boot(order="1")] if first else []),
         type="file",
         device="disk",
     )
+
+
+def encryption(disk: DiskSpec) -> list[Element]:
+    """How libvirt finds the key of an encrypted disk: by the name of a secret, never the key itself."""
+    if not disk.key:
+        return []
+    secret = E.secret(type="passphrase", uuid=key_uuid(disk.name))
+    return [E.encryption(secret, format="luks")]
+
+
+def key_uuid(volume: str) -> str:
+    """The UUID of the libvirt secret that holds a volume's key; the same on every host."""
+    return str(uuid.uuid5(_KEYS, volume))
+
+
+def limits(disk: DiskSpec) -> dict[str, int]:
+    """What libvirt calls the disk's limits; 0 is no limit."""
+    return {"total_bytes_sec": disk.mib_per_second * MIB, "total_iops_sec": disk.iops}
+
+
+def _limits(disk: DiskSpec) -> list[Element]:
+    tuned = [E(name, str(value)) for name, value in limits(disk).items() if value]
+    return [E.iotune(*tuned)] if tuned else []
 
 
 def _seed(path: str) -> list[Element]:

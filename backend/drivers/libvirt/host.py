@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import libvirt
 
 from backend.drivers.libvirt.capabilities import TCG, host_facts, probe_acceleration
 from backend.drivers.libvirt.connection import Caller, Links, Wait
+from backend.drivers.libvirt.disks import Backup, Disks, LiveDisks, SimulatedDisks, names_in
 from backend.drivers.libvirt.domain_xml import PROBE_PREFIX, domain_document, simulated_document
 from backend.drivers.libvirt.errors import Absent, WrongState
 from backend.drivers.libvirt.events import Happenings
+from backend.drivers.libvirt.keys import lending
 from backend.drivers.libvirt.seed import seed_image
 from backend.drivers.libvirt.states import status_of
 from backend.drivers.libvirt.storage import Storage
@@ -27,8 +29,13 @@ from backend.ports import (
     DomainStatus,
     HostFacts,
     Inventory,
+    Progress,
     Seed,
     StepFailed,
+    StoreFacts,
+    VolumeFacts,
+    VolumeSpec,
+    no_progress,
 )
 
 SETTLE_SECONDS: Final = 10.0
@@ -60,7 +67,8 @@ class LibvirtHost:
         self._links = links
         self._storage = storage
         self._happenings = happenings
-        self._simulated = simulated
+        self._simulated = SimulatedDisks(storage) if simulated else None
+        self._disks: Disks = self._simulated or LiveDisks(storage)
         self._wanted_acceleration = acceleration
         self._capabilities = capabilities or {}
         self._probed: tuple[int, str, str] | None = None
@@ -79,7 +87,7 @@ class LibvirtHost:
             return host_facts(
                 call,
                 self._storage,
-                simulated=self._simulated,
+                simulated=self._simulated is not None,
                 acceleration=acceleration,
                 capabilities=self._capabilities | {"kvm": found},
             )
@@ -107,37 +115,99 @@ class LibvirtHost:
         """Let go of connections; guests live on."""
         self._links.close()
 
-    # Files ----------------------------------------------------------------------------------------------
+    # Transfer manager -----------------------------------------------------------------------------------
 
-    def clone(self, instance_id: str, disk: DiskSpec) -> None:
+    def clone(self, volume: VolumeSpec) -> None:
         """CLONE."""
-        self._storage.clone(instance_id, disk)
+        self._storage.clone(volume)
 
-    def mkimage(self, instance_id: str, disk: DiskSpec) -> None:
+    def mkimage(self, volume: VolumeSpec, filesystem: str = "") -> None:
         """MKIMAGE."""
-        self._storage.mkimage(instance_id, disk)
+        self._storage.mkimage(volume, filesystem)
+
+    def mkswap(self, volume: VolumeSpec) -> None:
+        """MKSWAP."""
+        self._storage.mkswap(volume)
+
+    def ln(self, name: str) -> None:
+        """LN."""
+        self._storage.ln(name)
 
     def context(self, instance_id: str, seed: Seed) -> None:
         """CONTEXT."""
         self._storage.context(instance_id, seed_image(seed))
 
+    def delete(self, name: str) -> None:
+        """DELETE a volume or copy."""
+        self._storage.delete(name)
+
     def delete_files(self, instance_id: str) -> None:
-        """DELETE disks, seed and console log, and the checkpoint that libvirt keeps."""
+        """DELETE scratch disks, seed and console log, and the checkpoint that libvirt keeps."""
         with self._links.working() as call:
             domain = self._find(call, instance_id)
             if domain is not None:
                 _drop_checkpoint(call, domain)
-        self._storage.delete(instance_id)
+        self._storage.delete_files(instance_id)
+
+    def cpds(self, name: str, copy: str, key: bytes = b"") -> None:
+        """CPDS of a volume at rest."""
+        self._storage.cpds(name, copy, key)
+
+    def backup(
+        self, instance_id: str, target: str, copy: str, *, mark: str = "", since: str = "", key: bytes = b""
+    ) -> bool:
+        """CPDS of a running domain's disk; a raw disk's copies always hold everything."""
+
+        @contextlib.contextmanager
+        def lend() -> Iterator[tuple[Caller, libvirt.virDomain]]:
+            with self._links.working() as call:
+                yield call, self._active(call, instance_id)
+
+        return self._disks.backup(lend, Backup(target, copy, key=key, mark=mark, since=since))
+
+    def fetch(self, name: str, path: str, progress: Progress = no_progress) -> None:
+        """MV, first half."""
+        self._storage.fetch(name, path, progress)
+
+    def put(self, volume: VolumeSpec, path: str, form: str, progress: Progress = no_progress) -> None:
+        """MV, second half."""
+        self._storage.put(volume, path, form, progress)
+
+    def revert(self, volume: VolumeSpec) -> None:
+        """SNAP_REVERT."""
+        self._storage.revert(volume)
+
+    def resize(self, name: str, size_bytes: int, key: bytes = b"") -> None:
+        """RESIZE of a volume at rest."""
+        self._storage.resize(name, size_bytes, key)
+
+    def grow(self, instance_id: str, target: str, size_bytes: int) -> None:
+        """RESIZE of a running domain's disk."""
+        with self._links.working() as call:
+            self._disks.grow(call, self._active(call, instance_id), target, size_bytes)
+
+    def limit(self, instance_id: str, disk: DiskSpec) -> None:
+        """Set a running domain's disk's limits."""
+        with self._links.working() as call:
+            self._disks.limit(call, self._active(call, instance_id), disk)
+
+    def monitor(self) -> StoreFacts:
+        """MONITOR."""
+        return self._storage.monitor()
+
+    def volume(self, name: str) -> VolumeFacts | None:
+        """One volume or copy."""
+        return self._storage.volume(name)
 
     def files(self, instance_id: str) -> frozenset[str]:
-        """What is there."""
+        """What of the instance's own is there."""
         facts = self.domain(instance_id)
         checkpoint = {CHECKPOINT} if facts is not None and facts.has_checkpoint else set()
         return self._storage.files(instance_id) | checkpoint
 
-    def forget_image(self, checksum: str) -> None:
-        """Remove an image from the host's cache unless a disk refers to it."""
-        self._storage.forget_image(checksum)
+    def forget_image(self, checksum: str) -> bool:
+        """Remove an image from the host's cache unless a volume refers to it."""
+        return self._storage.forget_image(checksum)
 
     # Domain ---------------------------------------------------------------------------------------------
 
@@ -149,7 +219,7 @@ class LibvirtHost:
             ours = self._define(call, domain)
             _drop_checkpoint(call, ours)
             flags = 0 if self._simulated else libvirt.VIR_DOMAIN_START_FORCE_BOOT
-            self._create(call, ours, flags, Wait.START)
+            self._create(call, ours, domain, flags, Wait.START)
 
     def restore(self, domain: DomainSpec) -> None:
         """Go on from the checkpoint, unless active; libvirt removes it when the guest runs."""
@@ -159,10 +229,28 @@ class LibvirtHost:
             ours = self._find(call, domain.instance_id)
             if ours is None or not call(Wait.FAST, ours.hasManagedSaveImage):
                 raise StepFailed(f"{domain.instance_id} has no checkpoint on this host")
-            ours = self._define(call, domain)
             if not self._simulated:
                 self._renew_checkpoint(call, ours, domain)
-            self._create(call, ours, 0, Wait.SLOW)
+            ours = self._define(call, domain)
+            self._create(call, ours, domain, 0, Wait.SLOW)
+
+    def disks(self, instance_id: str) -> Mapping[str, str]:
+        """The volumes that an active domain has open, scratch disks included; none when it is off."""
+        with self._links.reading() as call:
+            domain = self._find(call, instance_id)
+            if domain is None or not call(Wait.FAST, domain.isActive):
+                return {}
+            return self._disks.names(call, domain)
+
+    def attach(self, instance_id: str, disk: DiskSpec) -> None:
+        """Plug a disk in, live; the definition for the next start is made anew then."""
+        with self._links.working() as call:
+            self._disks.attach(call, self._active(call, instance_id), disk)
+
+    def detach(self, instance_id: str, target: str) -> None:
+        """Ask the guest for a disk; a domain that is off has none."""
+        with self._links.working() as call, contextlib.suppress(Absent, WrongState):
+            self._disks.detach(call, self._active(call, instance_id), target)
 
     def shutdown(self, instance_id: str) -> None:
         """Press the power button; a domain that is off needs no pressing."""
@@ -291,22 +379,34 @@ class LibvirtHost:
 
     def _define(self, call: Caller, spec: DomainSpec) -> libvirt.virDomain:
         if self._simulated:
+            for disk in spec.disks:
+                self._storage.ln(disk.name)
             return call(Wait.NORMAL, call.connection.defineXML, simulated_document(spec))
         acceleration, _ = self._acceleration(call)
-        layout = self._storage.layout(spec.instance_id, [disk.target for disk in spec.disks])
+        layout = self._storage.layout(spec.instance_id, spec.disks)
         document = domain_document(spec, layout, acceleration=acceleration)
         return call(Wait.NORMAL, call.connection.defineXMLFlags, document, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
-    def _create(self, call: Caller, domain: libvirt.virDomain, flags: int, wait: Wait) -> None:
-        try:
-            call(wait, domain.createWithFlags, flags)
-        except StepFailed:
-            if not call(Wait.FAST, domain.isActive):  # else another thread was faster
-                raise
+    def _create(
+        self, call: Caller, domain: libvirt.virDomain, spec: DomainSpec, flags: int, wait: Wait
+    ) -> None:
+        if self._simulated:
+            self._simulated.started(spec.instance_id, spec.disks)
+        with lending(call, [(disk.name, disk.key) for disk in spec.disks]) as act:
+            try:
+                act(wait, domain.createWithFlags, flags)
+            except StepFailed:
+                if not call(Wait.FAST, domain.isActive):  # else another thread was faster
+                    raise
 
     def _renew_checkpoint(self, call: Caller, domain: libvirt.virDomain, spec: DomainSpec) -> None:
-        """Give the definition inside the checkpoint today's epoch; the guest would wake with an old one."""
+        """Give the definition inside the checkpoint today's epoch; the guest would wake with an old one.
+
+        The guest in it has its disks open: it is not to find others, or one that is somebody else's by now.
+        """
         document = call(Wait.NORMAL, domain.managedSaveGetXMLDesc, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)
+        if names_in(self._storage, document) != {disk.target: disk.name for disk in spec.disks}:
+            raise StepFailed(f"the checkpoint of {spec.instance_id} was made with other disks")
         if (owner := ownership_of(document)) is not None and owner.epoch == spec.epoch:
             return
         root = parse(document)

@@ -236,10 +236,13 @@ class MemoryHost(HostDriver):
             self._unlock(name, key)
             self.volumes[copy] = _REPLACE(self._volume(name), base="", marks=frozenset())
 
-    def backup(self, instance_id: str, target: str, copy: str, *, mark: str = "", since: str = "") -> bool:
+    def backup(
+        self, instance_id: str, target: str, copy: str, *, mark: str = "", since: str = "", key: bytes = b""
+    ) -> bool:
         """A copy of a running domain's disk; of what changed, if ``since`` is known."""
         with self._call("backup"):
             name = self._disk(instance_id, target).name
+            self._unlock(name, key)
             volume = self._volume(name)
             changes = bool(since) and since in volume.marks
             begin = _SINCE + since.encode() + b"\n" if changes else b""
