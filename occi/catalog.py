@@ -8,11 +8,18 @@ from backend.model import Flavor, Image, ImageState, UserMixin
 from occi import kinds, mixins
 from rendering.occi_document import AttributeSpec, Category
 
+_OFFERED = frozenset({ImageState.READY, ImageState.LOCKED})
+
+
+def _is_pending(image: Image) -> bool:
+    return image.state is ImageState.LOCKED
+
 
 class Catalog:
     """All categories of a caller, in the order of the query interface. Never changed after it is made.
 
-    ``images``, ``flavors`` and ``tags`` map type identifiers of templates and tags to what they stand for.
+    ``images``, ``flavors``, ``zones`` and ``tags`` map type identifiers to what the mixins stand for. Images
+    that are being written are among them, for a machine may wait for one; they come after the others.
     """
 
     def __init__(
@@ -21,18 +28,18 @@ class Catalog:
         images: Iterable[Image] = (),
         flavors: Iterable[Flavor] = (),
         tags: Iterable[UserMixin] = (),
+        zones: Iterable[str] = (),
     ) -> None:
-        self.images = {
-            mixins.template_of_image(domain, image).id: image
-            for image in images
-            if image.state is ImageState.READY
-        }
+        offered = sorted((image for image in images if image.state in _OFFERED), key=_is_pending)
+        self.images = {mixins.template_of_image(domain, image).id: image for image in offered}
+        self.zones = {mixins.zone_of(domain, zone).id: zone for zone in zones}
         self.flavors = {mixins.template_of_flavor(domain, flavor).id: flavor for flavor in flavors}
         provided: tuple[Category, ...] = (
             *kinds.KINDS,
             *mixins.MIXINS,
             *(mixins.template_of_image(domain, image) for image in self.images.values()),
             *(mixins.template_of_flavor(domain, flavor) for flavor in self.flavors.values()),
+            *(mixins.zone_of(domain, zone) for zone in self.zones.values()),
         )
         # A size or an image may be offered later than a tag was made: what the provider offers wins.
         taken = {category.id for category in provided}
@@ -81,10 +88,9 @@ class Catalog:
         """The template of an image, also if the caller may no longer use it: a machine keeps its own."""
         return self._templates.get(image_id) or mixins.os_template(self._domain, image_id, "")
 
-    def actions_of(self, category: Category) -> list[Category]:
-        """The actions that a kind or mixin defines."""
-        found = (self._by_id.get(type_id) for type_id in category.actions)
-        return [action for action in found if action is not None]
+    def zone(self, name: str) -> Category | None:
+        """The mixin of an availability zone."""
+        return self.find(mixins.zone_of(self._domain, name).id)
 
     def ancestry(self, category: Category) -> set[str]:
         """Type identifiers of a category and of everything it is a kind of or depends on, transitively."""
@@ -97,6 +103,11 @@ class Catalog:
             found.add(known.id)
             waiting += map(self.find, (known.parent, *known.depends))
         return found
+
+    def ancestry_of(self, type_id: str) -> set[str]:
+        """The ancestry of a category by its type identifier; empty when there is none."""
+        category = self.find(type_id)
+        return self.ancestry(category) if category is not None else set()
 
     def attributes(self, categories: Iterable[Category]) -> Mapping[str, AttributeSpec]:
         """The attributes that an entity of these categories has; the last declaration of a name counts."""

@@ -1,50 +1,30 @@
-"""The kind compute: machines listed, read, made, changed, acted upon and deleted.
-
-Ids here are the engine's (``i-…``). Other kinds come beside this module with the same functions.
-"""
+"""The kind compute: machines listed, read, made, changed, acted upon and deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
-from backend.commands import ModifyInstance, Op, Operate
+from backend.commands import Command, CreateImage, Launch, Launched, ModifyInstance, Op, Operate
 from backend.engine import InstanceQuery
 from backend.errors import BackendError, Code
-from backend.lifecycle import DETAILS
-from backend.model import Flavor, Instance, State, id_of, uuid_of
-from occi import kinds, mapping
-from occi.changing import Machine, check_scratch, partial_update, replacement
+from backend.model import Flavor, Instance
+from occi import kinds, mapping, storing
 from occi.creation import launch_command
-from occi.errors import OcciError
+from occi.machines import Machine, check_scratch, partial_update, replacement
+from occi.mixins import template_of_image
 from occi.scope import Scope
-from occi.values import checked_all
-from rendering.occi_document import Category, Entity, Request, Value
+from occi.shown import ALIVE, leaving
+from rendering.occi_document import Category, Discovery, Entity, Request
 
-_ALIVE = tuple(sorted(detail for detail in DETAILS if detail != "done"))
-_HIDDEN_WHEN_GONE = tuple(detail for detail in _ALIVE if State(detail[:4]) is not State.FAIL)
 _NEEDED_STATE = {
     kinds.START.id: "inactive or suspended",
     kinds.STOP.id: "active",
     kinds.RESTART.id: "active",
     kinds.SUSPEND.id: "active",
+    kinds.SAVE.id: "active, inactive after a stop, or hibernated",
 }
-
-
-# Names --------------------------------------------------------------------------------------------------
-
-
-def path_of(instance_id: str) -> str:
-    """The path of a machine."""
-    return f"{kinds.COMPUTE.location}{uuid_of(instance_id)}"
-
-
-def id_at(path: str) -> str:
-    """The id of the machine at a path, by its UUID or its EC2 id (D3); 404 when there can be none."""
-    name = path.removeprefix(kinds.COMPUTE.location)
-    instance_id = id_of("i", name) if path.startswith(kinds.COMPUTE.location) else None
-    if instance_id is None:
-        raise OcciError(404, f"There is nothing at {path[:200]}.")
-    return instance_id
 
 
 # Reading ------------------------------------------------------------------------------------------------
@@ -52,18 +32,14 @@ def id_at(path: str) -> str:
 
 def ids(scope: Scope) -> list[str]:
     """All machines of the caller, oldest first."""
-    engine, caller = scope.engine, scope.caller
-    alive = engine.instance_keys(caller, InstanceQuery(equal={"detail": _ALIVE}))
-    leaving = engine.instance_keys(
-        caller, InstanceQuery(equal={"desired": ("gone",), "detail": _HIDDEN_WHEN_GONE})
-    )
-    hidden = {key.id for key in leaving}
-    return [key.id for key in alive if key.id not in hidden]
+    keys = scope.engine.instance_keys(scope.caller, InstanceQuery(equal={"detail": ALIVE}))
+    hidden = leaving(scope)
+    return [key.id for key in keys if key.id not in hidden]
 
 
-def instance(scope: Scope, instance_id: str) -> Instance:
-    """One machine; raises INSTANCE_NOT_FOUND when OCCI does not know it."""
-    return instances(scope, [instance_id])[0]
+def check(scope: Scope, wanted: Sequence[str]) -> None:
+    """Raise INSTANCE_NOT_FOUND for machines that OCCI does not know."""
+    instances(scope, wanted)
 
 
 def instances(scope: Scope, wanted: Sequence[str]) -> list[Instance]:
@@ -75,18 +51,13 @@ def instances(scope: Scope, wanted: Sequence[str]) -> list[Instance]:
     return found
 
 
-def entity(scope: Scope, instance_id: str) -> Entity:
-    """The rendering of one machine; raises INSTANCE_NOT_FOUND."""
-    return _rendered(scope, [instance(scope, instance_id)])[0]
-
-
 def entities(scope: Scope, wanted: Sequence[str] | None = None, *, in_full: bool = True) -> list[Entity]:
     """Renderings of all machines or of some, oldest first; those that have gone meanwhile are left out.
 
     Without ``in_full`` the user data is spared, which is read machine by machine.
     """
     named = None if wanted is None else tuple(wanted)
-    found = scope.engine.instances(scope.caller, InstanceQuery(ids=named, equal={"detail": _ALIVE}))
+    found = scope.engine.instances(scope.caller, InstanceQuery(ids=named, equal={"detail": ALIVE}))
     return _rendered(scope, [each for each in found if mapping.is_shown(each)], in_full=in_full)
 
 
@@ -94,6 +65,7 @@ def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) 
     names = [each.id for each in found]
     tags = scope.engine.tags_of(names)
     associated = scope.engine.mixins_of(scope.caller, names)
+    disks = scope.engine.disks_of(names)
     return [
         mapping.entity(
             each,
@@ -101,6 +73,7 @@ def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) 
             title=tags.get(each.id, {}).get("Name", ""),
             associated=associated.get(each.id, ()),
             user_data=_user_data(scope, each) if in_full else None,
+            links=[storing.link(volume, each) for volume in disks.get(each.id, ())],
         )
         for each in found
     ]
@@ -111,7 +84,7 @@ def _user_data(scope: Scope, of: Instance) -> bytes:
 
 
 def _machine(scope: Scope, instance_id: str) -> Machine:
-    found = instance(scope, instance_id)
+    [found] = instances(scope, [instance_id])
     [shown] = _rendered(scope, [found])
     return Machine(found, shown, _user_data(scope, found))
 
@@ -119,20 +92,29 @@ def _machine(scope: Scope, instance_id: str) -> Machine:
 # Writing ------------------------------------------------------------------------------------------------
 
 
-def create(scope: Scope, requests: Sequence[Request]) -> list[str]:
-    """Make machines, all or none (OCCI-HTTP-014); answers their ids."""
-    commands = [launch_command(scope, request) for request in requests]
-    return [made.instances[0].id for made in scope.engine.execute_all(scope.caller, commands)]
+def creation(scope: Scope, request: Request) -> Launch:
+    """The command that makes a machine."""
+    return launch_command(scope, request)
 
 
-def update(scope: Scope, instance_id: str, request: Request) -> None:
-    """Change all that a request gives, or nothing (POST)."""
-    scope.engine.execute_all(scope.caller, partial_update(scope, _machine(scope, instance_id), request))
+def made(answer: Launched) -> str:
+    """The id of the machine made."""
+    return answer.instances[0].id
 
 
-def replace(scope: Scope, instance_id: str, request: Request) -> None:
-    """Make a machine what a full rendering says, or leave it as it is (PUT)."""
-    scope.engine.execute_all(scope.caller, replacement(scope, _machine(scope, instance_id), request))
+def update(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
+    """The commands that change all that a request gives (POST)."""
+    return partial_update(scope, _machine(scope, entity_id), request)
+
+
+def replace(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
+    """The commands that make a machine what a full rendering says (PUT)."""
+    return replacement(scope, _machine(scope, entity_id), request)
+
+
+def deletion(_scope: Scope, wanted: Sequence[str]) -> list[Command[Any]]:
+    """The command that ends machines for good: as TerminateInstances."""
+    return [Operate(op=Op.TERMINATE, ids=tuple(wanted))]
 
 
 def resize(scope: Scope, wanted: Sequence[str], flavor: Flavor) -> None:
@@ -143,21 +125,18 @@ def resize(scope: Scope, wanted: Sequence[str], flavor: Flavor) -> None:
     scope.engine.execute_all(scope.caller, commands)
 
 
-def act(scope: Scope, wanted: Sequence[str], action: Category, attributes: Mapping[str, Value]) -> None:
-    """Begin an action on machines: on all of them or on none.
+def act(scope: Scope, wanted: Sequence[str], action: Category, given: Mapping[str, Any]) -> Discovery | None:
+    """Begin an action on machines: on all of them or on none. Save answers the new templates.
 
     Raises:
-        OcciError: 400 for a method that the action does not have, 404 for another attribute.
         BackendError: an action that is not applicable now is refused (409).
     """
-    known = scope.catalog.attributes([action])
-    given = checked_all(attributes, known, whose=f"The action {action.term}")
-    by_method = mapping.OPERATIONS[action.id]
-    op = by_method[given.get("method", next(iter(by_method)))]
-    instances(scope, wanted)
-    if not wanted:
-        return
+    found = instances(scope, wanted)
     try:
+        if action is kinds.SAVE:
+            return _save(scope, found, given)
+        by_method = mapping.OPERATIONS[action.id]
+        op = by_method[given.get("method", next(iter(by_method)))]
         scope.engine.execute(scope.caller, Operate(op=op, ids=tuple(wanted), strict=True))
     except BackendError as error:
         if error.code is not Code.INSTANCE_WRONG_STATE:
@@ -166,10 +145,32 @@ def act(scope: Scope, wanted: Sequence[str], action: Category, attributes: Mappi
         raise BackendError(
             error.code, f"{error.message} The action {action.term} needs it to be {needed}.", **error.context
         ) from error
+    return None
 
 
-def delete(scope: Scope, wanted: Sequence[str]) -> None:
-    """End machines for good: as TerminateInstances, all or none."""
-    instances(scope, wanted)
-    if wanted:
-        scope.engine.execute(scope.caller, Operate(op=Op.TERMINATE, ids=tuple(wanted)))
+def _save(scope: Scope, found: Sequence[Instance], given: Mapping[str, Any]) -> Discovery:
+    """An image of each machine (OCCI-INFRA-012): taken at once while it goes on, or when it ends."""
+    for each in found:
+        if kinds.SAVE not in mapping.offered(each):  # deferred, the engine would take it at any time
+            raise BackendError(
+                Code.INSTANCE_WRONG_STATE, f"The machine {each.id} is {mapping.state_message(each)}."
+            )
+    name = given.get("name", "")
+    commands = [
+        CreateImage(
+            instance_id=each.id,
+            name=_image_name(scope, each, name, len(found)),
+            no_reboot=True,
+            deferred=given.get("method") == "deferred",
+        )
+        for each in found
+    ]
+    images = scope.engine.execute_all(scope.caller, commands)
+    return Discovery(categories=tuple(template_of_image(scope.domain, image) for image in images))
+
+
+def _image_name(scope: Scope, of: Instance, name: str, count: int) -> str:
+    """What a client says, told apart by the machine where several are saved (OCCI-INFRA-013)."""
+    if name:
+        return name if count == 1 else f"{name} {of.id}"
+    return f"{of.id} {datetime.fromtimestamp(scope.engine.clock(), UTC):%Y-%m-%dT%H-%M-%S}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import urlsplit
 
-from occi import compute, kinds
+from backend.model import id_of
+from occi import entities, kinds, names
 from occi.errors import OcciError
 from occi.mixins import OPENSTACK_USER_DATA, USER_DATA
 from occi.scope import Scope
@@ -18,44 +18,54 @@ from rendering.occi_document import (
     Category,
     CategoryClass,
     Entity,
+    Link,
     Request,
     Value,
 )
 
 LARGEST_PAGE = 1000
-_ALL = frozenset({kinds.ENTITY.id, kinds.RESOURCE.id, kinds.COMPUTE.id})
 
 
 def members(scope: Scope, category: Category) -> list[str]:
     """Ids of the entities of a kind, or associated with a mixin or with one that depends on it."""
-    if category.id in _ALL:
-        return compute.ids(scope)
     if category.class_ is CategoryClass.KIND:
-        return []
+        return entities.ids(scope, category)
     if category.id in scope.catalog.tags:
         tagged = set(scope.engine.mixin_members(scope.caller, category.scheme, category.term))
-        return [instance_id for instance_id in compute.ids(scope) if instance_id in tagged]
-    everything = compute.entities(scope, in_full=False)
-    return _ids(entity for entity in everything if category.id in types(scope, entity))
+        have = {names.kind_of(entity_id).id for entity_id in tagged}
+        found = [kind for kind in names.KINDS.values() if kind.id in have]
+        everything = (entity_id for kind in found for entity_id in entities.ids(scope, kind))
+        return [entity_id for entity_id in everything if entity_id in tagged]
+    return [
+        entity_id
+        for kind in names.KINDS.values()
+        if not category.applies or kind.id in category.applies
+        for entity_id in _ids(
+            entity
+            for entity in entities.MODULES[kind.id].entities(scope, in_full=False)
+            if category.id in types(scope, entity)
+        )
+    ]
 
 
 def below(scope: Scope, path: str) -> list[str]:
     """Ids of the entities in all collections below a path that is bound to no category (OCCI-HTTP-004)."""
     if path == "/":
-        return compute.ids(scope)
+        return entities.ids(scope)
     found: dict[str, None] = {}
     for category in scope.catalog.below(path):
         found.update(dict.fromkeys(members(scope, category)))
     return list(found)
 
 
-def types(scope: Scope, entity: Entity) -> set[str]:
+def types(scope: Scope, entity: Entity | Link) -> set[str]:
     """Type identifiers of everything an entity is."""
-    return set().union(*(scope.catalog.ancestry(category) for category in (entity.kind, *entity.mixins)))
+    has = (entity.kind, *entity.mixins)
+    return set().union(*(scope.catalog.ancestry(category) for category in has if category is not None))
 
 
-def _ids(entities: Iterable[Entity]) -> list[str]:
-    return [compute.id_at(entity.location) for entity in entities]
+def _ids(found: Iterable[Entity | Link]) -> list[str]:
+    return [names.id_at(entity.location) for entity in found]
 
 
 def filtered(scope: Scope, wanted: Sequence[str], conditions: Request) -> list[str]:
@@ -75,12 +85,12 @@ def filtered(scope: Scope, wanted: Sequence[str], conditions: Request) -> list[s
     in_full = not conditions.attributes.keys().isdisjoint({USER_DATA, OPENSTACK_USER_DATA})
     return _ids(
         entity
-        for entity in compute.entities(scope, wanted, in_full=in_full)
+        for entity in entities.entities(scope, wanted, in_full=in_full)
         if needed <= types(scope, entity) and _matches(entity, conditions)
     )
 
 
-def _matches(entity: Entity, conditions: Request) -> bool:
+def _matches(entity: Entity | Link, conditions: Request) -> bool:
     return all(
         _is_value(name, entity.attributes.get(name), value) for name, value in conditions.attributes.items()
     )
@@ -119,24 +129,31 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def named(request: Request) -> list[str]:
+def named(request: Request, collection: Category) -> list[str]:
     """Ids of the entities that a request lists by location, or (JSON) by id; each once.
 
+    A member without a kind is of one that ``collection`` applies to.
+
     Raises:
-        OcciError: 404 for a location that is no entity's, 400 for a member without id.
+        OcciError: 404 for a location that is no entity's, 400 for a member without id, 403 for an entity of a
+            kind that the mixin does not apply to (OCCI-HTTP-055).
     """
-    found = [compute.id_at(_path(location)) for location in request.locations]
-    for member in request.members:
-        own = member.attributes.get(ID)
-        if not isinstance(own, str):
-            raise OcciError(400, "An entity in a list needs its id.")
-        found.append(compute.id_at(f"{kinds.COMPUTE.location}{own}"))
+    found = [names.id_in(location) for location in request.locations]
+    found += [_member(member, collection) for member in request.members]
+    for entity_id in found:
+        kind = names.kind_of(entity_id)
+        if collection.applies and kind.id not in collection.applies:
+            raise OcciError(403, f"The mixin {collection.id} does not apply to {kind.id}.")
     return list(dict.fromkeys(found))
 
 
-def _path(location: str) -> str:
-    """Clients write paths and absolute URIs (OCCI-REAL-08)."""
-    try:
-        return urlsplit(location).path
-    except ValueError as error:
-        raise OcciError(400, f"{location[:200]} is not a URI.") from error
+def _member(member: Request, collection: Category) -> str:
+    own = member.attributes.get(ID)
+    if not isinstance(own, str):
+        raise OcciError(400, "An entity in a list needs its id.")
+    said = {kind.id for kind in member.of(CategoryClass.KIND)} or set(collection.applies)
+    for prefix, kind in names.KINDS.items():
+        entity_id = id_of(prefix, own) if kind.id in said else None
+        if entity_id is not None:
+            return entity_id
+    raise OcciError(404, f"There is no entity {own[:80]}.")

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from backend.commands import Op
 from backend.lifecycle import occi_state
 from backend.model import Desired, Flavor, Instance, State, uuid_of
-from occi import kinds, mixins
+from occi import kinds, mixins, names
 from occi.catalog import Catalog
 from occi.context import encoded
 from occi.values import memory_gib
-from rendering.occi_document import ID, SUMMARY, TITLE, Category, Entity, Value
+from rendering.occi_document import ID, SUMMARY, TITLE, Category, Entity, Link, Value
 
 ARCHITECTURES = {"x86_64": "x64", "i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86"}
 
@@ -27,11 +27,11 @@ OPERATIONS: Mapping[str, Mapping[str, Op]] = {
 #: Actions on offer in each detail while no job runs; those not named offer none.
 _OFFERED: Mapping[str, tuple[Category, ...]] = {
     "hold": (kinds.START,),
-    "runn": (kinds.STOP, kinds.RESTART, kinds.SUSPEND),
+    "runn": (kinds.STOP, kinds.RESTART, kinds.SUSPEND, kinds.SAVE),
     "stop": (kinds.START,),
-    "susp.disk": (kinds.START,),
+    "susp.disk": (kinds.START, kinds.SAVE),
     "susp.ram": (kinds.START,),
-    "poff": (kinds.START,),
+    "poff": (kinds.START, kinds.SAVE),
     "fail.migrate": (kinds.START,),
     "fail.boot_migrate": (kinds.START,),
 }
@@ -135,16 +135,21 @@ def entity(
     title: str = "",
     associated: Sequence[tuple[str, str]] = (),
     user_data: bytes | None = None,
+    links: Sequence[Link] = (),
 ) -> Entity:
     """An instance as a compute resource; ``associated`` are the mixins on record, as scheme and term.
 
-    Without ``user_data`` its mixin is there, and its attribute is not.
+    ``links`` are those that begin there. Without ``user_data`` its mixin is there, and its attribute is not.
     """
     on_record = {scheme + term for scheme, term in associated}
     context = _context(instance, on_record, user_data)
-    templates = (catalog.os_template(instance.image_id), size_template(instance, catalog))
+    templates = (
+        catalog.os_template(instance.image_id),
+        size_template(instance, catalog),
+    )
+    zone = catalog.zone(instance.zone)
     tags = [catalog.find(type_id) for type_id in sorted(on_record & catalog.tags.keys())]
-    found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), *tags) if each)
+    found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), zone, *tags) if each)
     values = _attributes(instance, title)
     values.update({name: value for _, name, value in context if value is not None})
     declared = {spec.name for category in found for spec in category.attributes}
@@ -153,9 +158,10 @@ def entity(
         values[mixins.EPHEMERAL_DEVICE] = mixins.EPHEMERAL_TARGET
     return Entity(
         kind=kinds.COMPUTE,
-        location=f"{kinds.COMPUTE.location}{uuid_of(instance.id)}",
+        location=names.path_of(instance.id),
         mixins=found,
         attributes=values,
+        links=tuple(links),
         actions=offered(instance),
     )
 

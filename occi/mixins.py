@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from backend.model import Flavor, Image, UserMixin
-from occi.kinds import COMPUTE, CORES, INFRASTRUCTURE, MEMORY
+from occi.kinds import COMPUTE, CORES, INFRASTRUCTURE, MEMORY, STORAGE
 from occi.values import memory_gib
 from rendering.occi_document import AttributeSpec, AttributeType, Category, CategoryClass
 
@@ -37,6 +37,7 @@ CRTP_TITLES = {
 }
 
 _FOR_COMPUTE = (COMPUTE.id,)
+_FOR_RESOURCES = (COMPUTE.id, STORAGE.id)
 
 
 def _context(scheme: str, term: str, title: str, *attributes: AttributeSpec) -> Category:
@@ -51,14 +52,15 @@ def _context(scheme: str, term: str, title: str, *attributes: AttributeSpec) -> 
     )
 
 
-def _template_parent(term: str, title: str) -> Category:
+def _parent(term: str, title: str) -> Category:
     return Category(
         scheme=INFRASTRUCTURE, term=term, class_=CategoryClass.MIXIN, title=title, location=f"/{term}/"
     )
 
 
-OS_TPL = _template_parent("os_tpl", "Operating System Template")
-RESOURCE_TPL = _template_parent("resource_tpl", "Resource Template")
+OS_TPL = _parent("os_tpl", "Operating System Template")
+RESOURCE_TPL = _parent("resource_tpl", "Resource Template")
+AVAILABILITY_ZONE = _parent("availability_zone", "Availability Zone")
 SSH_KEY = _context(
     CREDENTIALS,
     "ssh_key",
@@ -100,6 +102,7 @@ CONTEXT_IDS = frozenset(mixin.id for mixin, _ in (*KEY_SPELLINGS, *USER_DATA_SPE
 MIXINS: tuple[Category, ...] = (
     OS_TPL,
     RESOURCE_TPL,
+    AVAILABILITY_ZONE,
     SSH_KEY,
     USER_DATA_MIXIN,
     OPENSTACK_PUBLIC_KEY,
@@ -129,6 +132,20 @@ def os_template(domain: str, image_id: str, name: str) -> Category:
 def template_of_image(domain: str, image: Image) -> Category:
     """The OS template of an image."""
     return os_template(domain, image.id, image.name)
+
+
+@lru_cache(maxsize=1024)
+def zone_of(domain: str, zone: str) -> Category:
+    """The mixin that an availability zone is (OCCI-EXT-007)."""
+    return Category(
+        scheme=f"{own_schemes(domain)}availability_zone#",
+        term=zone,
+        class_=CategoryClass.MIXIN,
+        title=zone,
+        depends=(AVAILABILITY_ZONE.id,),
+        applies=_FOR_RESOURCES,
+        location=f"/availability_zone/{zone}/",
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -174,11 +191,12 @@ def _sizes(flavor: Flavor, *, profile: bool) -> tuple[AttributeSpec, ...]:
 
 
 def tag_of(mixin: UserMixin) -> Category:
-    """The mixin that a client made: a tag without capabilities (OCCI-CORE-028)."""
+    """The mixin that a client made: a tag without capabilities (OCCI-CORE-028). Links have none."""
     return Category(
         scheme=mixin.scheme,
         term=mixin.term,
         class_=CategoryClass.MIXIN,
         title=mixin.title,
+        applies=_FOR_RESOURCES,
         location=mixin.location,
     )

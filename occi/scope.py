@@ -8,10 +8,11 @@ from functools import cached_property
 import msgspec
 
 from backend.engine import Engine
-from backend.model import Caller
+from backend.engine.images import may_launch
+from backend.model import Caller, Image, ImageState
 from occi.catalog import Catalog
 from occi.errors import OcciError
-from occi.kinds import ENTITY, RESOURCE
+from occi.kinds import ENTITY, LINK, RESOURCE
 from rendering.occi_document import Category, CategoryClass, Request
 
 
@@ -31,10 +32,24 @@ class Scope:
         """The caller's categories."""
         return Catalog(
             self.domain,
-            images=self.engine.images(self.caller),
+            images=self._images(),
             flavors=self.engine.flavors(),
             tags=self.engine.mixins(self.caller),
+            zones=self._zones(),
         )
+
+    def _images(self) -> list[Image]:
+        """What the caller may make machines of: now, or, of its own, once the image is written."""
+        return [
+            image
+            for image in self.engine.images(self.caller)
+            if may_launch(self.caller, image)
+            and (image.state is not ImageState.LOCKED or image.tenant_id == self.caller.tenant_id)
+        ]
+
+    def _zones(self) -> tuple[str, ...]:
+        settings = self.engine.settings
+        return settings.zones.get(self.caller.region or settings.default_region, ())
 
     def known(self, given: Category) -> Category:
         """The described category that a client named, with or without its class; 404 when there is none."""
@@ -57,7 +72,7 @@ class Scope:
             raise OcciError(400, "A request names exactly one kind.")
         for kind in given.values():
             known = self.known(kind)
-            if known.id in {ENTITY.id, RESOURCE.id}:
+            if known.id in {ENTITY.id, RESOURCE.id, LINK.id}:
                 raise OcciError(400, f"The kind {known.id} has no instances of its own.")
             return known
         return None

@@ -14,7 +14,7 @@ import msgspec
 
 from backend.commands import Associate
 from backend.errors import BackendError
-from occi import compute, kinds, listing, tagging
+from occi import compute, entities, kinds, listing, names, tagging
 from occi.errors import OcciError, failure
 from occi.scope import Scope
 from rendering.occi_document import (
@@ -24,6 +24,8 @@ from rendering.occi_document import (
     Created,
     Discovery,
     Document,
+    Entity,
+    Link,
     Request,
 )
 
@@ -93,7 +95,7 @@ def answer(scope: Scope, call: Call) -> Reply:
 def _handlers(scope: Scope, call: Call) -> Mapping[str, Handler]:
     if call.path in QUERY_PATHS:
         return _QUERY
-    if _is_entity(call.path):
+    if names.is_path(call.path):
         return _ENTITY
     category = _category(scope, call)
     if category is not None:
@@ -108,11 +110,6 @@ def _handlers(scope: Scope, call: Call) -> Mapping[str, Handler]:
 def _closed(path: str) -> str:
     """A collection's path; clients leave the slash out (OCCI-AMB-23)."""
     return path if path.endswith("/") else f"{path}/"
-
-
-def _is_entity(path: str) -> bool:
-    above, _, name = path.rpartition("/")
-    return bool(name) and f"{above}/" == kinds.COMPUTE.location
 
 
 def _category(scope: Scope, call: Call) -> Category | None:
@@ -161,51 +158,61 @@ def _remove_mixins(scope: Scope, call: Call) -> Reply:
 # Entities -----------------------------------------------------------------------------------------------
 
 
-def _shown(scope: Scope, instance_id: str) -> Reply:
-    return Reply(document=compute.entity(scope, instance_id))
+def _shown(scope: Scope, entity_id: str) -> Reply:
+    return Reply(document=entities.entity(scope, entity_id))
 
 
 def _read(scope: Scope, call: Call) -> Reply:
     _needs_description(call)
-    return _shown(scope, compute.id_at(call.path))
+    return _shown(scope, names.id_at(call.path))
 
 
 def _put(scope: Scope, call: Call) -> Reply:
-    """Replace what is there. Nothing is made here (OCCI-HTTP-031), so no answer tells of others' machines."""
+    """Replace what is there. Nothing is made here (OCCI-HTTP-031), so no answer tells of others' entities."""
     _needs_description(call)
     try:
-        instance_id = compute.instance(scope, compute.id_at(call.path)).id
+        entity_id = names.id_at(call.path)
+        entities.check(scope, [entity_id])
     except (OcciError, BackendError) as error:
         if failure(error).status != 404:
             raise
         raise OcciError(400, _CREATED_BY_POST) from error
-    compute.replace(scope, instance_id, call.body)
-    return _shown(scope, instance_id)
+    entities.replace(scope, entity_id, call.body)
+    return _shown(scope, entity_id)
 
 
 def _post_entity(scope: Scope, call: Call) -> Reply:
     _needs_description(call)
-    instance_id = compute.id_at(call.path)
+    entity_id = names.id_at(call.path)
     if "action" in call.query:
-        _act(scope, call, [instance_id])
-    elif call.body.is_empty:
+        made = _act(scope, call, [entity_id], _offered_by(names.kind_of(entity_id)))
+        return Reply(document=made) if made is not None else _shown(scope, entity_id)
+    if call.body.is_empty:
         raise OcciError(400, "Nothing is said that could be changed.")
-    else:
-        compute.update(scope, instance_id, call.body)
-    return _shown(scope, instance_id)
+    entities.update(scope, entity_id, call.body)
+    return _shown(scope, entity_id)
 
 
 def _delete_entity(scope: Scope, call: Call) -> Reply:
-    compute.delete(scope, [compute.id_at(call.path)])
+    entities.delete(scope, [names.id_at(call.path)])
     return Reply()
 
 
-def _act(scope: Scope, call: Call, wanted: list[str]) -> None:
-    compute.act(scope, wanted, _action(scope, call), call.body.attributes)
+def _offered_by(*of: Category) -> list[Category]:
+    """The actions that kinds define."""
+    defined = {type_id for kind in of for type_id in kind.actions}
+    return [action for action in kinds.ACTIONS if action.id in defined]
 
 
-def _action(scope: Scope, call: Call) -> Category:
-    """The action that both the query and the body name (OCCI-AMB-10); a body without category names none."""
+def _act(scope: Scope, call: Call, wanted: list[str], possible: list[Category]) -> Discovery | None:
+    return entities.act(scope, wanted, _action(scope, call, possible), call.body)
+
+
+def _action(scope: Scope, call: Call, possible: list[Category]) -> Category:
+    """The action that both the query and the body name (OCCI-AMB-10).
+
+    A body without category names none; then the query's is one of those possible.
+    """
     term, body = call.query["action"], call.body
     given = [scope.known(category) for category in body.categories]
     if any(category.class_ is not CategoryClass.ACTION for category in given) or len(given) > 1:
@@ -214,9 +221,11 @@ def _action(scope: Scope, call: Call) -> Category:
         raise OcciError(400, "An action takes attributes only.")
     if given and given[0].term != term:
         raise OcciError(400, f"The query asks for {term[:80]}, the body for {given[0].term}.")
-    found = given or [each for each in scope.catalog.actions_of(kinds.COMPUTE) if each.term == term]
+    found = given or [each for each in possible if each.term == term]
     if not found:
         raise OcciError(404, f"There is no action {term[:80]}.")
+    if len(found) > 1:
+        raise OcciError(409, f"There are several actions {term[:80]}: name the category.")
     return found[0]
 
 
@@ -228,11 +237,17 @@ def _create(scope: Scope, call: Call, category: Category) -> Reply:
     requests = call.body.members or (call.body,)
     if call.body.members and (call.body.categories or call.body.attributes):
         raise OcciError(400, "Either one entity is described, or a collection of them.")
-    for request in requests:
-        kind = scope.kind_of(request)
-        if kind is not None and category.id not in scope.catalog.ancestry(kind):
-            raise OcciError(400, f"An entity of the kind {kind.id} is not made here.")
-    return _created(call, compute.create(scope, requests))
+    kinds_of = [(_kind_made(scope, request, category), request) for request in requests]
+    return _created(call, entities.create(scope, kinds_of))
+
+
+def _kind_made(scope: Scope, request: Request, category: Category) -> Category:
+    kind = scope.kind_of(request)
+    if kind is None:
+        raise OcciError(400, "A request names exactly one kind.")
+    if category.id not in scope.catalog.ancestry(kind):
+        raise OcciError(400, f"An entity of the kind {kind.id} is not made here.")
+    return kind
 
 
 def _created(call: Call, made: list[str]) -> Reply:
@@ -246,7 +261,7 @@ def _created(call: Call, made: list[str]) -> Reply:
 
 
 def _locations(call: Call, wanted: list[str]) -> tuple[str, ...]:
-    return tuple(f"{call.base}{compute.path_of(instance_id)}" for instance_id in wanted)
+    return tuple(f"{call.base}{names.path_of(entity_id)}" for entity_id in wanted)
 
 
 # Collections --------------------------------------------------------------------------------------------
@@ -255,8 +270,13 @@ def _locations(call: Call, wanted: list[str]) -> tuple[str, ...]:
 def _collection(scope: Scope, call: Call, wanted: list[str]) -> Reply:
     if call.detail is Detail.LOCATIONS:
         return Reply(document=Collection(locations=_locations(call, wanted)))
-    found = compute.entities(scope, wanted) if wanted else []
-    return Reply(document=Collection(resources=tuple(found)))
+    found = entities.entities(scope, wanted)
+    return Reply(
+        document=Collection(
+            resources=tuple(each for each in found if isinstance(each, Entity)),
+            links=tuple(each for each in found if isinstance(each, Link)),
+        )
+    )
 
 
 def _members(scope: Scope, call: Call, conditions: Request) -> list[str]:
@@ -285,7 +305,7 @@ def _delete_members(scope: Scope, call: Call) -> Reply:
     _said_once(call)
     if call.body.locations or call.body.members or call.body.links:
         raise OcciError(400, "Entities are deleted one by one, or by categories and attributes.")
-    compute.delete(scope, _members(scope, call, call.body))
+    entities.delete(scope, _members(scope, call, call.body))
     return Reply()
 
 
@@ -298,12 +318,15 @@ def _post_kind(scope: Scope, call: Call) -> Reply:
 
 def _act_on_all(scope: Scope, call: Call, category: Category) -> Reply:
     """An action on all members, if they are of the kind that defines it (OCCI-CORE-022)."""
-    is_kind = category.class_ is CategoryClass.KIND
-    if is_kind and category.id not in scope.catalog.ancestry(kinds.COMPUTE):
+    can_be = list(names.KINDS.values())
+    if category.class_ is CategoryClass.KIND:
+        can_be = [kind for kind in can_be if category.id in scope.catalog.ancestry(kind)]
+    possible = _offered_by(*can_be)
+    if not possible:
         raise OcciError(400, f"The kind {category.id} has no actions.")
     wanted = listing.members(scope, category)
-    _act(scope, call, wanted)
-    return _collection(scope, call, wanted)
+    made = _act(scope, call, wanted, possible)
+    return Reply(document=made) if made is not None else _collection(scope, call, wanted)
 
 
 def _post_unbound(scope: Scope, call: Call) -> Reply:
@@ -318,12 +341,12 @@ def _post_mixin(scope: Scope, call: Call) -> Reply:
     category = _bound(scope, call)
     if "action" in call.query:
         return _act_on_all(scope, call, category)
-    wanted = listing.named(call.body)
+    wanted = listing.named(call.body, category)
     if not wanted:
         raise OcciError(400, "Expected the locations of entities.")
     catalog = scope.catalog
     if category.id in catalog.tags:
-        compute.instances(scope, wanted)
+        entities.check(scope, wanted)
         command = Associate(scheme=category.scheme, term=category.term, add=tuple(wanted))
         scope.engine.execute(scope.caller, command)
     elif category.id in catalog.flavors:
@@ -338,13 +361,13 @@ def _post_mixin(scope: Scope, call: Call) -> Reply:
 def _own_tag(scope: Scope, call: Call) -> Category:
     category = _bound(scope, call)
     if category.id not in scope.catalog.tags:
-        raise OcciError(403, f"Every machine keeps what it has of {category.id}.")
+        raise OcciError(403, f"Every entity keeps what it has of {category.id}.")
     return category
 
 
-def _listed(call: Call) -> list[str]:
+def _listed(call: Call, category: Category) -> list[str]:
     """The entities of a list; 400 for a filter, which would read as an empty list."""
-    wanted = listing.named(call.body)
+    wanted = listing.named(call.body, category)
     if not wanted and not call.body.is_empty:
         raise OcciError(400, "Expected the locations of entities.")
     return wanted
@@ -355,8 +378,8 @@ def _put_mixin(scope: Scope, call: Call) -> Reply:
     _said_once(call)
     if not call.in_body and not call.in_headers:
         raise OcciError(400, "Expected the locations of entities; a list may be empty, but must be there.")
-    wanted = _listed(call)
-    compute.instances(scope, wanted)
+    wanted = _listed(call, category)
+    entities.check(scope, wanted)
     command = Associate(scheme=category.scheme, term=category.term, add=tuple(wanted), replace=True)
     scope.engine.execute(scope.caller, command)
     return _collection(scope, call, wanted)
@@ -366,8 +389,8 @@ def _delete_from_mixin(scope: Scope, call: Call) -> Reply:
     """Dissociate the entities listed, or all; they live on (OCCI-HTTP-053)."""
     category = _own_tag(scope, call)
     _said_once(call)
-    wanted = _listed(call)
-    compute.instances(scope, wanted)
+    wanted = _listed(call, category)
+    entities.check(scope, wanted)
     command = (
         Associate(scheme=category.scheme, term=category.term, remove=tuple(wanted))
         if wanted

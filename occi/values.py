@@ -8,9 +8,18 @@ from typing import Any
 import msgspec
 
 from occi.errors import OcciError
-from rendering.occi_document import AttributeSpec, AttributeType, BareInteger, BareNumber, Value
+from rendering.occi_document import (
+    SUMMARY,
+    TITLE,
+    AttributeSpec,
+    AttributeType,
+    BareInteger,
+    BareNumber,
+    Value,
+)
 
 LONGEST_TITLE = 255
+LONGEST_SUMMARY = 1024
 LONGEST_HOSTNAME = 253
 
 
@@ -94,3 +103,17 @@ def check_required(given: Mapping[str, Any], known: Mapping[str, AttributeSpec])
     for spec in known.values():
         if spec.required and spec.mutable and spec.default is None and given.get(spec.name) in {None, ""}:
             raise OcciError(400, f"The attribute {spec.name} is required.")
+
+
+def checked_title(title: str) -> str:
+    """A title, which is also the entity's ``Name`` tag; 400 when it is longer than a tag."""
+    if len(title) > LONGEST_TITLE:
+        raise OcciError(400, f"{TITLE} has at most {LONGEST_TITLE} characters.")
+    return title
+
+
+def checked_summary(summary: str) -> str:
+    """A summary; 400 when it is too long."""
+    if len(summary) > LONGEST_SUMMARY:
+        raise OcciError(400, f"{SUMMARY} has at most {LONGEST_SUMMARY} characters.")
+    return summary

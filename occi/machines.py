@@ -1,0 +1,158 @@
+"""Changing machines: partial update (POST) and replacement (PUT) → commands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from backend.commands import AttachVolume, Command, ModifyInstance
+from backend.model import Flavor, Instance
+from occi import kinds, names
+from occi.changing import Standing, check_zone, given_attributes, named_mixins, naming, tagging
+from occi.context import public_keys, user_data
+from occi.creation import checked_hostname, linked_volumes, one_template
+from occi.errors import OcciError
+from occi.mapping import has_scratch
+from occi.mixins import CONTEXT_IDS, KEY_SPELLINGS
+from occi.scope import Scope
+from occi.values import checked_summary, memory_mib
+from rendering.occi_document import SUMMARY, TITLE, Category, Entity, Request
+
+_VOLATILE = frozenset({kinds.STATE, kinds.STATE_MESSAGE})
+
+
+class Machine(Standing):
+    """A machine as it is before a change: the row, what OCCI shows of it, and its user data."""
+
+    def __init__(self, instance: Instance, shown: Entity, data: bytes) -> None:
+        super().__init__(instance.id, shown)
+        self.instance = instance
+        self.links = shown.links
+        self.user_data = data
+
+
+def partial_update(scope: Scope, machine: Machine, request: Request) -> list[Command[Any]]:
+    """The commands that change what a request gives and leave the rest (OCCI-HTTP-035)."""
+    wanted = _mixins(scope, machine, request)
+    given = _attributes(scope, machine, request, wanted)
+    return [
+        *_modification(scope, machine, given, wanted),
+        *naming(machine, given.get(TITLE)),
+        *tagging(scope, machine, wanted, replacing=False),
+        *_attachments(scope, machine, request),
+    ]
+
+
+def replacement(scope: Scope, machine: Machine, request: Request) -> list[Command[Any]]:
+    """The commands that make a machine what a full rendering says (OCCI-HTTP-032).
+
+    Title, summary, host name and tags that are missing are removed; a machine always has a size, an image and
+    its context. Links are left as they are (OCCI-AMB-09).
+    """
+    if scope.kind_of(request) is None:
+        raise OcciError(400, "A full rendering names the kind.")
+    wanted = _mixins(scope, machine, request)
+    given = _attributes(scope, machine, request, wanted, volatile=_VOLATILE)
+    for name in (TITLE, SUMMARY, kinds.HOSTNAME):
+        given.setdefault(name, "")
+    return [
+        *_modification(scope, machine, given, wanted),
+        *naming(machine, given[TITLE]),
+        *tagging(scope, machine, wanted, replacing=True),
+    ]
+
+
+def _mixins(scope: Scope, machine: Machine, request: Request) -> list[Category]:
+    """The mixins a request names, all of which the machine has or can be given now."""
+    wanted = named_mixins(scope, machine, request)
+    image = one_template(wanted, scope.catalog.images)
+    if image is not None and image.id != machine.instance.image_id:
+        raise OcciError(501, "The OS template of a machine cannot be replaced.")
+    check_zone(scope, wanted, machine.instance.zone)
+    return wanted
+
+
+def _attributes(
+    scope: Scope,
+    machine: Machine,
+    request: Request,
+    wanted: Sequence[Category],
+    *,
+    volatile: Collection[str] = (),
+) -> dict[str, Any]:
+    given = given_attributes(scope, machine, request, wanted, volatile=volatile)
+    _check_fixed_by_image(machine, given)
+    _check_context(machine, given, wanted)
+    return given
+
+
+def _attachments(scope: Scope, machine: Machine, request: Request) -> list[Command[Any]]:
+    """Commands that attach what a request links and the machine does not have yet (OCCI-HTTP-035)."""
+    has = {link.target for link in machine.links}
+    return [
+        AttachVolume(volume_id=volume_id, instance_id=machine.id, device=device)
+        for volume_id, device in linked_volumes(scope, request)
+        if names.path_of(volume_id) not in has
+    ]
+
+
+def _check_fixed_by_image(machine: Machine, given: Mapping[str, Any]) -> None:
+    architecture = given.get(kinds.ARCHITECTURE)
+    if architecture is not None and architecture != machine.shown.attributes.get(kinds.ARCHITECTURE):
+        raise OcciError(403, f"{kinds.ARCHITECTURE} is that of the machine's image.")
+
+
+def _check_context(machine: Machine, given: Mapping[str, Any], wanted: Sequence[Category]) -> None:
+    """Keys and user data are given once, at creation (OCCI-CORE-017, OCCI-INFRA-080)."""
+    if not set(public_keys(given)) <= set(machine.instance.public_keys):
+        raise OcciError(403, "A machine's keys are given at its creation.")
+    if user_data(given) not in {b"", machine.user_data}:
+        raise OcciError(403, "A machine's user data is given at its creation.")
+    late = [mixin for mixin in wanted if mixin.id in CONTEXT_IDS and not _has(machine, mixin)]
+    if late:
+        raise OcciError(400, f"The mixin {late[0].id} is associated at creation only.")
+
+
+def _has(machine: Machine, mixin: Category) -> bool:
+    is_key = any(mixin.id == spelling.id for spelling, _ in KEY_SPELLINGS)
+    return bool(machine.instance.public_keys) if is_key else bool(machine.user_data)
+
+
+def _modification(
+    scope: Scope, machine: Machine, given: Mapping[str, Any], wanted: Sequence[Category]
+) -> list[Command[Any]]:
+    instance = machine.instance
+    flavor = _new_flavor(scope, machine, wanted)
+    changes: dict[str, Any] = {}
+    if SUMMARY in given:
+        changes["summary"] = checked_summary(given[SUMMARY])
+    if kinds.HOSTNAME in given:
+        changes["hostname"] = checked_hostname(given[kinds.HOSTNAME])
+    if flavor is None and kinds.CORES in given:
+        changes["vcpus"] = given[kinds.CORES]
+    if flavor is None and kinds.MEMORY in given:
+        changes["memory_mib"] = memory_mib(given[kinds.MEMORY])
+    changes = {name: value for name, value in changes.items() if getattr(instance, name) != value}
+    if flavor is not None:
+        changes["flavor"] = flavor.name
+    return [ModifyInstance(instance_id=instance.id, **changes)] if changes else []
+
+
+def _new_flavor(scope: Scope, machine: Machine, wanted: Sequence[Category]) -> Flavor | None:
+    """The size of a resource template that the machine does not have yet (OCCI-INFRA-078)."""
+    flavor: Flavor | None = one_template(
+        [mixin for mixin in wanted if mixin.id not in machine.mixin_ids], scope.catalog.flavors
+    )
+    if flavor is not None:
+        check_scratch(machine.instance, flavor)
+    return flavor
+
+
+def check_scratch(instance: Instance, flavor: Flavor) -> None:
+    """Refuse a size with scratch space that the machine lacks: disks are made at its creation (409)."""
+    if not has_scratch(instance, flavor):
+        raise OcciError(
+            409,
+            f"{flavor.name} has {flavor.ephemeral_gib} GiB of scratch space, the machine has "
+            f"{instance.ephemeral_gib}, which cannot grow.",
+        )
