@@ -48,7 +48,7 @@ class ImageStore:
     network, each scratch name by one of them at a time.
     """
 
-    def __init__(self, folder: Path, *, sources: Sources = _NONE, limits: Limits = _LIMITS) -> None:
+    def __init__(self, folder: Path, sources: Sources = _NONE, *, limits: Limits = _LIMITS) -> None:
         self.folder = folder
         self.sources = sources
         self.limits = limits
