@@ -239,6 +239,7 @@ class CopyImage(Command[Image], frozen=True, kw_only=True):
     name: str
     description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+    snapshot_tags: tuple[tuple[str, str], ...] = ()
 
 
 class ModifyImage(Command[Image], frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from backend.engine import Engine
-from backend.model import Caller
+from backend.model import Caller, Content
 from ec2.errors import Ec2Error
 from ec2.pages import PageLimits, PageTokens, Position, page_size
 from ec2.rendered import RenderedInstances
@@ -26,36 +26,33 @@ class Ec2Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``page_secret`` signs page tokens and must be the same in all processes. ``endpoint`` is the host name
     (and port) that DescribeRegions tells; empty means the one the client called. ``max_body`` is the size in
     bytes above which a request is refused. ``lenient`` ignores parameters that the pinned model does not
-    know, instead of refusing them. ``image_directories`` are the only places on the server from which
-    RegisterImage may take a disk image; without any, it takes none.
+    know, instead of refusing them. ``export_directory`` holds a directory for each bucket that ExportImage
+    may name; without it, nothing is exported.
     """
 
     page_secret: str
     endpoint: str = ""
     max_body: int = 1 << 20
     lenient: bool = False
-    image_directories: tuple[Path, ...] = ()
+    export_directory: Path | None = None
     rendered_instances: int = 40_000
 
 
-class ImportedImage(msgspec.Struct, frozen=True, kw_only=True):
-    """A disk image that now lies, checked and complete, in the image store."""
-
-    path: str
-    format: str
-    checksum: str
-    size_bytes: int
-    virtual_bytes: int
-
-
 class ImageImporter(Protocol):
-    """Takes disk images into the image store."""
+    """Brings disk images into the image store from where the operator lets tenants take them."""
 
-    def import_file(self, source: Path) -> ImportedImage:
-        """Check a disk image and copy it into the store.
+    def resolve(self, location: str, tenant_id: str) -> str | None:
+        """What a tenant's location means to the image store: a path or an http(s) URL.
 
-        An image that refers to other files (a qcow2 backing or data file) must be refused: its author chose
-        their names. Raises BackendError IMAGE_UNREADABLE for what is no whole and self-contained image.
+        None, whatever the reason, for what the tenant may not take: a path or URL outside of the places that
+        the operator allows (links followed), an upload that is not there (``upload:NAME``).
+        """
+        ...
+
+    def import_location(self, location: str, form: str) -> Content:
+        """Bring a resolved location into the store; ``form`` is its format, empty when not known.
+
+        Raises BackendError IMAGE_UNREADABLE for what is no whole and self-contained image.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""From the backend's nouns to EC2's: instances, images and key pairs as reply documents.
+"""From the backend's nouns to EC2's: instances and key pairs as reply documents.
 
 Everything said here is true of the machine. Where EC2's vocabulary has no word for it, the nearest one is
 used and explained beside it. Pure functions; nothing depends on the time of the call except
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from backend.lifecycle import ec2_state
-from backend.model import Desired, Image, ImageState, Instance, KeyPair, Reason
+from backend.model import Desired, Instance, KeyPair, Reason
 
 Document = dict[str, Any]
 
@@ -64,7 +64,8 @@ def launch_time(instance: Instance) -> datetime:
     return moment(instance.started_at or instance.created_at)
 
 
-def _iso(seconds: float) -> str:
+def iso(seconds: float) -> str:
+    """Unix seconds as text, for what the service model has as a text."""
     return moment(seconds).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
@@ -337,49 +338,6 @@ def status_document(instance: Instance, now: float) -> Document:
         "InstanceStatus": _summary(of_instance, instance.state_since),
         "SystemStatus": _summary(of_system, instance.last_seen),
         "Operator": {"Managed": False},
-    }
-
-
-# Images -------------------------------------------------------------------------------------------------
-
-IMAGE_STATES: Mapping[ImageState, str] = {
-    ImageState.LOCKED: "pending",
-    ImageState.READY: "available",
-    ImageState.DISABLED: "disabled",
-    ImageState.ERROR: "error",
-    ImageState.GONE: "deregistered",
-}
-
-
-def image_location(image: Image, *, own: bool) -> str:
-    """Where an image came from, for its owner; to others (a path says much of a server) owner and name."""
-    return (image.location if own else "") or f"{image.account_id}/{image.name}"
-
-
-def image_document(image: Image, tags: Mapping[str, str], *, own: bool) -> Document:
-    """``Image`` of DescribeImages. There are no snapshots yet, so no block device mapping."""
-    return {
-        "ImageId": image.id,
-        "ImageLocation": writable(image_location(image, own=own)),
-        "ImageType": "machine",
-        "Name": writable(image.name),
-        "Description": writable(image.description) or None,
-        "State": IMAGE_STATES[image.state],
-        "OwnerId": image.account_id,
-        "Public": image.public,
-        "CreationDate": _iso(image.created_at),
-        "Architecture": image.architecture,
-        "BlockDeviceMappings": [],
-        "BootMode": BOOT_MODE,
-        "EnaSupport": False,
-        "Hypervisor": HYPERVISOR,
-        "PlatformDetails": PLATFORM,
-        "ProductCodes": None,
-        "RootDeviceName": ROOT_DEVICE_NAME,
-        "RootDeviceType": ROOT_DEVICE_TYPE,
-        "UsageOperation": USAGE_OPERATION,
-        "VirtualizationType": "hvm",
-        "Tags": tag_list(tags),
     }
 
 

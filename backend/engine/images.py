@@ -488,6 +488,8 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
         ).id
         for disk in disks.values()
     }
+    for copy in copies.values():
+        put_tags(work, copy, "snapshot", command.snapshot_tags)
     image = msgspec.structs.replace(
         source,
         id=image_id,
@@ -701,7 +703,7 @@ def import_failed(work: Work, task: Task, why: str) -> None:
 
 
 def export_image(work: Work, command: commands.ExportImage) -> Task:
-    """Write an own image to a file (ExportImage)."""
+    """Write an own image to a file (ExportImage); ``{task}`` in its path stands for the task's id."""
     image = own_image(work, command.image_id)
     if image.state not in {ImageState.READY, ImageState.DISABLED}:
         raise _wrong_state(image, f"The image {image.id} is not ready.")
@@ -722,5 +724,9 @@ def export_image(work: Work, command: commands.ExportImage) -> Task:
         image.id,
         tenant_id=image.tenant_id,
         task_id=task_id,
-        arguments={"form": command.form, "path": command.path, "description": command.description},
+        arguments={
+            "form": command.form,
+            "path": command.path.replace("{task}", task_id),
+            "description": command.description,
+        },
     )

@@ -1,21 +1,31 @@
-"""Images: register, describe, deregister, and their attributes."""
+"""Images: make, register, copy, describe, deregister, and their attributes."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from backend import commands
-from backend.errors import DryRunPassed
-from backend.model import Image, ImageState
-from ec2 import mapping
-from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
-from ec2.context import Document, Ec2Context, Params, page_of
+from backend.engine.disks import is_root_device
+from backend.errors import BackendError, Code, DryRunPassed
+from backend.model import BlockDevice, Content, Image
+from ec2 import image_mapping, mapping
+from ec2.actions.block_devices import block_devices
+from ec2.actions.common import (
+    missing,
+    refuse_all,
+    refuse_unless,
+    specified_tags,
+    unsupported_value,
+    well_formed_ids,
+)
+from ec2.context import Document, Ec2Context, ImageImporter, Params, page_of
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value
 from ec2.ids import IdKind, not_found
@@ -37,13 +47,7 @@ def _absent(_row: Listed) -> Value:
     return None
 
 
-_NOT_YET = (
-    "block-device-mapping.delete-on-termination",
-    "block-device-mapping.device-name",
-    "block-device-mapping.encrypted",
-    "block-device-mapping.snapshot-id",
-    "block-device-mapping.volume-size",
-    "block-device-mapping.volume-type",
+_NEVER = (
     "free-tier-eligible",
     "image-allowed",
     "image-watermark.source-image-creation-time",
@@ -68,19 +72,33 @@ _NOT_YET = (
     "scan-result.informational-fix-available-since",
     "scan-result.low-fix-available-since",
     "scan-result.medium-fix-available-since",
-    "source-image-id",
     "source-image-region",
-    "source-instance-id",
     "sriov-net-support",
-    "state-reason-code",
-    "state-reason-message",
 )
-"""Filters on things that no image has yet: known, and matching nothing."""
+"""Filters on things that no image has: known, and matching nothing."""
+
+
+def _of_devices(name: str) -> Callable[[Listed], Value]:
+    """What the volumes of an image's block device mapping have under a name."""
+    return lambda row: [each.get("Ebs", {}).get(name) for each in image_mapping.block_devices(row.image)]
+
+
+def _of_reason(name: str) -> Callable[[Listed], Value]:
+    return lambda row: (image_mapping.state_reason(row.image) or {}).get(name)
+
 
 FILTERS: FilterTable[Listed] = FilterTable(
     {
-        **dict.fromkeys(_NOT_YET, _absent),
+        **dict.fromkeys(_NEVER, _absent),
         "architecture": lambda row: row.image.architecture,
+        "block-device-mapping.delete-on-termination": _of_devices("DeleteOnTermination"),
+        "block-device-mapping.device-name": lambda row: [
+            each["DeviceName"] for each in image_mapping.block_devices(row.image)
+        ],
+        "block-device-mapping.encrypted": _of_devices("Encrypted"),
+        "block-device-mapping.snapshot-id": _of_devices("SnapshotId"),
+        "block-device-mapping.volume-size": _of_devices("VolumeSize"),
+        "block-device-mapping.volume-type": _of_devices("VolumeType"),
         "boot-mode": lambda _: mapping.BOOT_MODE,
         "creation-date": lambda row: mapping.moment(row.image.created_at),
         "description": lambda row: row.image.description or None,
@@ -89,13 +107,17 @@ FILTERS: FilterTable[Listed] = FilterTable(
         "image-id": lambda row: row.image.id,
         "image-type": lambda _: "machine",
         "is-public": lambda row: row.image.public,
-        "location": lambda row: mapping.image_location(row.image, own=row.own),
+        "location": lambda row: image_mapping.image_location(row.image, own=row.own),
         "name": lambda row: row.image.name,
         "owner-id": lambda row: row.image.account_id,
         "platform-details": lambda _: mapping.PLATFORM,
-        "root-device-name": lambda _: mapping.ROOT_DEVICE_NAME,
+        "root-device-name": lambda row: image_mapping.root_device_name(row.image),
         "root-device-type": lambda _: mapping.ROOT_DEVICE_TYPE,
-        "state": lambda row: mapping.IMAGE_STATES[row.image.state],
+        "state": lambda row: image_mapping.image_state(row.image),
+        "source-image-id": lambda row: row.image.source_image_id or None if row.own else None,
+        "source-instance-id": lambda row: row.image.source_instance_id or None if row.own else None,
+        "state-reason-code": _of_reason("Code"),
+        "state-reason-message": _of_reason("Message"),
         "usage-operation": lambda _: mapping.USAGE_OPERATION,
         "virtualization-type": lambda _: "hvm",
     },
@@ -116,7 +138,7 @@ def describe_images(context: Ec2Context, params: Params) -> Document:
     listed = [Listed(image=image, tags=tags.get(image.id, {}), own=image.id in owned) for image in images]
     rows = [((round(row.image.created_at * 1e6), row.image.id), row) for row in listed if matches(row)]
     page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
-    documents = [mapping.image_document(row.image, row.tags, own=row.own) for row in page]
+    documents = [image_mapping.image_document(row.image, row.tags, own=row.own) for row in page]
     return {"Images": documents, "NextToken": token}
 
 
@@ -131,8 +153,8 @@ def _chosen(context: Ec2Context, params: Params) -> list[Image]:
         if unknown:
             raise not_found(IdKind.IMAGE, [item for item in wanted if item in unknown])
         images = [image for image in images if image.id in wanted]
-    elif not params.get("IncludeDisabled"):
-        images = [image for image in images if image.state is not ImageState.DISABLED]
+    else:
+        images = [image for image in images if _is_listed(context, params, image)]
     owners, users = params.get("Owners"), params.get("ExecutableUsers")
     if owners:
         accounts = {context.caller.account_id if owner == "self" else owner for owner in owners}
@@ -140,6 +162,15 @@ def _chosen(context: Ec2Context, params: Params) -> list[Image]:
     if users:
         images = [image for image in images if any(_executable(context, image, user) for user in users)]
     return images
+
+
+def _is_listed(context: Ec2Context, params: Params, image: Image) -> bool:
+    """Whether an image is there for who asks for no image in particular."""
+    own = image.tenant_id == context.caller.tenant_id
+    if image_mapping.image_state(image) == "disabled" and not (own and params.get("IncludeDisabled")):
+        return False
+    deprecated = image.deprecated_at is not None and image.deprecated_at <= context.now
+    return own or not deprecated or bool(params.get("IncludeDeprecated"))
 
 
 def _executable(context: Ec2Context, image: Image, user: str) -> bool:
@@ -152,11 +183,79 @@ def _executable(context: Ec2Context, image: Image, user: str) -> bool:
     return wanted in image.launch_accounts and account in {wanted, image.account_id}
 
 
-# Register and deregister --------------------------------------------------------------------------------
+# Make, copy, register, deregister -----------------------------------------------------------------------
+
+_BOTH = frozenset({"image", "snapshot"})
+
+
+def _name(params: Params) -> str:
+    name: str = params["Name"]
+    if not _NAME.fullmatch(name):
+        raise Ec2Error(
+            "InvalidAMIName.Malformed",
+            "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, "
+            "'(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'",
+        )
+    return name
+
+
+def create_image(context: Ec2Context, params: Params) -> Document:
+    """Make an image of an instance's volumes; it is shut down for that unless NoReboot (CreateImage)."""
+    (instance_id,) = well_formed_ids(IdKind.INSTANCE, [params["InstanceId"]])
+    name = _name(params)
+    refuse_all(params, ("BootModeOverride",))
+    refuse_unless(params, {"SnapshotLocation": "regional"})
+    image = context.engine.execute(
+        context.caller,
+        commands.CreateImage(
+            instance_id=instance_id,
+            name=name,
+            description=params.get("Description", ""),
+            no_reboot=params.get("NoReboot", False),
+            mappings=block_devices(params.get("BlockDeviceMappings", ())),
+            tags=specified_tags(params, "image", also=_BOTH),
+            snapshot_tags=specified_tags(params, "snapshot", also=_BOTH),
+        ),
+    )
+    return {"ImageId": image.id}
+
+
+_NOT_OFFERED_OF_COPIES = (
+    "DestinationAvailabilityZone",
+    "DestinationAvailabilityZoneId",
+    "DestinationOutpostArn",
+    "KmsKeyId",
+)
+
+
+def copy_image(context: Ec2Context, params: Params) -> Document:
+    """An image of the caller's own with the bytes of another, ready at once (CopyImage)."""
+    (source_id,) = well_formed_ids(IdKind.IMAGE, [params["SourceImageId"]])
+    name = _name(params)
+    refuse_all(params, _NOT_OFFERED_OF_COPIES)
+    if params["SourceRegion"] not in context.engine.settings.zones:
+        raise Ec2Error("InvalidRequest", f"The source region {params['SourceRegion'][:120]} is not known.")
+    source = context.engine.image(context.caller, source_id)
+    if params.get("Encrypted") and not source.encrypted:
+        raise unsupported_value(True, "Encrypted")
+    tags = dict(specified_tags(params, "image", also=_BOTH))
+    if params.get("CopyImageTags") and source.tenant_id == context.caller.tenant_id:
+        tags = context.engine.tags_of([source_id]).get(source_id, {}) | tags
+    image = context.engine.execute(
+        context.caller,
+        commands.CopyImage(
+            source_id=source_id,
+            name=name,
+            description=params.get("Description", source.description),
+            tags=tuple(tags.items()),
+            snapshot_tags=specified_tags(params, "snapshot", also=_BOTH),
+        ),
+    )
+    return {"ImageId": image.id}
+
 
 _NOT_OFFERED = (
     "BillingProducts",
-    "BlockDeviceMappings",
     "ImdsSupport",
     "KernelId",
     "RamdiskId",
@@ -168,84 +267,159 @@ _AS_IT_IS = {
     "Architecture": "x86_64",
     "BootMode": mapping.BOOT_MODE,
     "EnaSupport": False,
-    "RootDeviceName": mapping.ROOT_DEVICE_NAME,
     "VirtualizationType": "hvm",
 }
+_TO_COME = Content(checksum="", path="", format="", size_bytes=0, virtual_bytes=0)
 
 
 def register_image(context: Ec2Context, params: Params) -> Document:
-    """Register a disk image that lies in a directory the operator allows (RegisterImage)."""
-    if not _NAME.fullmatch(params["Name"]):
-        raise Ec2Error(
-            "InvalidAMIName.Malformed",
-            "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, "
-            "'(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'",
-        )
+    """Register an image of a snapshot, or of a disk image from where the operator allows (RegisterImage)."""
+    name = _name(params)
     refuse_all(params, _NOT_OFFERED)
     refuse_unless(params, _AS_IT_IS)
-    tags = specified_tags(params, "image", also=frozenset({"snapshot"}))
+    mappings, snapshot_id = _registered_devices(params)
     location = params.get("ImageLocation")
-    if not location:
+    if not location and not snapshot_id:
         raise missing("ImageLocation")
+    if location and snapshot_id:
+        raise Ec2Error(
+            "InvalidParameterCombination",
+            "An image is either of the snapshot of its root device, or of an ImageLocation.",
+        )
+    wanted = commands.RegisterImage(
+        name=name,
+        snapshot_id=snapshot_id,
+        description=params.get("Description", ""),
+        location=location or "",
+        mappings=mappings,
+        tags=specified_tags(params, "image", also=_BOTH),
+    )
+    if location:
+        wanted = msgspec.structs.replace(wanted, content=_brought(context, wanted))
+    return {"ImageId": context.engine.execute(context.caller, wanted).id}
+
+
+def _registered_devices(params: Params) -> tuple[tuple[BlockDevice, ...], str]:
+    """The mapping, with the root under the name that the request gives it, and the root's snapshot."""
+    mappings = block_devices(params.get("BlockDeviceMappings", ()))
+    root = params.get("RootDeviceName")
+    if root and not is_root_device(root):
+        raise unsupported_value(root, "RootDeviceName")
+    named = [each for each in mappings if is_root_device(each.device)]
+    if root and any(each.device != root for each in named):
+        raise Ec2Error(
+            "InvalidBlockDeviceMapping", f"The root device {root} is mapped under another name, or twice."
+        )
+    if root and not named and root != mapping.ROOT_DEVICE_NAME:
+        return (BlockDevice(device=root), *mappings), ""
+    return mappings, named[0].snapshot_id if named else ""
+
+
+def _brought(context: Ec2Context, wanted: commands.RegisterImage) -> Content:
+    """The disk image, in the store; a taken name or a full quota is told before gigabytes are copied."""
+    importer, location = allowed_location(context, wanted.location, "imageLocation")
+    with suppress(DryRunPassed):
+        trial = msgspec.structs.replace(wanted, content=_TO_COME, mappings=())
+        context.engine.execute(context.caller, trial, dry_run=True)
+    return importer.import_location(location, "")
+
+
+def allowed_location(context: Ec2Context, location: str, parameter: str) -> tuple[ImageImporter, str]:
+    """Who brings disk images in, and a location as it takes it.
+
+    Raises Ec2Error InvalidParameterValue, the same whether what may not be taken exists or not.
+    """
     importer = context.importer
-    if importer is None or not context.settings.image_directories:
+    if importer is None:
         raise Ec2Error(
             "UnsupportedOperation",
-            "This cloud takes no images from its own disks; ask its operator to import the image.",
+            "This cloud takes no disk images of its users; ask its operator to import the image.",
         )
-    file = allowed_file(location, context.settings.image_directories)
-    wanted = commands.RegisterImage(
-        name=params["Name"],
-        path="",
-        format="",
-        checksum="",
-        size_bytes=0,
-        virtual_bytes=0,
-        description=params.get("Description", ""),
-        location=location,
-        tags=tags,
-    )
-    with suppress(DryRunPassed):  # a name that is taken or a full quota is told before gigabytes are copied
-        context.engine.execute(context.caller, wanted, dry_run=True)
-    disk = msgspec.structs.asdict(importer.import_file(file))
-    image = context.engine.execute(context.caller, msgspec.structs.replace(wanted, **disk))
-    return {"ImageId": image.id}
-
-
-def allowed_file(location: str, directories: tuple[Path, ...]) -> Path:
-    """The file that a path or ``file://`` URL names, links followed, inside one of some directories.
-
-    Raises Ec2Error InvalidParameterValue, the same whether a file outside exists or not.
-    """
-    path = location
-    if "://" in location:
-        parts = urlsplit(location)
-        path = unquote(parts.path) if parts.scheme == "file" and parts.netloc in {"", "localhost"} else ""
-    try:
-        found = Path(path).resolve() if path.startswith("/") else None
-        inside = found is not None and any(found.is_relative_to(each.resolve()) for each in directories)
-        if found is not None and inside and found.is_file():
-            return found
-    except (OSError, ValueError, RuntimeError):
-        pass
-    raise Ec2Error(
-        "InvalidParameterValue",
-        f"Value ({location[:120]}) for parameter imageLocation is invalid. "
-        "It is not a disk image in a directory that the operator of this cloud allows.",
-    )
+    found = importer.resolve(location, context.caller.tenant_id)
+    if found is None:
+        raise Ec2Error(
+            "InvalidParameterValue",
+            f"Value ({location[:120]}) for parameter {parameter} is invalid. "
+            "It is not a disk image in a place that the operator of this cloud allows.",
+        )
+    return importer, found
 
 
 def deregister_image(context: Ec2Context, params: Params) -> Document:
-    """Withdraw an own image; its instances live on (DeregisterImage)."""
+    """Withdraw an own image; its instances live on, its snapshots unless told otherwise (DeregisterImage)."""
     (image_id,) = well_formed_ids(IdKind.IMAGE, [params["ImageId"]])
-    context.engine.execute(context.caller, commands.DeregisterImage(image_id=image_id))
+    image = context.engine.execute(context.caller, commands.DeregisterImage(image_id=image_id))
+    if not params.get("DeleteAssociatedSnapshots"):
+        return {"Return": True}
+    ids = (image.snapshot_id, *(each.snapshot_id for each in image.mappings))
+    return {
+        "Return": True,
+        "DeleteSnapshotResults": [
+            {"SnapshotId": each, "ReturnCode": _deleted(context, each)} for each in dict.fromkeys(ids) if each
+        ],
+    }
+
+
+_RETURN_CODES: Mapping[Code, str] = {
+    Code.SNAPSHOT_IN_USE: "skipped",
+    Code.NOT_OWNER: "missing-permissions",
+}
+
+
+def _deleted(context: Ec2Context, snapshot_id: str) -> str:
+    """How the deletion of a snapshot went."""
+    try:
+        context.engine.execute(context.caller, commands.DeleteSnapshot(snapshot_id=snapshot_id))
+    except BackendError as error:
+        return _RETURN_CODES.get(error.code, "client-error")
+    return "success"
+
+
+# Availability -------------------------------------------------------------------------------------------
+
+
+def enable_image(context: Ec2Context, params: Params) -> Document:
+    """Let an own image that was disabled be launched again (EnableImage)."""
+    return _modified(context, params, enabled=True)
+
+
+def disable_image(context: Ec2Context, params: Params) -> Document:
+    """Have an own image launched no more, and seen by nobody else (DisableImage)."""
+    return _modified(context, params, enabled=False)
+
+
+_MINUTE = 60
+_LONGEST_DEPRECATION = 10 * 366 * 86_400
+
+
+def enable_image_deprecation(context: Ec2Context, params: Params) -> Document:
+    """Say from when on an own image is out of date; seconds are rounded (EnableImageDeprecation)."""
+    given: datetime = params["DeprecateAt"]
+    when = math.floor(given.timestamp() / _MINUTE + 0.5) * _MINUTE
+    if not context.now - _MINUTE <= when <= context.now + _LONGEST_DEPRECATION:
+        raise Ec2Error(
+            "InvalidParameterValue",
+            f"Value ({given.isoformat()}) for parameter deprecateAt is invalid. "
+            "It is a time in the next ten years.",
+        )
+    return _modified(context, params, deprecate_at=float(when))
+
+
+def disable_image_deprecation(context: Ec2Context, params: Params) -> Document:
+    """Take the deprecation off an own image (DisableImageDeprecation)."""
+    return _modified(context, params, deprecate_at=0.0)
+
+
+def _modified(context: Ec2Context, params: Params, **changes: Any) -> Document:
+    (image_id,) = well_formed_ids(IdKind.IMAGE, [params["ImageId"]])
+    context.engine.execute(context.caller, commands.ModifyImage(image_id=image_id, **changes))
     return {"Return": True}
 
 
 # Attributes ---------------------------------------------------------------------------------------------
 
 _READERS: Mapping[str, Callable[[Image], Document]] = {
-    "blockDeviceMapping": lambda _: {"BlockDeviceMappings": []},
+    "blockDeviceMapping": lambda image: {"BlockDeviceMappings": image_mapping.block_devices(image)},
     "bootMode": lambda _: {"BootMode": {"Value": mapping.BOOT_MODE}},
     "deregistrationProtection": lambda _: {"DeregistrationProtection": {"Value": "disabled"}},
     "description": lambda image: {
@@ -315,6 +489,13 @@ def modify_image_attribute(context: Ec2Context, params: Params) -> Document:
             remove_accounts=wanted.remove,
         ),
     )
+    return {}
+
+
+def reset_image_attribute(context: Ec2Context, params: Params) -> Document:
+    """Make an own image private, the only attribute there is to reset (ResetImageAttribute)."""
+    (image_id,) = well_formed_ids(IdKind.IMAGE, [params["ImageId"]])
+    context.engine.execute(context.caller, commands.ModifyImage(image_id=image_id, reset_permissions=True))
     return {}
 
 
