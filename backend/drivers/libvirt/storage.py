@@ -1,7 +1,7 @@
 """What the driver needs of a host's storage, and the simulated one that has none.
 
 A volume's bytes lie in one file, under the volume's name and a format: ``qcow2`` (version 3) or ``raw``. What
-is half made is never under that name: :class:`Storage` implementations write elsewhere and publish at the end.
+is half made is never taken for it: implementations of :class:`Storage` write elsewhere, and publish at the end.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ FORMATS: Final = frozenset({QCOW2, RAW})
 SEED: Final = "seed"
 CONSOLE: Final = "console"
 _SAFE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_VOLUME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[a-z]{2,8})?")
 _OWN: Final = re.compile(r"(i-[0-9a-f]+)\.(vd[a-z])")
 
 
@@ -99,7 +100,7 @@ class Storage(Protocol):
         ...
 
     def put(self, volume: VolumeSpec, path: str, form: str, progress: Progress = no_progress) -> None:
-        """MV, second half: a volume with the bytes of a self-contained file, verified; what was is replaced."""
+        """MV, second half: a volume with the bytes of a self-contained file, replacing what was there."""
         ...
 
     def revert(self, volume: VolumeSpec) -> None:
@@ -327,8 +328,10 @@ def safe_name(text: str) -> str:
 
 
 def safe_volume(name: str) -> str:
-    """A volume's name as a file's: an id, or ``ID.vdb`` for an instance's own disk."""
-    return name if own_disk(name)[0] else safe_name(name)
+    """A volume's name as a file's: an id, with a word after a dot for what is made of it."""
+    if not _VOLUME.fullmatch(name) or name.endswith((".qcow2", ".raw", ".lock", ".partial", ".copying")):
+        raise StepFailed(f"{name!r} cannot be a volume's name")
+    return name
 
 
 def own_disk(name: str) -> tuple[str, str]:
