@@ -21,14 +21,16 @@ from ec2.app import Ec2Face
 from ec2.context import Ec2Settings
 from ec2.service import error_reply
 from ec2.signature import SignedRequest
-from gateway import bodies, metrics
+from gateway import bodies, metrics, upload_pages
 from gateway.auth.ec2 import Ec2Door
 from gateway.auth.occi import OcciDoor, Unauthenticated
 from gateway.crypto import Passwords
 from gateway.health import Health
+from gateway.importer import Importer
 from gateway.installation import Installation
 from gateway.logs import bind_contextvars, clear_contextvars
 from gateway.settings import Settings
+from gateway.upload_pages import UploadPages
 from gateway.web import SERVER
 from occi.app import OcciFace
 from occi.errors import OcciError
@@ -89,6 +91,7 @@ class Gateway:
         self._occi_door = OcciDoor(engine, self._passwords, realm=settings.occi.realm)
         # Basic comes first: clients of the federation look no further (OCCI-EXT-012).
         self._challenges = f'{self._occi_door.challenge}, Bearer realm="{settings.occi.realm}"'
+        self._uploads = _upload_pages(installation)
         self._max_body = max(settings.ec2.max_body, LARGEST_BODY)
         self._ec2 = Ec2Face(
             engine,
@@ -97,9 +100,9 @@ class Gateway:
                 endpoint=settings.ec2.endpoint,
                 max_body=settings.ec2.max_body,
                 lenient=settings.ec2.lenient,
-                image_directories=settings.ec2.image_directories,
+                export_directory=settings.images.export_directory,
             ),
-            importer=installation.images,
+            importer=Importer(installation.images, installation.uploads, settings.images),
         )
         self._occi = OcciFace(
             engine, domain=settings.occi.domain, public_url=settings.occi.public_url, server="isthmus"
@@ -123,6 +126,9 @@ class Gateway:
         self._record(req, resp, time.perf_counter() - began)
 
     def _route(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if self._uploads is not None and upload_pages.is_ours(req.path):
+            self._to_uploads(self._uploads, req, resp)
+            return
         malformed = not bodies.receive(req.env, self._max_body)
         if is_ec2(req):
             req.context.face = "ec2"
@@ -141,15 +147,31 @@ class Gateway:
             self._to_occi(req, resp)
 
     def _to_occi(self, req: falcon.Request, resp: falcon.Response) -> None:
+        caller = self._known(req, resp)
+        if caller is None:
+            self._occi.introduce(req, resp)
+        else:
+            self._occi.on_request(req, resp, caller)
+
+    def _to_uploads(self, pages: UploadPages, req: falcon.Request, resp: falcon.Response) -> None:
+        req.context.face = "uploads"
+        resp.set_header("X-Request-Id", req.context.request_id)
+        caller = self._known(req, resp)
+        if caller is None:
+            bodies.drain(req.env)
+        else:
+            pages.on_request(req, resp, caller)
+
+    def _known(self, req: falcon.Request, resp: falcon.Response) -> Caller | None:
+        """The caller by name and password or token; for others the answer is a challenge."""
         try:
             caller = self._occi_door(req.get_header("Authorization"), req.context.request_id)
         except Unauthenticated:
-            self._occi.introduce(req, resp)
             resp.set_header("WWW-Authenticate", self._challenges)
             _tell(req, resp, 401, "unauthenticated", "Give a user name and password, or a bearer token.")
-            return
+            return None
         req.context.caller = caller
-        self._occi.on_request(req, resp, caller)
+        return caller
 
     def on_error(
         self, req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]
@@ -198,6 +220,14 @@ class Gateway:
 
 
 _OWN: Final = {"/livez": Gateway._livez, "/readyz": Gateway._readyz, "/metrics": Gateway._metrics}  # noqa: SLF001
+
+
+def _upload_pages(installation: Installation) -> UploadPages | None:
+    """The pages of uploads, unless the operator has none; half of the threads are left to the faces."""
+    settings = installation.settings
+    if not settings.images.uploads:
+        return None
+    return UploadPages(installation.uploads, _tell, parallel=settings.web.threads // 2)
 
 
 class _Noting:

@@ -7,6 +7,7 @@ words. Chunked bodies get a length here, so that nothing behind need know of the
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any, Final
 
@@ -36,6 +37,14 @@ def receive(env: dict[str, Any], limit: int) -> bool:
         return False  # the client went away in the middle
     env["CONTENT_LENGTH"] = str(total)
     return True
+
+
+def drain(env: dict[str, Any]) -> None:
+    """Read what is left of a body that nobody wants, so that the client comes to read the answer."""
+    if "HTTP_TRANSFER_ENCODING" not in env and env.get("CONTENT_LENGTH") in {None, "", "0"}:
+        return
+    with contextlib.suppress(ParseException, OSError):
+        _read(env["wsgi.input"], 0)
 
 
 def _read(stream: Any, limit: int) -> tuple[bytes, int]:

@@ -6,7 +6,21 @@ import os
 
 import typer
 
-from gateway.commands import doctor, host, image, init, people, serve, size, vm
+from gateway.commands import (
+    check,
+    doctor,
+    host,
+    image,
+    init,
+    people,
+    serve,
+    size,
+    snapshot,
+    store,
+    task,
+    vm,
+    volume,
+)
 
 app = typer.Typer(
     name="isthmus",
@@ -22,8 +36,13 @@ app.command("serve")(serve.serve)
 app.command("web")(serve.web)
 app.command("worker")(serve.worker)
 app.command("doctor")(doctor.doctor)
+app.command("check")(check.check)
 app.add_typer(host.app, name="host")
 app.add_typer(image.app, name="image")
+app.add_typer(volume.app, name="volume")
+app.add_typer(snapshot.app, name="snapshot")
+app.add_typer(store.app, name="store")
+app.add_typer(task.app, name="task")
 app.add_typer(people.tenants, name="tenant")
 app.add_typer(people.users, name="user")
 app.add_typer(people.keys, name="key")

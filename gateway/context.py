@@ -39,6 +39,11 @@ _NEXT_STEPS = {
     Code.INSTANCE_NOT_FOUND: "See: isthmus vm list",
     Code.IMAGE_NOT_FOUND: "See: isthmus image list",
     Code.FLAVOR_NOT_FOUND: "See: isthmus flavor list",
+    Code.VOLUME_NOT_FOUND: "See: isthmus volume list",
+    Code.SNAPSHOT_NOT_FOUND: "See: isthmus snapshot list",
+    Code.TASK_NOT_FOUND: "See: isthmus task list",
+    Code.VOLUME_IN_USE: "Detach it first: isthmus volume detach VOLUME",
+    Code.SNAPSHOT_IN_USE: "Deregister the image that is made of it first: isthmus image list",
     Code.ZONE_NOT_FOUND: "Zones are set in isthmus.toml, [regions].",
 }
 _OWNER = "Run isthmus as the owner of the home directory."

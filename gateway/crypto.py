@@ -14,7 +14,7 @@ import os
 import secrets
 import string
 import threading
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -81,7 +81,7 @@ def _read_key(path: Path) -> bytes:
 
 
 class SecretBox:
-    """Encrypts the secret of an access key; the key's id is bound to it, so that rows cannot be swapped."""
+    """Encrypts a secret; the id of what it belongs to is bound to it, so that rows cannot be swapped."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
@@ -106,8 +106,30 @@ class SecretBox:
             return self._cipher.decrypt(nonce, text, sealed[:1] + key_id.encode()).decode()
         except (InvalidTag, ValueError) as error:
             raise KeyUnusable(
-                f"The secret of access key {key_id} was encrypted with another key than keys/at-rest."
+                f"The secret of {key_id} was encrypted with another key than keys/at-rest."
             ) from error
+
+
+class KeyVault:
+    """Seals passphrases of disks under the key at rest. Implements the engine's ``Vault``.
+
+    The key is read when it is first needed, as most processes never do.
+    """
+
+    def __init__(self, keys: KeyFiles) -> None:
+        self._keys = keys
+
+    @cached_property
+    def _box(self) -> SecretBox:
+        return SecretBox(self._keys.at_rest)
+
+    def seal(self, owner: str, secret: str) -> bytes:
+        """Encrypt a secret of an owner's; raises KeyUnusable without the key."""
+        return self._box.seal(owner, secret)
+
+    def open(self, owner: str, sealed: bytes) -> str:
+        """The secret again, under the same owner only; raises KeyUnusable."""
+        return self._box.open(owner, sealed)
 
 
 def new_key_id() -> str:

@@ -195,6 +195,7 @@ def _home(path: Path, *, hosts: bool) -> Iterator[Finding]:
     yield _closed(installation.home)
     yield _keys(installation)
     yield _disk(installation.home)
+    yield from _places(installation)
     database = _database(installation)
     yield database
     if database.verdict is Verdict.BAD or installation.store.pending_revision() is not None:
@@ -228,6 +229,20 @@ def _disk(home: Home) -> Finding:
     if free < _LEAST_DISK_GIB:
         return _warning("disk", f"{free} GiB free for {home.path}", "Guests' disks grow there; make room.")
     return _good("disk", f"{free} GiB free")
+
+
+def _places(installation: Installation) -> Iterator[Finding]:
+    """The directories that settings name for images."""
+    images = installation.settings.images
+    for folder in images.directories:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            cure = "Make it, or take it out of images.directories in isthmus.toml."
+            yield _warning("images", f"{folder} cannot be read", cure)
+    exports = images.export_directory
+    if exports is not None and not os.access(exports, os.W_OK | os.X_OK):
+        yield _warning(
+            "images", f"{exports} cannot be written to", "Make it, or change images.export_directory."
+        )
 
 
 def _database(installation: Installation) -> Finding:

@@ -13,7 +13,7 @@ from backend.model import Value
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 _DATABASE: Final = "isthmus.db"
-_OURS: Final = frozenset({"keys", "images", "run", "hosts", "location"})
+_OURS: Final = frozenset({"keys", "images", "uploads", "run", "hosts", "location"})
 
 
 class Home(Value, frozen=True, kw_only=True):
@@ -47,6 +47,11 @@ class Home(Value, frozen=True, kw_only=True):
         return self.path / "images"
 
     @property
+    def uploads(self) -> Path:
+        """What tenants have uploaded, a directory for each."""
+        return self.path / "uploads"
+
+    @property
     def run(self) -> Path:
         """What concerns the running processes only."""
         return self.path / "run"
@@ -70,7 +75,7 @@ class Home(Value, frozen=True, kw_only=True):
         """
         self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         write_private(self.location, os.fsencode(self.path))
-        for folder in (self.keys, self.images, self.run, self.path / "hosts"):
+        for folder in (self.keys, self.images, self.uploads, self.run, self.path / "hosts"):
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
     def moved_from(self) -> Path | None:

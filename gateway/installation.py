@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -17,17 +20,19 @@ from backend.commands import (
 )
 from backend.engine import Engine
 from backend.errors import BackendError, Code, DryRunPassed
-from backend.model import Api, Caller, Image, Role, Tenant, User, Value
+from backend.images import IN_PLACE, ImageStore, Sources
+from backend.model import Api, Caller, Content, Image, Role, Tenant, User, Value
+from backend.ports import Progress, no_progress
 from backend.store import Store
-from ec2.context import ImportedImage
 from gateway import flavors
-from gateway.crypto import KeyFiles, Passwords, SecretBox, new_key_id, new_password, new_secret
+from gateway.crypto import KeyFiles, KeyVault, Passwords, SecretBox, new_key_id, new_password, new_secret
 from gateway.home import Home, write_private
-from gateway.images import ImageStore, Progress
 from gateway.settings import NotConfigured, Settings, checked, load, written
+from gateway.uploads import Uploads
 
 FIRST_TENANT = "default"
 SIMULATED_IMAGE = "simulated"
+_CHUNK: Final = 1 << 20
 
 
 class Credentials(Value, frozen=True, kw_only=True):
@@ -50,8 +55,13 @@ class Installation:
         self.keys = KeyFiles(self.home)
         self.store = Store(settings.database_url)
         self.queue = jobs.Queue(self.store)
-        self.engine = Engine(self.store, self.queue, settings.engine())
-        self.images = ImageStore(self.home.images)
+        self.engine = Engine(self.store, self.queue, settings.engine(), vault=KeyVault(self.keys))
+        self.uploads = Uploads(
+            self.home.uploads,
+            most_bytes=settings.images.upload_bytes,
+            tenant_bytes=settings.images.tenant_upload_bytes,
+        )
+        self.images = ImageStore(self.home.images, sources=self._tenants_sources())
 
     @classmethod
     def at(cls, home: Path, **overrides: object) -> Installation:
@@ -64,6 +74,16 @@ class Installation:
         """Bring the database to the newest revision, the job library's tables too."""
         self.store.migrate()
         jobs.migrate(self.store)
+
+    def _tenants_sources(self) -> Sources:
+        """Where images of tenants may come from; the operator's at the command line come from anywhere."""
+        images = self.settings.images
+        uploads = self.home.uploads if images.uploads else None
+        return Sources(directories=images.directories, urls=images.urls, uploads=uploads)
+
+    def operators_images(self) -> ImageStore:
+        """The image store as the operator fills it: from any file and any URL."""
+        return ImageStore(self.home.images, sources=Sources(directories=None, urls=None))
 
     def box(self) -> SecretBox:
         """Opens and seals secret keys; raises KeyUnusable without its key."""
@@ -99,8 +119,8 @@ def operator(name: str = "operator", *, request_id: str = "") -> Caller:
     )
 
 
-def acting_for(tenant: Tenant) -> Caller:
-    """The administrator doing something in a tenant's name."""
+def acting_for(tenant: Tenant, region: str = "") -> Caller:
+    """The administrator doing something in a tenant's name, in a region or the default one."""
     return Caller(
         tenant_id=tenant.id,
         account_id=tenant.account_id,
@@ -108,6 +128,7 @@ def acting_for(tenant: Tenant) -> Caller:
         user_name="operator",
         role=Role.ADMIN,
         api=Api.CLI,
+        region=region,
     )
 
 
@@ -219,32 +240,54 @@ def create_key(installation: Installation, user_name: str) -> tuple[str, str]:
     return key_id, secret
 
 
+_YET_TO_COME: Final = Content(checksum="0" * 64, path="", format="raw", size_bytes=0, virtual_bytes=0)
+
+
 def import_image(
-    installation: Installation, caller: Caller, source: Path, wanted: RegisterImage, progress: Progress
+    installation: Installation,
+    caller: Caller,
+    source: str | BinaryIO,
+    wanted: RegisterImage,
+    *,
+    form: str = "",
+    digest: str = "",
+    progress: Progress = no_progress,
 ) -> Image:
-    """Register a disk image that is yet to be copied; what ``wanted`` says of its bytes does not count.
+    """Register a disk image that is yet to be brought in: from a path, a URL, or an open file.
+
+    ``form`` is its format and ``digest`` (``sha256:…``) what its bytes hash to, when they are known.
 
     Raises:
         BackendError: it was refused. Whether it would be is asked before the copy, and nothing stays of one.
     """
     with suppress(DryRunPassed):
-        installation.engine.execute(caller, wanted, dry_run=True)
-    disk = installation.images.import_file(source, progress)
-    try:
-        return installation.engine.execute(
-            caller, msgspec.structs.replace(wanted, **msgspec.structs.asdict(disk))
+        installation.engine.execute(
+            caller, msgspec.structs.replace(wanted, content=_YET_TO_COME), dry_run=True
         )
+    store, name = installation.operators_images(), f"import-{secrets.token_hex(8)}"
+    try:
+        if isinstance(source, str):
+            location = source
+        else:
+            location = IN_PLACE
+            with Path(store.scratch(name)).open("wb") as file:
+                shutil.copyfileobj(source, file, _CHUNK)
+        content = store.bring(name, location, form, progress, digest=digest)
+    finally:
+        store.drop(name)
+    try:
+        return installation.engine.execute(caller, msgspec.structs.replace(wanted, content=content))
     except BaseException:
-        _discard(installation, disk)
+        discard(installation, content)
         raise
 
 
-def _discard(installation: Installation, disk: ImportedImage) -> None:
-    """Remove a copy, unless an image has the same bytes."""
+def discard(installation: Installation, content: Content) -> None:
+    """Remove what was brought in, unless something refers to the same bytes."""
     with installation.store.read() as tx:
-        same = tx.images.with_checksum(disk.checksum)
-    if all(image.path != disk.path for image in same):
-        Path(disk.path).unlink(missing_ok=True)
+        known = tx.contents.get(content.checksum)
+    if known is None:
+        installation.images.remove(content)
 
 
 def simulated_image(installation: Installation) -> Image | None:
@@ -256,17 +299,12 @@ def simulated_image(installation: Installation) -> Image | None:
     tenant = engine.tenant(FIRST_TENANT)
     if tenant is None or engine.images(operator()):
         return None
-    disk = installation.images.empty()
     return engine.execute(
         acting_for(tenant),
         RegisterImage(
             name=SIMULATED_IMAGE,
             description="An empty disk, for simulated hosts",
-            path=disk.path,
-            format=disk.format,
-            checksum=disk.checksum,
-            size_bytes=disk.size_bytes,
-            virtual_bytes=disk.virtual_bytes,
+            content=installation.images.empty(),
             public=True,
         ),
     )

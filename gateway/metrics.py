@@ -41,7 +41,7 @@ def observe(face: str, operation: str, status: int, seconds: float) -> None:
 
 
 class StoreCollector(Collector):
-    """What the database says now: instances and hosts by state, open jobs, workers."""
+    """What the database says now: instances, hosts, volumes and snapshots by state, open work, workers."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -51,11 +51,16 @@ class StoreCollector(Collector):
         with self._store.read() as tx:
             details = tx.instances.count_by_detail()
             hosts = tx.hosts.all()
-            jobs = tx.jobs.open()
+            jobs, tasks = tx.jobs.open(), tx.tasks.open()
+            volumes, snapshots = tx.volumes.count_by_state(), tx.snapshots.count_by_state()
             workers = tx.workers.all()
         yield _by("isthmus_instances", "Instances by state.", "state", details)
         yield _by("isthmus_hosts", "Hosts by state.", "state", _counted(host.state.value for host in hosts))
         yield _by("isthmus_jobs", "Open jobs by state.", "state", _counted(job.state.value for job in jobs))
+        yield _by("isthmus_volumes", "Volumes by state.", "state", volumes)
+        yield _by("isthmus_snapshots", "Snapshots by state.", "state", snapshots)
+        kinds = _counted(task.kind.value for task in tasks)
+        yield _by("isthmus_tasks", "Open storage work by kind.", "kind", kinds)
         seen = GaugeMetricFamily(
             "isthmus_worker_seen_timestamp_seconds", "Last heartbeat of a worker.", labels=("executor",)
         )

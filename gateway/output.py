@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 Row = Mapping[str, Any]
@@ -84,10 +92,21 @@ class Output:
         if self.as_json or not self._errors.is_terminal:
             yield lambda _done, _size: None
             return
-        columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        columns = (TextColumn(what, markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self._errors, transient=True) as bar:
-            task = bar.add_task(what)
-            yield lambda done, size: bar.update(task, completed=done, total=size)
+            task = bar.add_task("")
+            yield lambda done, size: bar.update(task, completed=done, total=size or None)
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[Callable[[int], None]]:
+        """A progress bar, on a terminal; answers a function to tell how many percent are done."""
+        if self.as_json or not self._errors.is_terminal:
+            yield lambda _percent: None
+            return
+        columns = (TextColumn(what, markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._errors, transient=True) as bar:
+            task = bar.add_task("", total=100)
+            yield lambda percent: bar.update(task, completed=percent)
 
 
 def _cell(name: str, value: Any) -> str:
@@ -97,6 +116,8 @@ def _cell(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if name.endswith("_at") or name in {"at", "last_seen", "state_since"}:
         return moment(float(value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={item}" for key, item in value.items()) or "-"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "-"
     return str(value)

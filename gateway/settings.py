@@ -13,7 +13,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -94,13 +94,37 @@ def _checked_zones(zones: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ..
     return zones
 
 
+def _checked_folder(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"{path} is no absolute path of a directory")
+    return path
+
+
+def _checked_prefix(text: str) -> str:
+    """The beginning of a URL with a whole host name: ``https://example.org`` would allow example.org.evil."""
+    if text in {"http://", "https://"}:  # every host with a public address
+        return text
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{text!r} is no http(s) URL")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{text!r}: a user, a query or a fragment cannot stand in the beginning of a URL")
+    if not parts.path.endswith("/"):
+        raise ValueError(f"{text!r} must end with a slash: everything below it is allowed")
+    return text
+
+
 Seconds = Annotated[float, Field(ge=0)]
 _ENGINE: Final = EngineSettings()
 _DEADLINES: Final = Deadlines()
 
 
 class DeadlineSettings(BaseModel):
-    """How long each kind of stage may take; ``shutdown`` is the grace a guest has before the power goes."""
+    """How long each kind of stage may take; ``shutdown`` is the grace a guest has before the power goes.
+
+    ``hotplug`` is how long a guest may keep a disk that is to be detached, ``transfer`` how long storage work
+    that copies may take.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -112,6 +136,8 @@ class DeadlineSettings(BaseModel):
     destroy: Seconds = _DEADLINES.destroy
     reboot: Seconds = _DEADLINES.reboot
     epilog: Seconds = _DEADLINES.epilog
+    hotplug: Seconds = _DEADLINES.hotplug
+    transfer: Seconds = _DEADLINES.transfer
 
 
 class WebSettings(BaseModel):
@@ -131,8 +157,7 @@ class Ec2FaceSettings(BaseModel):
 
     ``any_service`` accepts any region and service in a signature's scope, for clients that derive them from
     the host name (boto 2's ``connect_euca``). ``skew`` is how far a client's clock may be off for version 4.
-    ``lenient`` ignores parameters that the service model does not know. ``image_directories`` are the places
-    on this machine from which RegisterImage may take disk images.
+    ``lenient`` ignores parameters that the service model does not know.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -144,7 +169,6 @@ class Ec2FaceSettings(BaseModel):
     max_body: Annotated[int, Field(ge=4096)] = 1 << 20
     lenient: bool = False
     endpoint: str = ""
-    image_directories: tuple[Path, ...] = ()
 
 
 class OcciFaceSettings(BaseModel):
@@ -159,6 +183,26 @@ class OcciFaceSettings(BaseModel):
     domain: str = "isthmus.local"
     public_url: str = ""
     realm: str = "isthmus"
+
+
+class ImageSettings(BaseModel):
+    """Where tenants may take disk images from, and put them.
+
+    ``directories`` are places on this machine, ``urls`` beginnings of http(s) URLs; each is empty for none.
+    ``https://`` alone is every host with a public address; one inside must be named.
+    ``uploads`` lets tenants send files to ``/uploads/``: at most ``upload_bytes`` each, and
+    ``tenant_upload_bytes`` of a tenant's at a time. ``export_directory`` is where exported images are
+    written; without it tenants export none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    directories: tuple[Annotated[Path, AfterValidator(_checked_folder)], ...] = ()
+    urls: tuple[Annotated[str, AfterValidator(_checked_prefix)], ...] = ()
+    uploads: bool = True
+    upload_bytes: Annotated[int, Field(ge=1)] = 64 << 30
+    tenant_upload_bytes: Annotated[int, Field(ge=1)] = 256 << 30
+    export_directory: Annotated[Path, AfterValidator(_checked_folder)] | None = None
 
 
 class Settings(BaseSettings):
@@ -190,6 +234,7 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     ec2: Ec2FaceSettings = Ec2FaceSettings()
     occi: OcciFaceSettings = OcciFaceSettings()
+    images: ImageSettings = ImageSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -208,6 +253,16 @@ class Settings(BaseSettings):
     def _known_flavor(self) -> Self:
         if not self.default_flavor:
             raise ValueError("default_flavor must name a flavor")
+        return self
+
+    @model_validator(mode="after")
+    def _outside_the_home(self) -> Self:
+        """Keys, the database and other tenants' images lie in the home: none may be taken for an image."""
+        home = Path(os.path.realpath(self.home))
+        for folder in self.images.directories:
+            place = Path(os.path.realpath(folder))
+            if home.is_relative_to(place) or place.is_relative_to(home):
+                raise ValueError(f"images.directories: {folder} and the home directory lie in one another")
         return self
 
     @property

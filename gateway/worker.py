@@ -57,6 +57,7 @@ def run(installation: Installation) -> int:
     worker = Worker(
         installation.engine,
         LibvirtHosts(),
+        installation.images,
         settings.executor_id,
         take_over=queue.take_over,
         purge=queue.purge,

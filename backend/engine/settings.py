@@ -21,7 +21,7 @@ class Deadlines(Value, frozen=True, kw_only=True):
     reboot: float = 240.0
     epilog: float = 3600.0
     hotplug: float = 60.0
-    copy: float = 3600.0
+    transfer: float = 3600.0
 
     def of(self, stage: str) -> float:
         """The deadline of a stage."""
@@ -42,7 +42,7 @@ class Deadlines(Value, frozen=True, kw_only=True):
     def of_task(self, kind: TaskKind) -> float:
         """The deadline of a task's acts; those that copy may take as long as there is progress."""
         quick = {TaskKind.VOLUME_ATTACH, TaskKind.VOLUME_DETACH, TaskKind.VOLUME_MODIFY}
-        return self.hotplug if kind in quick else self.copy
+        return self.hotplug if kind in quick else self.transfer
 
 
 class EngineSettings(Value, frozen=True, kw_only=True):

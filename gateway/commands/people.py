@@ -143,15 +143,16 @@ def purge(
     while left := installation.engine.execute(operator(), PurgeTenant(tenant_id=found.id, remove=remove)):
         if left != told:
             told = left
-            output.hint(f"{left} instances and image files are going…")
+            output.hint(f"{left} instances and volumes are going…")
         if time.monotonic() >= deadline:
             break
         time.sleep(_POLL)
     if left and wait:
         raise Refused(
-            f"{left} instances and image files of {found.name} are still going: a worker must run "
+            f"{left} instances and volumes of {found.name} are still going: a worker must run "
             "(isthmus serve), and their hosts must answer (isthmus host list). Then repeat."
         )
+    installation.uploads.forget(found.id)
     output.one({"tenant": found.name, "left": left, "removed": remove and not left})
 
 

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from backend.commands import Launch, Op, Operate
+from backend.commands import CreateSnapshots, Launch, Op, Operate
 from backend.engine import InstanceQuery
 from backend.model import Event, Instance, Job, id_of, uuid_of
+from gateway.commands import snapshot, volume
 from gateway.context import (
     HomeOption,
     JsonOption,
@@ -23,7 +24,7 @@ from gateway.context import (
     tenant_named,
     user_named,
 )
-from gateway.installation import Installation, acting_as, operator
+from gateway.installation import acting_as, operator
 from gateway.output import Output
 
 app = typer.Typer(no_args_is_help=True, help="Instances, of all tenants.")
@@ -39,12 +40,6 @@ VmOption = Annotated[str | None, typer.Option("--vm", help="Of this instance onl
 
 def _id(name: str) -> str:
     return id_of("i", name) or name
-
-
-def _names(installation: Installation) -> dict[str, str]:
-    engine = installation.engine
-    found = {tenant.id: tenant.name for tenant in engine.tenants()}
-    return found | {host.id: host.uri for host in engine.hosts()}
 
 
 def row(instance: Instance, names: dict[str, str]) -> dict[str, Any]:
@@ -93,7 +88,7 @@ def launch(
             held=hold,
         ),
     )
-    names = _names(installation)
+    names = volume.names_of(installation)
     Output(as_json=as_json).rows([row(each, names) for each in made.instances], COLUMNS)
 
 
@@ -107,7 +102,7 @@ def list_(
     """All instances; ended ones for an hour."""
     installation = installation_of(home)
     owner = tenant_named(installation, tenant).id if tenant else None
-    names = _names(installation)
+    names = volume.names_of(installation)
     found = installation.engine.instances(operator(), InstanceQuery(tenant_id=owner))
     Output(as_json=as_json).rows([row(each, names) for each in found], COLUMNS, empty="No instance.")
 
@@ -118,7 +113,7 @@ def show(vm: TargetArgument, home: HomeOption = None, as_json: JsonOption = Fals
     """All about one instance: its rows, tags, jobs and events."""
     installation = installation_of(home)
     engine, instance_id = installation.engine, _id(vm)
-    shown = row(engine.instance(operator(), instance_id), _names(installation))
+    shown = row(engine.instance(operator(), instance_id), volume.names_of(installation))
     output = Output(as_json=as_json)
     history = [_event_row(event) for event in engine.events(operator(), instance_id=instance_id)]
     work = [_job_row(job) for job in engine.jobs(operator(), instance_id=instance_id)]
@@ -210,6 +205,42 @@ def console(vm: TargetArgument, home: HomeOption = None, as_json: JsonOption = F
         raise Refused("Nothing was read from this console yet.")
     sys.stdout.buffer.write(found[0])
     sys.stdout.buffer.flush()
+
+
+# Disks --------------------------------------------------------------------------------------------------
+
+
+@app.command("disks")
+@command
+def disks(vm: TargetArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """The volumes of an instance, the root first."""
+    installation = installation_of(home)
+    found = installation.engine.instance(operator(), _id(vm))
+    names = volume.names_of(installation)
+    volumes = installation.engine.disks_of([found.id]).get(found.id, [])
+    columns = ("id", "size_gib", "type", "attached", "device", "target", "boot", "delete_on_termination")
+    Output(as_json=as_json).rows([volume.row(each, names) for each in volumes], columns, empty="No volume.")
+
+
+@app.command("snapshot")
+@command
+def snapshot_(
+    vm: TargetArgument,
+    description: Annotated[str, typer.Option(help="A sentence about them.")] = "",
+    exclude_boot: Annotated[bool, typer.Option("--no-root", help="All but the root disk.")] = False,
+    wait: volume.WaitOption = True,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep all volumes of an instance as they are now; the guest goes on."""
+    installation, output = installation_of(home), Output(as_json=as_json)
+    made = installation.engine.execute(
+        operator(),
+        CreateSnapshots(instance_id=_id(vm), description=description, exclude_boot=exclude_boot),
+    )
+    if wait:
+        snapshot.follow_snapshots(installation, output, made)
+    snapshot.show_snapshots(installation, output, made)
 
 
 # Jobs and events ----------------------------------------------------------------------------------------

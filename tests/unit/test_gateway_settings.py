@@ -166,3 +166,60 @@ def test_zones_go_to_the_region_they_are_named_after():
     }
     with pytest.raises(Refused, match="mars"):
         regions_of(["eu", "us"], ["mars"])
+
+
+# Where disk images come from ----------------------------------------------------------------------------
+
+
+def test_without_settings_no_image_comes_from_outside_but_uploads(home):
+    put(home, "")
+    images = load(home).images
+    assert (images.directories, images.urls, images.export_directory) == ((), (), None)
+    assert images.uploads
+
+
+def test_the_places_of_images(home, monkeypatch):
+    put(
+        home,
+        '[images]\ndirectories = ["/srv/images"]\nurls = ["https://cloud-images.example/"]\n'
+        'uploads = false\nexport_directory = "/srv/exports"\n',
+    )
+    found = load(home)
+    assert [str(path) for path in found.images.directories] == ["/srv/images"]
+    assert found.shown()["images.export_directory"] == "/srv/exports"
+    monkeypatch.setenv("ISTHMUS_IMAGES__URLS", '["http://mirror.example:8080/a/"]')
+    assert load(home).images.urls == ("http://mirror.example:8080/a/",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('directories = ["relative"]', "relative is no absolute path"),
+        ('directories = ["/"]', "lie in one another"),
+        ('directories = ["HOME/images"]', "lie in one another"),
+        ('directories = ["HOME/.."]', "lie in one another"),
+        ('export_directory = "exports"', "exports is no absolute path"),
+        ('urls = ["https://example.org"]', "must end with a slash"),
+        ('urls = ["https://example.org/a"]', "must end with a slash"),
+        ('urls = ["ftp://example.org/"]', "is no http"),
+        ('urls = ["https:///path/"]', "is no http"),
+        ('urls = ["https://user@example.org/"]', "cannot stand"),
+        ('urls = ["https://example.org/?a=/"]', "cannot stand"),
+        ('urls = ["https://[::1/"]', "URL"),
+        ("upload_bytes = 0", "greater than or equal to 1"),
+        ("elsewhere = 1", "not permitted"),
+    ],
+)
+def test_places_that_make_no_sense_are_told(home, text, said):
+    put(home, "[images]\n" + text.replace("HOME", str(home)))
+    with pytest.raises(NotConfigured, match="isthmus.toml") as refused:
+        load(home)
+    assert said in str(refused.value)
+
+
+def test_a_link_into_the_home_is_seen_through(home, tmp_path_factory):
+    link = tmp_path_factory.mktemp("outside") / "link"
+    link.symlink_to(home)
+    put(home, f'[images]\ndirectories = ["{link}"]\n')
+    with pytest.raises(NotConfigured, match="lie in one another"):
+        load(home)
