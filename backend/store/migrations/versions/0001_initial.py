@@ -12,6 +12,19 @@ depends_on = None
 def upgrade() -> None:
     """Forward; there is no way back but a backup."""
     op.create_table(
+        "content",
+        sa.Column("checksum", sa.String(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("format", sa.String(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("virtual_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("parent", sa.String(), nullable=False),
+        sa.Column("encrypted", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("checksum", name=op.f("pk_content")),
+    )
+    op.create_index(op.f("ix_content_parent"), "content", ["parent"], unique=False)
+    op.create_table(
         "event",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("at", sa.Float(precision=53), nullable=False),
@@ -109,6 +122,40 @@ def upgrade() -> None:
     )
     op.create_index("ix_tag_lookup", "tag", ["tenant_id", "key", "value", "resource_id"], unique=False)
     op.create_table(
+        "task",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("resource_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("lock", sa.String(), nullable=False),
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("step", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("attempt", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("deadline", sa.Float(precision=53), nullable=False),
+        sa.Column("busy", sa.String(), nullable=False),
+        sa.Column("progress", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("arguments", sa.Text(), nullable=False),
+        sa.Column("result", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("finished_at", sa.Float(precision=53), nullable=True),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_task")),
+    )
+    op.create_index("ix_task_listing", "task", ["tenant_id", "kind", "created_at"], unique=False)
+    op.create_index(
+        "ix_task_open",
+        "task",
+        ["instance_id", "lock", "created_at"],
+        unique=False,
+        sqlite_where=sa.text("finished_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_index(op.f("ix_task_resource_id"), "task", ["resource_id"], unique=False)
+    op.create_table(
         "tenant",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
@@ -131,6 +178,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "scheme", "term", name=op.f("pk_user_mixin")),
     )
     op.create_index("uq_user_mixin_tenant_id_location", "user_mixin", ["tenant_id", "location"], unique=True)
+    op.create_table(
+        "volume_token",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("token", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("volume_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "region", "token", name=op.f("pk_volume_token")),
+    )
     op.create_table(
         "worker",
         sa.Column("executor", sa.String(), nullable=False),
@@ -155,7 +212,6 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("format", sa.String(), nullable=False),
-        sa.Column("path", sa.String(), nullable=False),
         sa.Column("checksum", sa.String(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("virtual_bytes", sa.BigInteger(), nullable=False),
@@ -164,11 +220,34 @@ def upgrade() -> None:
         sa.Column("location", sa.Text(), nullable=False),
         sa.Column("public", sa.Boolean(), nullable=False),
         sa.Column("launch_accounts", sa.Text(), nullable=False),
+        sa.Column("snapshot_id", sa.String(), nullable=False),
+        sa.Column("mappings", sa.Text(), nullable=False),
+        sa.Column("source_instance_id", sa.String(), nullable=False),
+        sa.Column("source_image_id", sa.String(), nullable=False),
+        sa.Column("encrypted", sa.Boolean(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("deprecated_at", sa.Float(precision=53), nullable=True),
+        sa.Column("publication", sa.String(), nullable=False),
+        sa.Column("line", sa.String(), nullable=False),
+        sa.Column("line_version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("parent_id", sa.String(), nullable=False),
+        sa.Column("changelog", sa.Text(), nullable=False),
+        sa.Column("report", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Float(precision=53), nullable=False),
         sa.Column("deregistered_at", sa.Float(precision=53), nullable=True),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_image_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image")),
+    )
+    op.create_index(op.f("ix_image_checksum"), "image", ["checksum"], unique=False)
+    op.create_index(
+        "uq_image_line_version",
+        "image",
+        ["tenant_id", "line", "line_version"],
+        unique=True,
+        sqlite_where=sa.text("line <> ''"),
+        postgresql_where=sa.text("line <> ''"),
     )
     op.create_index(
         "uq_image_tenant_id_name",
@@ -227,6 +306,35 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("instance_id", "host_id", name=op.f("pk_reservation")),
     )
     op.create_index(op.f("ix_reservation_host_id"), "reservation", ["host_id"], unique=False)
+    op.create_table(
+        "snapshot",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("volume_id", sa.String(), nullable=False),
+        sa.Column("size_gib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("started_at", sa.Float(precision=53), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("progress", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("content", sa.String(), nullable=False),
+        sa.Column("encrypted", sa.Boolean(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("public", sa.Boolean(), nullable=False),
+        sa.Column("accounts", sa.Text(), nullable=False),
+        sa.Column("source_id", sa.String(), nullable=False),
+        sa.Column("completed_at", sa.Float(precision=53), nullable=True),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_snapshot_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_snapshot")),
+    )
+    op.create_index(op.f("ix_snapshot_content"), "snapshot", ["content"], unique=False)
+    op.create_index(
+        "ix_snapshot_listing", "snapshot", ["tenant_id", "region", "started_at", "id"], unique=False
+    )
+    op.create_index(op.f("ix_snapshot_volume_id"), "snapshot", ["volume_id"], unique=False)
     op.create_table(
         "user_account",
         sa.Column("id", sa.String(), nullable=False),
@@ -430,3 +538,51 @@ def upgrade() -> None:
         sqlite_where=sa.text("finished_at IS NULL"),
         postgresql_where=sa.text("finished_at IS NULL"),
     )
+    op.create_table(
+        "volume",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("zone", sa.String(), nullable=False),
+        sa.Column("size_gib", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("iops", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("throughput", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("encrypted", sa.Boolean(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("snapshot_id", sa.String(), nullable=False),
+        sa.Column("content", sa.String(), nullable=False),
+        sa.Column("image_id", sa.String(), nullable=False),
+        sa.Column("api", sa.String(), nullable=False),
+        sa.Column("client_token", sa.String(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("online", sa.Boolean(), nullable=False),
+        sa.Column("auto_io", sa.Boolean(), nullable=False),
+        sa.Column("host_id", sa.String(), nullable=True),
+        sa.Column("made", sa.Boolean(), nullable=False),
+        sa.Column("instance_id", sa.String(), nullable=True),
+        sa.Column("attach", sa.String(), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("boot", sa.Boolean(), nullable=False),
+        sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
+        sa.Column("asked_at", sa.Float(precision=53), nullable=True),
+        sa.Column("attached_at", sa.Float(precision=53), nullable=True),
+        sa.Column("modification", sa.Text(), nullable=False),
+        sa.Column("last_snapshot", sa.String(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("fk_volume_host_id")),
+        sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_volume_instance_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_volume_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_volume")),
+    )
+    op.create_index(op.f("ix_volume_content"), "volume", ["content"], unique=False)
+    op.create_index(op.f("ix_volume_host_id"), "volume", ["host_id"], unique=False)
+    op.create_index(op.f("ix_volume_instance_id"), "volume", ["instance_id"], unique=False)
+    op.create_index("ix_volume_listing", "volume", ["tenant_id", "region", "created_at", "id"], unique=False)
+    op.create_index(op.f("ix_volume_snapshot_id"), "volume", ["snapshot_id"], unique=False)
+    op.create_index("uq_volume_instance_id_target", "volume", ["instance_id", "target"], unique=True)
