@@ -16,12 +16,15 @@ from lxml import etree
 
 from backend.drivers.libvirt.boot_probe import PROBE_BYTES, boot_probe
 from backend.drivers.libvirt.domain_xml import (
+    DiskFile,
     Layout,
     domain_document,
+    key_uuid,
     probe_document,
     simulated_document,
     user_netdev,
 )
+from backend.drivers.libvirt.keys import secret_document
 from backend.drivers.libvirt.qcow2 import parse_qcow2
 from backend.drivers.libvirt.seed import seed_image
 from backend.drivers.libvirt.storage import safe_name
@@ -40,14 +43,21 @@ SPEC = DomainSpec(
     memory_mib=512,
     architecture="x86_64",
     disks=[
-        DiskSpec(target="vda", size_gib=8, serial="vol0123456789abcdef0"),
-        DiskSpec(target="vdb", size_gib=1),
+        DiskSpec(target="vda", name="vol-0123456789abcdef0", serial="vol0123456789abcdef0"),
+        DiskSpec(target="vdb", name=f"{ID}.vdb"),
+        DiskSpec(target="vdf", name="vol-1", key=b"secret", iops=300, mib_per_second=125),
     ],
     nics=[NicSpec(mac="02:00:00:AA:00:01", address="10.9.0.5", cidr="10.9.0.0/24")],
     title="a <b> & c",
 )
 LAYOUT = Layout(
-    disks={"vda": "/d/vda.qcow2", "vdb": "/d/vdb.qcow2"}, seed="/d/seed.iso", console="/d/console.log"
+    disks={
+        "vda": DiskFile(path="/d/vda.qcow2"),
+        "vdb": DiskFile(path="/d/vdb.raw", format="raw"),
+        "vdf": DiskFile(path="/d/vdf.qcow2"),
+    },
+    seed="/d/seed.iso",
+    console="/d/console.log",
 )
 
 
@@ -75,6 +85,7 @@ def validate(document: str, schema: str) -> etree._Element:
         ),
         (simulated_document(SPEC), "domain.rng"),
         (probe_document("isthmus-probe-kvm", "/d/probe.img", acceleration="kvm"), "domain.rng"),
+        (secret_document("vol-1", lasting=False), "secret.rng"),
         (pool_document("isthmus", "/srv/isthmus"), "storagepool.rng"),
         (qcow2_document("a.qcow2", 1 << 30, backing="/srv/b.raw", backing_format="raw"), "storagevol.rng"),
         (qcow2_document("a.qcow2", 1 << 30), "storagevol.rng"),
@@ -100,13 +111,24 @@ def test_a_domain_is_ours_by_id_and_epoch_and_boots_from_its_first_disk():
     assert (root.findtext("name"), root.findtext("uuid")) == (ID, uuid_of(ID))
     assert root.findtext("title") == "a <b> & c"
     assert root.xpath("devices/disk[boot]/target/@dev") == ["vda"]
-    assert root.xpath("devices/disk/driver[@type='qcow2']/@discard") == ["unmap", "unmap"]
+    assert root.xpath("devices/disk/driver[@discard='unmap']/@type") == ["qcow2", "raw", "qcow2"]
     assert root.xpath("devices/disk/serial/text()") == ["vol0123456789abcdef0"]
     assert root.xpath("devices/disk[readonly]/source/@file") == ["/d/seed.iso"]
     assert root.xpath("devices/disk[readonly]/target/@bus") == ["virtio"]
-    assert len(root.xpath("devices/controller[@model='pcie-root-port']")) >= 16
+    assert len(root.xpath("devices/controller[@model='pcie-root-port']")) >= 32
     assert root.xpath("devices/serial/log/@file") == ["/d/console.log"]
     assert root.xpath("devices/serial/log/@append") == ["on"]
+
+
+def test_a_disk_has_its_limits_and_tells_of_its_key_by_name_alone():
+    document = domain_document(SPEC, LAYOUT, acceleration="tcg")
+    root = etree.fromstring(document)
+    assert root.xpath("devices/disk[iotune]/target/@dev") == ["vdf"]
+    assert root.xpath("devices/disk/iotune/total_iops_sec/text()") == ["300"]
+    assert root.xpath("devices/disk/iotune/total_bytes_sec/text()") == [str(125 << 20)]
+    assert root.xpath("devices/disk/source/encryption[@format='luks']/secret/@uuid") == [key_uuid("vol-1")]
+    assert "secret<" not in document
+    assert key_uuid("vol-1") != key_uuid("vol-2")
 
 
 def test_hardware_virtualisation_is_used_only_when_it_was_found_to_work():
@@ -125,7 +147,7 @@ def test_text_of_users_cannot_become_markup():
 
 
 def test_a_serial_that_virtio_would_cut_is_refused():
-    disk = DiskSpec(target="vda", size_gib=1, serial="vol-0123456789abcdef0")
+    disk = DiskSpec(target="vda", name="vol-1", serial="vol-0123456789abcdef0")
     with pytest.raises(StepFailed, match="20 bytes"):
         domain_document(msgspec.structs.replace(SPEC, disks=[disk]), LAYOUT, acceleration="tcg")
 

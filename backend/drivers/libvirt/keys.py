@@ -30,8 +30,8 @@ from backend.ports import StepFailed
 P = ParamSpec("P")
 R = TypeVar("R")
 
-USAGE: Final = "isthmus/"
-"""How the names begin under which our secrets are for volumes."""
+USAGE: Final = "/isthmus/"
+"""How the names begin under which our secrets are for volumes; libvirt's schema wants a path."""
 
 
 class Act(Protocol):

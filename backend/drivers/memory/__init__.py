@@ -353,8 +353,13 @@ class MemoryHost(HostDriver):
             self.saved.pop(domain.instance_id, None)
 
     def _active(self, domain: DomainSpec) -> bool:
+        """Whether it runs under the same permit."""
         known = self.domains.get(domain.instance_id)
-        return known is not None and known.status in _ALIVE
+        if known is None or known.status not in _ALIVE:
+            return False
+        if known.epoch != domain.epoch:
+            raise StepFailed(f"The domain is active with epoch {known.epoch}, not {domain.epoch}.")
+        return True
 
     def _boot(self, domain: DomainSpec) -> None:
         for disk in domain.disks:
