@@ -177,6 +177,17 @@ class SimulatedHost(MemoryHost):
                 )
         self.listener(HostEvent(host_id=self.host_id, instance_id=None))
 
+    def files_of(self, instance_id: str) -> set[str]:
+        """What lies here besides volumes of an instance: its seed, scratch disks and checkpoint."""
+        scratch = {name.partition(".")[2] for name in self.volumes if name.startswith(f"{instance_id}.")}
+        facts = self.domains.get(instance_id)
+        checkpoint = {"checkpoint"} if facts is not None and facts.has_checkpoint else set()
+        return self.own.get(instance_id, set()) | scratch | checkpoint
+
+    def is_empty(self) -> bool:
+        """Whether nothing of ours lies here but the cache of images."""
+        return not (self.domains or self.volumes or self.own or self.saved)
+
     def running(self) -> set[str]:
         """The ids of instances whose domain runs here."""
         return {name for name, facts in self.domains.items() if facts.status is DomainStatus.RUNNING}
@@ -313,12 +324,15 @@ class Cloud:
         self.poll()
         self.queue.work.clear()  # scheduler passes over nothing
 
-    def register(self, name: str, caller: Caller | None = None, **parameters: Any) -> Any:
-        """Register an image of a content that says its name."""
+    def register(
+        self, name: str, caller: Caller | None = None, data: bytes | None = None, **parameters: Any
+    ) -> Any:
+        """Register an image of a content that says its name, or of other bytes."""
         virtual = parameters.pop("virtual_bytes", 1 << 28)
         known: dict[str, Any] = {"public": True}
         if "snapshot_id" not in parameters:
-            known["content"] = self.contents.add(f"image {name}".encode(), virtual_bytes=virtual)
+            data = f"image {name}".encode() if data is None else data
+            known["content"] = self.contents.add(data, virtual_bytes=virtual)
         return self.engine.execute(caller or self.caller, RegisterImage(name=name, **{**known, **parameters}))
 
     def add_host(self, total: Capacity | None = None, zone: str = "us-east-1a") -> SimulatedHost:
@@ -404,6 +418,37 @@ class Cloud:
         """The instance's volumes, the root first."""
         with self.store.read() as tx:
             return tx.volumes.of_instance(instance if isinstance(instance, str) else instance.id)
+
+    def volume(self, volume: Volume | str) -> Volume | None:
+        """A volume as the database has it now."""
+        with self.store.read() as tx:
+            return tx.volumes.get(volume if isinstance(volume, str) else volume.id)
+
+    def wrong_files(self) -> set[str]:
+        """Where hosts and image store differ from the database (invariant 22); to be asked when all is still.
+
+        What the database says to be debris may be there or not.
+        """
+        with self.store.read() as tx:
+            volumes, instances, contents = tx.volumes.all(), tx.instances.all(), tx.contents.all()
+            debris = {(item.host_id, item.instance_id) for item in tx.debris.all()}
+        placed = [item for item in instances if item.host_id is not None and item.detail != "done"]
+        wrong = set()
+        for host_id in self.host_ids:
+            host = self.hosts.driver(host_id, "")
+            sharing = {each.host_id for each in host.store.hosts}
+            wanted = {item.id for item in volumes if item.made and item.host_id in sharing}
+            wanted |= {f"{item.id}.vdb" for item in placed if item.host_id in sharing and item.ephemeral_gib}
+            seeds = {item.id for item in placed if item.host_id == host_id}
+            left = {name for where, name in debris if where in sharing}
+            wrong |= {f"missing {name}" for name in (wanted - set(host.volumes)) | (seeds - set(host.own))}
+            there = {name for name in host.volumes if name.partition(".")[0] not in left and name not in left}
+            wrong |= {f"orphan {name}" for name in (there - wanted) | (set(host.own) - seeds - left)}
+            wrong |= {f"cached {name}" for name in host.images - {item.checksum for item in contents}}
+        kept = {Path(item.path).name for item in contents if item.path}
+        wrong |= {f"stored {name}" for name in self.contents.files() - kept}
+        wrong |= {f"lost {name}" for name in kept - self.contents.files()}
+        return wrong
 
     def events(self, instance: Instance | str) -> list[Event]:
         with self.store.read() as tx:

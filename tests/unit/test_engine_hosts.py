@@ -12,7 +12,17 @@ from backend.drivers.memory import Fault
 from backend.engine import EngineSettings
 from backend.engine.worker import Worker
 from backend.errors import BackendError, Code
-from backend.model import Api, Capacity, Desired, HostState, JobState, Reason
+from backend.model import (
+    Api,
+    BlockDevice,
+    Capacity,
+    Content,
+    Desired,
+    HostState,
+    JobState,
+    Publication,
+    Reason,
+)
 from backend.ports import DomainReason, DomainStatus
 
 
@@ -116,7 +126,8 @@ def test_a_launch_that_fails_is_tried_on_another_host(method):
     assert instance.host_id == cloud.host_ids[0]
     assert "epil.resubmit" in cloud.details(instance)
     assert instance.excluded == ()
-    assert cloud.host(1).disks == cloud.host(1).domains == {}
+    assert cloud.host(1).is_empty()
+    assert cloud.wrong_files() == set()
 
 
 @pytest.mark.parametrize("method", ["clone", "start"])
@@ -130,7 +141,8 @@ def test_an_ec2_launch_that_fails_everywhere_ends_with_its_reason(method):
     assert (ended.detail, ended.reason, ended.by_user) == ("done", Reason.LAUNCH_FAILED, False)
     assert ended.reason_text == f"{method} failed"
     assert cloud.details(instance).count("prol.new") == 2
-    assert not any(cloud.host(index).disks for index in range(2))
+    assert all(cloud.host(index).is_empty() for index in range(2))
+    assert cloud.wrong_files() == set()
 
 
 @pytest.mark.parametrize("api", [Api.OCCI, Api.CLI])
@@ -301,7 +313,8 @@ def test_a_silent_host_during_the_prolog_sends_the_launch_elsewhere():
         assert [item.closed_by for item in tx.placements.of(instance.id)] == ["never_booted", ""]
     cloud.host(1).silent = False
     cloud.quiesce()
-    assert instance.id not in cloud.host(1).disks
+    assert cloud.host(1).is_empty()
+    assert cloud.wrong_files() == set()
 
 
 def test_the_only_host_is_used_again_when_it_is_back():
@@ -355,10 +368,11 @@ def test_an_offline_host_leaves_files_to_the_reaper():
     cloud.host().domains.clear()
     cloud.set_host(0, HostState.OFFLINE)
     assert cloud.do(Op.TERMINATE, instance).detail == "done"
-    assert instance.id in cloud.host().disks
+    assert cloud.host().files_of(instance.id)
+    assert len(cloud.host().volumes) == 1
     cloud.set_host(0, HostState.INIT)
     cloud.quiesce()
-    assert cloud.host().disks == {}
+    assert cloud.host().is_empty()
 
 
 def test_one_stray_that_resists_does_not_make_its_host_look_ill():
@@ -391,10 +405,22 @@ def shared():
     mixin = commands.CreateMixin(scheme="http://x/#", term="m", title="", location="/m/")
     cloud.engine.execute(cloud.other, mixin)
     cloud.engine.execute(cloud.caller, mixin)
-    return cloud, {"i": instance.id, "ami": image.id, "key": pair.id}
+    volume = cloud.engine.execute(cloud.other, commands.CreateVolume(size_gib=1))
+    cloud.settle()
+    snapshot = cloud.engine.execute(cloud.other, commands.CreateSnapshot(volume_id=volume.id))
+    cloud.settle()
+    ids = {"i": instance.id, "ami": image.id, "key": pair.id, "vol": volume.id, "snap": snapshot.id}
+    return cloud, ids
 
 
-UNKNOWN = {name: f"{name}-00000000000000000" for name in ("i", "ami", "key")}
+CONTENT = Content(checksum="a" * 64, path="/a", format="raw", size_bytes=1, virtual_bytes=1)
+
+
+def disk_of(snapshot_id):
+    return BlockDevice(device="/dev/sdf", snapshot_id=snapshot_id)
+
+
+UNKNOWN = {name: f"{name}-00000000000000000" for name in ("i", "ami", "key", "vol", "snap")}
 BY_ID = {
     **{f"Operate {op.value}": lambda ids, op=op: commands.Operate(op=op, ids=(ids["i"],)) for op in Op},
     "ModifyInstance": lambda ids: ModifyInstance(instance_id=ids["i"], summary="x"),
@@ -402,6 +428,29 @@ BY_ID = {
     "Launch": lambda ids: commands.Launch(image_id=ids["ami"]),
     "ModifyImage": lambda ids: ModifyImage(image_id=ids["ami"], description="x"),
     "DeregisterImage": lambda ids: DeregisterImage(image_id=ids["ami"]),
+    "CreateImage": lambda ids: commands.CreateImage(instance_id=ids["i"], name="mine"),
+    "CopyImage": lambda ids: commands.CopyImage(source_id=ids["ami"], name="mine"),
+    "ExportImage": lambda ids: commands.ExportImage(image_id=ids["ami"], form="raw", path="/none"),
+    "RegisterImage snapshot": lambda ids: commands.RegisterImage(name="mine", snapshot_id=ids["snap"]),
+    "RegisterImage mapping": lambda ids: commands.RegisterImage(
+        name="mine", content=CONTENT, mappings=(disk_of(ids["snap"]),)
+    ),
+    "Launch volume": lambda ids: commands.Launch(volumes=((ids["vol"], ""),)),
+    "Launch mapping": lambda ids: commands.Launch(mappings=(disk_of(ids["snap"]),)),
+    "CreateVolume snapshot": lambda ids: commands.CreateVolume(snapshot_id=ids["snap"]),
+    "CreateVolume image": lambda ids: commands.CreateVolume(image_id=ids["ami"], size_gib=9),
+    "DeleteVolume": lambda ids: commands.DeleteVolume(volume_id=ids["vol"]),
+    "ModifyVolume": lambda ids: commands.ModifyVolume(volume_id=ids["vol"], size_gib=0),
+    "SetVolume": lambda ids: commands.SetVolume(volume_id=ids["vol"], online=False),
+    "AttachVolume": lambda ids: commands.AttachVolume(volume_id=ids["vol"], instance_id=ids["i"]),
+    "DetachVolume": lambda ids: commands.DetachVolume(volume_id=ids["vol"]),
+    "DetachVolume from": lambda ids: commands.DetachVolume(volume_id=ids["vol"], instance_id=ids["i"]),
+    "RevertVolume": lambda ids: commands.RevertVolume(volume_id=ids["vol"], snapshot_id=ids["snap"]),
+    "CreateSnapshot": lambda ids: commands.CreateSnapshot(volume_id=ids["vol"]),
+    "CreateSnapshots": lambda ids: commands.CreateSnapshots(instance_id=ids["i"]),
+    "CopySnapshot": lambda ids: commands.CopySnapshot(source_id=ids["snap"]),
+    "ModifySnapshot": lambda ids: commands.ModifySnapshot(snapshot_id=ids["snap"], public=True),
+    "DeleteSnapshot": lambda ids: commands.DeleteSnapshot(snapshot_id=ids["snap"]),
     "DeleteKeyPair": lambda ids: commands.DeleteKeyPair(key_pair_id=ids["key"]),
     "Associate": lambda ids: commands.Associate(scheme="http://x/#", term="m", add=(ids["i"],)),
     "Associate remove": lambda ids: commands.Associate(scheme="http://x/#", term="m", remove=(ids["i"],)),
@@ -415,8 +464,9 @@ BY_ID = {
 }
 WITHOUT_IDS = {
     "ImportKeyPair",
-    "RegisterImage",
     "CreateMixin",
+    "ImportImage",
+    "ImportSnapshot",
     "DeleteMixin",
 }
 
@@ -461,6 +511,9 @@ def test_what_administrators_do_is_denied_to_members_before_anything_is_looked_u
         commands.CreateToken(digest="d", user_name="bob"),
         commands.DeleteToken(token_id="d" * 12),
         commands.DeleteUser(name="bob"),
+        commands.PublishImage(image_id=known["ami"], publication=Publication.REVOKED),
+        commands.TestImage(image_id=known["ami"]),
+        commands.Check(),
         commands.DeleteAccessKey(key_id="k"),
         commands.CreateAccessKey(key_id="k", user_name="bob", secret=b""),
     ):
@@ -476,7 +529,8 @@ def test_listings_show_a_tenants_own(shared):
     engine, ann = cloud.engine, cloud.caller
     assert engine.instances(ann) == []
     assert known["ami"] not in {image.id for image in engine.images(ann)}
-    assert engine.key_pairs(ann) == []
+    assert engine.key_pairs(ann) == engine.volumes(ann) == engine.snapshots(ann) == []
+    assert engine.tasks(ann) == []
     assert engine.jobs(ann) == engine.events(ann) == []
     for read in (engine.instance, engine.user_data, engine.console, engine.stays):
         with pytest.raises(BackendError) as refusal:
@@ -636,38 +690,45 @@ def test_epochs_increase_even_when_a_host_was_deleted_in_between():
     assert (again.detail, again.epoch) == ("runn", before + 1)
 
 
-def test_a_broken_image_file_does_not_stop_the_clean_up(tmp_path):
+def test_a_broken_image_file_does_not_stop_the_clean_up():
     cloud = cloud_of(2048)
-    bad, good = tmp_path / "bad", tmp_path / "good"
-    bad.mkdir()
-    good.write_bytes(b"")
-    for path in (bad, good):
-        image = cloud.register(path.name, path=str(path))
+    bad, good = (cloud.register(name) for name in ("bad", "good"))
+    file = cloud.contents.folder / f"{bad.checksum}.qcow2"
+    file.unlink()
+    file.mkdir()
+    for image in (bad, good):
         cloud.engine.execute(cloud.caller, DeregisterImage(image_id=image.id))
     cloud.sweep()
-    assert not good.exists()
+    assert f"{good.checksum}.qcow2" not in cloud.contents.files()
+    assert file.name in cloud.contents.files()
 
 
-def test_a_host_that_cannot_be_asked_keeps_an_image_from_being_forgotten(tmp_path):
+def test_a_host_that_cannot_be_asked_keeps_an_image_from_being_forgotten():
+    """Its cache may have a copy: the file goes, the record stays until that copy is gone."""
     cloud = cloud_of(2048, 2048)
-    file = tmp_path / "image"
-    file.write_bytes(b"")
-    image = cloud.register("old", path=str(file))
+    image = cloud.register("old")
+    instances = [cloud.started(image_id=image.id) for _ in range(2)]
+    for instance in instances:
+        cloud.do(Op.TERMINATE, instance)
+    assert all(image.checksum in cloud.host(index).images for index in range(2))
     cloud.engine.execute(cloud.caller, DeregisterImage(image_id=image.id))
     silence(cloud)
     cloud.sweep()
-    assert file.exists()
+    with cloud.store.read() as tx:
+        assert tx.contents.get(image.checksum) is not None
     cloud.host().silent = False
     cloud.poll()
     cloud.sweep()
-    assert not file.exists()
+    with cloud.store.read() as tx:
+        assert tx.contents.get(image.checksum) is None
+    assert cloud.wrong_files() == set()
 
 
 # Workers ------------------------------------------------------------------------------------------------
 
 
 def second_worker(cloud, **options):
-    worker = Worker(cloud.engine, cloud.hosts, "worker-2", monotonic=cloud.clock, **options)
+    worker = Worker(cloud.engine, cloud.hosts, cloud.contents, "worker-2", monotonic=cloud.clock, **options)
     worker._monitors = cloud.monitors  # no threads
     with cloud.store.begin() as tx:
         tx.workers.beat("worker-2", cloud.clock())

@@ -32,14 +32,22 @@ def test_a_launch_goes_through_its_stages_to_running(cloud):
     instance = cloud.started(user_data=b"#!/bin/sh\n", tags=(("Name", "web"),))
     assert cloud.details(instance) == ["pend", "prol.new", "boot.new", "runn"]
     assert cloud.host().running() == {instance.id}
-    assert cloud.host().disks[instance.id] == {"vda", "seed"}
+    assert cloud.host().files_of(instance.id) == {"seed"}
+    (root,) = cloud.disks(instance)
+    assert cloud.host().disks(instance.id) == {"vda": root.id}
+    assert cloud.host().volumes[root.id].content == b"image guest"
+    assert (root.boot, root.made, root.delete_on_termination) == (True, True, True)
     assert instance.launched_at is not None
     assert cloud.engine.tags_of([instance.id]) == {instance.id: {"Name": "web"}}
 
 
 def test_ephemeral_storage_is_a_second_disk(cloud):
     instance = cloud.started(flavor="t2.large")
-    assert cloud.host().disks[instance.id] == {"vda", "vdb", "seed"}
+    assert cloud.host().files_of(instance.id) == {"vdb", "seed"}
+    (root,) = cloud.disks(instance)
+    assert cloud.host().disks(instance.id) == {"vda": root.id, "vdb": f"{instance.id}.vdb"}
+    assert cloud.host().volumes[f"{instance.id}.vdb"].virtual_bytes == 2 << 30
+    assert cloud.host().volumes[root.id].virtual_bytes == 4 << 30
 
 
 def test_a_launch_without_a_zone_goes_where_there_is_most_room():
