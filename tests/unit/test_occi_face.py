@@ -3,8 +3,6 @@
 import base64
 import re
 
-import falcon
-import falcon.testing
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -19,63 +17,28 @@ from backend.commands import (
     PutFlavor,
     SetQuota,
 )
-from backend.model import Api, Flavor, UserMixin, uuid_of
+from backend.model import Flavor, UserMixin, uuid_of
 from gateway.app import _OWN, EC2_PATHS
-from occi.app import OcciFace
 from occi.catalog import Catalog
 from occi.tagging import RESERVED
 from rendering import occi_text
+from tests.support.occi_face import (
+    ACTION,
+    COMPUTE,
+    CRTP,
+    INFRA,
+    JSON,
+    OURS,
+    PLAIN,
+    TAG,
+    WEB,
+    Client,
+    action,
+    attribute,
+)
 from tests.support.simulation import ADMIN, Cloud
 
-INFRA = "http://schemas.ogf.org/occi/infrastructure#"
-ACTION = "http://schemas.ogf.org/occi/infrastructure/compute/action#"
-CRTP = "http://schemas.ogf.org/occi/infrastructure/compute/template/1.1#"
-OURS = "http://cloud.example.org/occi/infrastructure/"
-COMPUTE = f'Category: compute; scheme="{INFRA}"; class="kind"'
-WEB = 'Category: web; scheme="http://cloud.example.org/ann#"; class="mixin"'
-TAG = f'{WEB}; rel="http://nobody/knows#this"; location="/tag/web/"'
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE me"
-PLAIN = {"Content-Type": "text/plain"}
-JSON = {"Content-Type": "application/occi+json", "Accept": "application/occi+json"}
-
-
-def action(term):
-    return f'Category: {term}; scheme="{ACTION}"; class="action"'
-
-
-def attribute(name, value):
-    shown = f'"{value}"' if isinstance(value, str) else value
-    return f"X-OCCI-Attribute: {name}={shown}"
-
-
-class Client:
-    """One tenant's HTTP client."""
-
-    def __init__(self, cloud, caller):
-        self.cloud = cloud
-        self.caller = msgspec.structs.replace(caller, api=Api.OCCI)
-        face = OcciFace(cloud.engine, domain="cloud.example.org", public_url="http://h", server="isthmus/1")
-        app = falcon.App()
-        app.add_sink(lambda req, resp: face.on_request(req, resp, self.caller), "/")
-        self.http = falcon.testing.TestClient(app)
-
-    def __call__(self, method, path, *lines, headers=None, query=None, body=None):
-        if lines:
-            body, headers = "\n".join(lines), {**PLAIN, **(headers or {})}
-        return self.http.simulate_request(method, path, body=body, headers=headers, query_string=query)
-
-    def make(self, *lines):
-        made = self("POST", "/compute/", COMPUTE, *lines)
-        assert made.status_code == 201, made.text
-        return made.headers["location"].removeprefix("http://h")
-
-    def attributes(self, path):
-        return self("GET", path, headers={"Accept": "application/occi+json"}).json["attributes"]
-
-    def locations(self, path, **more):
-        got = self("GET", path, **more)
-        assert got.status_code == 200, got.text
-        return [line.removeprefix("X-OCCI-Location: http://h") for line in got.text.splitlines()]
 
 
 @pytest.fixture
