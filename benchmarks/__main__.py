@@ -1,15 +1,16 @@
-"""``python -m benchmarks [listing|launching|starting|scale …] [--quick]``."""
+"""``python -m benchmarks [listing|launching|starting|storing|scale …] [--quick]``."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import launching, listing, scale, starting
+from benchmarks import launching, listing, scale, starting, storing
 
 PARTS = {
     "listing": listing.run,
     "launching": launching.run,
     "starting": starting.run,
+    "storing": storing.run,
     "scale": scale.run,
 }
 
