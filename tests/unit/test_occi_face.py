@@ -30,6 +30,9 @@ from tests.support.occi_face import (
     JSON,
     OURS,
     PLAIN,
+    STORAGE,
+    STORAGE_ACTION,
+    STORAGELINK,
     TAG,
     WEB,
     Client,
@@ -1009,21 +1012,31 @@ def test_machines_of_an_image_no_longer_shared_stay_what_they_are(ann, bob, clou
 def fuzzed():
     made = Client(cloud := Cloud(), cloud.caller)
     made("POST", "/-/", TAG)
-    made.fixed = made.make(WEB)
+    disk = made.make(attribute("occi.storage.size", 1), kind=STORAGE)
+    made.fixed = [made.make(WEB), disk, *made.locations("/storagelink/")]
     return made
 
 
 LINES = [
     COMPUTE,
+    STORAGE,
+    STORAGELINK,
     WEB,
     TAG,
     action("stop"),
+    action("save"),
+    action("resize", STORAGE_ACTION),
+    attribute("size", 2.5),
+    attribute("occi.storage.size", 0.1),
+    attribute("occi.core.source", "/compute/i-1"),
+    attribute("occi.core.target", "/storage/vol-1"),
     attribute("method", "graceful"),
     attribute("occi.core.title", "x"),
     attribute("occi.compute.cores", 2),
     attribute("occi.compute.state", "error"),
     "X-OCCI-Location: http://h/compute/1",
     'Link: </a>; rel="http://x#y"',
+    f'Link: </storage/vol-x>; rel="{INFRA}storage"; category="{INFRA}storagelink"; occi.core.id=1',
     f'Category: os_tpl; scheme="{INFRA}"; class="mixin"',
     "nonsense",
     "\x00",
@@ -1031,6 +1044,10 @@ LINES = [
 VALUES = [
     b'{"kind":"http://schemas.ogf.org/occi/infrastructure#compute","mixins":[]}',
     b'{"resources":[{"kind":"http://schemas.ogf.org/occi/infrastructure#compute","id":"x"}]}',
+    b'{"links":[{"kind":"http://schemas.ogf.org/occi/infrastructure#storagelink"}]}',
+    b'{"source":{"location":"i-1"},"target":{"location":"http://["}}',
+    b'{"kind":"http://schemas.ogf.org/occi/infrastructure#storage","attributes":{"occi.storage.size":1e300}}',
+    b'{"kind":"http://schemas.ogf.org/occi/infrastructure#storage","attributes":{"occi.storage.size":1}}',
     b'{"attributes":{"occi.core.title":[1]}}',
     b'{"attributes":{"occi.core.id":{}}}',
     b'{"action":"http://schemas.ogf.org/occi/infrastructure/compute/action#stop"}',
@@ -1044,11 +1061,21 @@ VALUES = [
 @given(
     method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]),
     path=st.sampled_from(
-        ["/", "/-/", "/compute/", "FIXED", "/tag/web/", "/tag/", "/os_tpl/", "/resource_tpl/t2_nano/", "/x"]
+        ["/", "/-/", "/compute/", "/storage/", "/storagelink/", "0", "1", "2", "/tag/web/", "/tag/"]
+        + ["/os_tpl/", "/resource_tpl/t2_nano/", "/availability_zone/", "/link/", "/x", "/storagelink/att-"]
     )
     | st.text("/-.%az09", max_size=12).map(lambda text: "/" + text),
     query=st.sampled_from(
-        ["", "action=stop", "action=", "page=1&number=1", "page=&number=9", "action=%ff&action=start"]
+        [
+            "",
+            "action=stop",
+            "action=save",
+            "action=resize",
+            "action=",
+            "page=1&number=1",
+            "page=&number=9",
+            "action=%ff&action=start",
+        ]
     ),
     body=st.lists(st.sampled_from(LINES), max_size=4).map(lambda lines: "\n".join(lines).encode())
     | st.sampled_from(VALUES),
@@ -1061,7 +1088,7 @@ def test_no_request_is_an_internal_error(fuzzed, method, path, query, body, cont
     headers = {"Accept": accept, "Category": body.split(b"\n")[0].decode("latin-1").replace("\x00", "")}
     if content_type:
         headers["Content-Type"] = content_type
-    if path == "FIXED":
-        path = fuzzed.fixed
+    if path.isdecimal():
+        path = fuzzed.fixed[int(path)]
     got = fuzzed(method, path, headers=headers, query=query, body=body)
     assert got.status_code < 500 or got.status_code == 501
