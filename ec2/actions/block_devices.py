@@ -26,7 +26,8 @@ def block_devices(items: Sequence[Mapping[str, Any]]) -> tuple[BlockDevice, ...]
     """The entries of a request, in their order.
 
     Raises Ec2Error: MissingParameter without a device name, InvalidBlockDeviceMapping for an entry that asks
-    for several things at once or for none, InvalidParameterValue for an ill-formed snapshot id.
+    for several things at once or for none, InvalidParameterValue for an ill-formed snapshot id or no
+    size.
     """
     return tuple(_device(number, item) for number, item in enumerate(items, 1))
 
@@ -47,10 +48,16 @@ def _device(number: int, item: Mapping[str, Any]) -> BlockDevice:
     snapshot_id = ebs.get("SnapshotId") or ""
     if snapshot_id:
         require_well_formed(IdKind.SNAPSHOT, [snapshot_id])
+    size = ebs.get("VolumeSize")
+    if size is not None and size < 1:
+        raise Ec2Error(
+            "InvalidParameterValue",
+            f"Value ({size}) for parameter volumeSize is invalid. It is at least 1 GiB.",
+        )
     return BlockDevice(
         device=name,
         snapshot_id=snapshot_id,
-        size_gib=ebs.get("VolumeSize"),
+        size_gib=size,
         type=ebs.get("VolumeType") or "",
         iops=ebs.get("Iops") or 0,
         throughput=ebs.get("Throughput") or 0,

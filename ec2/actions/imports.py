@@ -194,7 +194,8 @@ def _export_path(context: Ec2Context, location: Mapping[str, str], extension: st
     if not _PREFIX.fullmatch(prefix):
         raise Ec2Error(
             "InvalidParameterValue",
-            f"Value ({prefix[:120]}) for parameter s3Prefix is invalid. It is a relative path of plain names.",
+            f"Value ({prefix[:120]}) for parameter s3Prefix is invalid. "
+            "It is a relative path of plain names.",
         )
     folder, _, name = prefix.rpartition("/")
     if _BUCKET.fullmatch(bucket):
@@ -251,17 +252,17 @@ def _named(context: Ec2Context, ids: list[str], *kinds: TaskKind) -> list[Task]:
     found = []
     for task_id in dict.fromkeys(ids):
         if not _ID.fullmatch(task_id):
-            raise _unknown(kinds[0], task_id, "Malformed", f'Invalid id: "{task_id[:120]}"')
+            raise _unknown(kinds[0], "Malformed", f'Invalid id: "{task_id[:120]}"')
         try:
             task = context.engine.task(context.caller, task_id)
         except BackendError:
             task = None
         if task is None or task.kind not in kinds:
-            raise _unknown(kinds[0], task_id, "NotFound", f"The task ID '{task_id}' does not exist")
+            raise _unknown(kinds[0], "NotFound", f"The task ID '{task_id}' does not exist")
         found.append(task)
     return found
 
 
-def _unknown(kind: TaskKind, task_id: str, what: str, sentence: str) -> Ec2Error:
+def _unknown(kind: TaskKind, what: str, sentence: str) -> Ec2Error:
     code = "InvalidExportTaskID" if kind is TaskKind.IMAGE_EXPORT else "InvalidConversionTaskId"
     return Ec2Error(f"{code}.{what}", sentence)
