@@ -352,6 +352,68 @@ def test_header_round_trip(request):
     assert occi_text.parse_headers(sent) == request
 
 
+ends = st.builds("/{}/{}".format, words, words)
+shown_links = st.builds(
+    lambda own, source, target, more, **fields: Link(
+        target=target,
+        location=f"/storagelink/{own}",
+        attributes={
+            "occi.core.id": own,
+            "occi.core.source": source,
+            "occi.core.source.kind": INFRA + "compute",
+            "occi.core.target": target,
+            "occi.core.target.kind": INFRA + "storage",
+            **more,
+        },
+        **fields,
+    ),
+    own=words,
+    source=ends,
+    target=ends | uris,
+    more=st.dictionaries(names.map("occi.storagelink.{}".format), values, max_size=3),
+    rel=st.just((INFRA + "storage",)),
+    kind=st.builds(Category, scheme=schemes, term=words, class_=st.just(CategoryClass.KIND)),
+)
+shown_entities = st.builds(
+    Entity,
+    kind=st.builds(Category, scheme=schemes, term=words, class_=st.just(CategoryClass.KIND), title=texts),
+    mixins=st.lists(categories, max_size=2).map(tuple),
+    location=ends,
+    attributes=attributes,
+    links=st.lists(shown_links, max_size=3).map(tuple),
+    actions=st.lists(words.map(action), max_size=2).map(tuple),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(shown_entities)
+def test_what_is_shown_says_the_same_in_every_rendering(entity):
+    # OCCI-REAL-13: clients send it back. Action links say nothing then.
+    in_body = occi_text.parse_plain(occi_text.plain(entity).encode())
+    assert in_body == occi_text.parse_headers(dict(occi_text.headers(entity)))
+    assert in_body.categories == (entity.kind, *entity.mixins)
+    assert in_body.attributes == entity.attributes
+    assert in_body.links == entity.links
+    in_json = occi_json.parse(occi_json.encode(entity))
+    assert [category.id for category in in_json.categories] == [each.id for each in in_body.categories]
+    assert in_json.attributes == entity.attributes
+    for read, link in zip(in_json.links, entity.links, strict=True):
+        assert (read.target, read.rel, read.kind) == (link.target, link.rel, link.kind)
+        assert read.attributes == link.attributes
+
+
+@settings(max_examples=100, deadline=None)
+@given(shown_links)
+def test_a_link_alone_says_what_it_says_inside_its_source(link):
+    in_body = occi_text.parse_plain(occi_text.plain(link).encode())
+    assert in_body == occi_text.parse_headers(dict(occi_text.headers(link)))
+    assert (in_body.categories, in_body.attributes) == ((link.kind,), link.attributes)
+    in_json = occi_json.parse(occi_json.encode(link))
+    assert (in_json.categories[0].id, in_json.attributes) == (link.kind.id, link.attributes)
+    listed = occi_json.parse(occi_json.encode(Collection(links=(link, link))))
+    assert listed.members == (in_json, in_json)
+
+
 json_values = st.recursive(
     values,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
