@@ -23,8 +23,8 @@ from backend.drivers.libvirt.events import Happenings
 from backend.drivers.libvirt.host import LibvirtHost
 from backend.drivers.libvirt.local_storage import LocalStorage
 from backend.drivers.libvirt.pool_storage import PoolStorage
-from backend.drivers.libvirt.storage import SimulatedStorage, Storage
-from backend.drivers.libvirt.uri import HostKind, Parts, embedded_root, parts_of
+from backend.drivers.libvirt.storage import QCOW2, SimulatedStorage, Storage
+from backend.drivers.libvirt.uri import HostKind, Parts, embedded_root, parts_of, store_directory
 from backend.drivers.libvirt.xml import E, text_of
 from backend.model import Value
 from backend.ports import HostDriver, HostEvent, HostSilent
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 POOL: Final = "isthmus"
 POOL_PATH: Final = "/var/lib/libvirt/images/isthmus"
+READ_ONLY: Final = "0444"
+"""Permissions of cached images: a daemon that is not root could not write into what it has made so."""
 ROOT_LIMIT: Final = 107 - len(
     "/lib/qemu/channel/target/domain-99999-i-0123456789abcdef0/org.qemu.guest_agent.0"
 )
@@ -59,7 +61,7 @@ class Kind(Value, frozen=True, kw_only=True):
     simulated: bool
     capabilities: dict[str, str]
     prepare: Callable[[Parts], str]
-    storage: Callable[[Parts, Links], Storage]
+    storage: Callable[[Parts, Links, str], Storage]
     opened: Callable[[str], None] = lambda _uri: None
 
 
@@ -128,11 +130,11 @@ class LibvirtHosts:
         )
         return LibvirtHost(
             links=links,
-            storage=kind.storage(parts, links),
+            storage=kind.storage(parts, links, host_id),
             happenings=happenings,
             simulated=kind.simulated,
             acceleration=parts.options.get("acceleration", "auto"),
-            capabilities=dict(kind.capabilities),
+            capabilities=capabilities_of(parts),
         )
 
     def _tell_for_ever(self) -> None:
@@ -148,6 +150,17 @@ class LibvirtHosts:
 def kind_of(parts: Parts) -> Kind:
     """What makes the driver of the kind of host a URI means; raises StepFailed when nothing does."""
     return KINDS[uris.kind_of(parts)]
+
+
+def capabilities_of(parts: Parts) -> dict[str, str]:
+    """What is declared of a host with this URI; ``store`` names the store that it shares with others."""
+    kind, options = kind_of(parts), parts.options
+    declared = dict(kind.capabilities)
+    if not kind.simulated:
+        declared["format"] = options.get("format", QCOW2)
+        if "shared" in options:
+            declared["store"] = options["shared"]
+    return declared
 
 
 def _as_it_is(parts: Parts) -> str:
@@ -217,17 +230,30 @@ def _remove_node(uri: str) -> None:
     Path(urlsplit(uri).path).unlink(missing_ok=True)
 
 
-def _local_storage(parts: Parts, _links: Links) -> Storage:
+def _local_storage(parts: Parts, _links: Links, _host_id: str) -> Storage:
     root = embedded_root(parts)
-    return LocalStorage(root / "isthmus", logs=root / "log" / "qemu")
+    return LocalStorage(
+        store_directory(parts),
+        logs=root / "log" / "qemu",
+        own=root / "isthmus",
+        form=parts.options.get("format", QCOW2),
+    )
 
 
-def _pool_storage(parts: Parts, links: Links) -> Storage:
+def _pool_storage(parts: Parts, links: Links, host_id: str) -> Storage:
     options = parts.options
-    return PoolStorage(links, pool=options.get("pool", POOL), path=options.get("pool_path", POOL_PATH))
+    return PoolStorage(
+        links,
+        pool=options.get("pool", POOL),
+        path=options.get("pool_path", POOL_PATH),
+        form=options.get("format", QCOW2),
+        shared="shared" in options,
+        host_id=host_id,
+        image_mode=READ_ONLY if urlsplit(parts.uri).path == "/system" else "",
+    )
 
 
-def _simulated_storage(parts: Parts, _links: Links) -> Storage:
+def _simulated_storage(parts: Parts, _links: Links, _host_id: str) -> Storage:
     return SimulatedStorage(int(parts.options.get("disk_gib", "10240")))
 
 

@@ -1,7 +1,7 @@
 """What the driver needs of a host's storage, and the simulated one that has none.
 
 A volume's bytes lie in one file, under the volume's name and a format: ``qcow2`` (version 3) or ``raw``. What
-is half made is never taken for it: implementations of :class:`Storage` write elsewhere, and publish at the end.
+is half made is never taken for it: implementations of :class:`Storage` write elsewhere and publish it.
 """
 
 from __future__ import annotations

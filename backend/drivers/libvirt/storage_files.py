@@ -254,13 +254,14 @@ def copy_file(source: str, target: str, progress: Progress = no_progress) -> Non
     progress(size, size)
 
 
-def extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where a file has data, as (start, end)."""
-    here = 0
+def extents(descriptor: int, size: int, here: int = 0) -> Iterator[tuple[int, int]]:
+    """Where a file has data, as (start, end), from one place to another."""
     while here < size:
         try:
             start = os.lseek(descriptor, here, os.SEEK_DATA)
         except OSError:  # no data after here
+            return
+        if start >= size:
             return
         end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
         yield start, end

@@ -6,6 +6,9 @@ option             hosts                  meaning
 ``acceleration``   QEMU                   ``auto`` (default: probed), ``kvm`` or ``tcg``
 ``pool``           with a daemon          name of the directory pool, default ``isthmus``
 ``pool_path``      with a daemon          its directory, if it has yet to be defined
+``format``         QEMU                   of new volumes: ``qcow2`` (default) or ``raw``
+``shared``         QEMU                   a name: all hosts with it see the same volumes and images
+``store``          embedded               directory of volumes and images, default below the root
 ``cpus``           ``test:///default``    cores of the simulated host, default 64
 ``memory_gib``     ``test:///default``    its memory, default 512
 ``disk_gib``       ``test:///``           its disk, default 10240
@@ -14,6 +17,7 @@ option             hosts                  meaning
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -24,9 +28,13 @@ from backend.model import Value
 from backend.ports import StepFailed
 
 ACCELERATIONS: Final = frozenset({"auto", "kvm", "tcg"})
+FORMATS: Final = frozenset({"qcow2", "raw"})
 _SIZES: Final = frozenset({"cpus", "memory_gib", "disk_gib"})
 _LARGEST_SIZE: Final = 1_000_000
-OWN_OPTIONS: Final = _SIZES | {"acceleration", "pool", "pool_path"}
+_CHOICES: Final[Mapping[str, frozenset[str]]] = {"acceleration": ACCELERATIONS, "format": FORMATS}
+_DIRECTORIES: Final = ("pool_path", "store")
+_STORE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+OWN_OPTIONS: Final = _SIZES | _CHOICES.keys() | {"pool", "pool_path", "shared", "store"}
 
 
 class HostKind(Enum):
@@ -68,10 +76,14 @@ def parts_of(uri: str) -> Parts:
     for name in sorted(_SIZES & options.keys()):
         if not _is_size(options[name]):
             raise StepFailed(f"{uri}: {name} must be a whole number from 1 to {_LARGEST_SIZE}")
-    if options.get("acceleration", "auto") not in ACCELERATIONS:
-        raise StepFailed(f"{uri}: acceleration must be one of {', '.join(sorted(ACCELERATIONS))}")
-    if not options.get("pool_path", "/").startswith("/"):
-        raise StepFailed(f"{uri}: pool_path must be an absolute directory")
+    for name in sorted(_CHOICES.keys() & options.keys()):
+        if options[name] not in _CHOICES[name]:
+            raise StepFailed(f"{uri}: {name} must be one of {', '.join(sorted(_CHOICES[name]))}")
+    for name in _DIRECTORIES:
+        if not options.get(name, "/").startswith("/"):
+            raise StepFailed(f"{uri}: {name} must be an absolute directory")
+    if "shared" in options and not _STORE.fullmatch(options["shared"]):
+        raise StepFailed(f"{uri}: shared must be a name of letters, digits, dots, dashes and underlines")
     # urlunsplit would drop the empty authority of qemu:///system for schemes it does not know.
     query = f"?{rest}" if rest else ""
     return Parts(uri=f"{split.scheme}://{split.netloc}{split.path}{query}", options=options)
@@ -102,8 +114,20 @@ def embedded_root(parts: Parts) -> Path:
     return Path(root)
 
 
+def store_directory(parts: Parts) -> Path:
+    """The directory of an embedded host's volumes and images.
+
+    Raises:
+        StepFailed: the host is to share it, and none is named: a root is one host's alone.
+    """
+    if "store" not in parts.options and "shared" in parts.options:
+        raise StepFailed(f"{parts.uri}: an embedded host needs a store to be shared")
+    return Path(parts.options.get("store") or embedded_root(parts) / "isthmus")
+
+
 def check(uri: str) -> None:
     """Raise StepFailed for a URI that no host can have, and say why. Nobody is asked whether it is there."""
     parts = parts_of(uri)
     if kind_of(parts) is HostKind.EMBEDDED:
         embedded_root(parts)
+        store_directory(parts)

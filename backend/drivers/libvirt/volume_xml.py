@@ -1,4 +1,4 @@
-"""Storage pool and volume documents."""
+"""Storage pool, volume and secret documents."""
 
 from __future__ import annotations
 
@@ -23,21 +23,34 @@ def qcow2_document(name: str, capacity: int, *, backing: str = "", backing_forma
     )
 
 
-def raw_document(name: str, capacity: int) -> str:
-    """A raw volume of so many bytes; allocation 0, or all of it would be written now."""
+def raw_document(name: str, capacity: int, *, mode: str = "") -> str:
+    """A raw volume of so many bytes; allocation 0, or all of it would be written now. ``mode`` is octal."""
+    permissions = [E.permissions(E.mode(mode))] if mode else []
     return text_of(
         E.volume(
             E.name(name),
             E.capacity(str(capacity), unit="bytes"),
             E.allocation("0", unit="bytes"),
-            E.target(E.format(type="raw")),
+            E.target(E.format(type="raw"), *permissions),
         )
     )
+
+
+def secret_document(path: str) -> str:
+    """The passphrase of a volume while a call takes it: never on the host's disk, never shown again."""
+    usage = E.usage(E.volume(path), type="volume")
+    return text_of(E.secret(usage, ephemeral="yes", private="yes"))
 
 
 def backing_of(document: str) -> str:
     """The path of a volume's backing file, empty when it has none."""
     return parse(document).findtext("backingStore/path", "")
+
+
+def format_of(document: str) -> str:
+    """The format that libvirt found in a volume's bytes."""
+    found = parse(document).find("target/format")
+    return str(found.get("type", "")) if found is not None else ""
 
 
 def target_of(document: str) -> str:
