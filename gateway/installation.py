@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
 from backend import jobs
 from backend.commands import (
+    Command,
     CreateAccessKey,
     CreateTenant,
     CreateUser,
@@ -251,11 +253,13 @@ def import_image(
     *,
     form: str = "",
     digest: str = "",
+    then: Sequence[Command[Any]] = (),
     progress: Progress = no_progress,
-) -> Image:
+) -> tuple[Image, list[Any]]:
     """Register a disk image that is yet to be brought in: from a path, a URL, or an open file.
 
     ``form`` is its format and ``digest`` (``sha256:…``) what its bytes hash to, when they are known.
+    ``then`` is done in the same transaction, all or nothing; answers the image, and what that answers.
 
     Raises:
         BackendError: it was refused. Whether it would be is asked before the copy, and nothing stays of one.
@@ -276,10 +280,13 @@ def import_image(
     finally:
         store.drop(name)
     try:
-        return installation.engine.execute(caller, msgspec.structs.replace(wanted, content=content))
+        image, *others = installation.engine.execute_all(
+            caller, [msgspec.structs.replace(wanted, content=content), *then]
+        )
     except BaseException:
         discard(installation, content)
         raise
+    return image, others
 
 
 def discard(installation: Installation, content: Content) -> None:

@@ -26,7 +26,7 @@ from backend.commands import (
 from backend.drivers.libvirt.domain_xml import MACHINES
 from backend.engine.images import EXPORT_FORMATS
 from backend.images import FORMATS, IN_PLACE, ImageTemplate, parse_template
-from backend.model import Caller, Image, ImageState, Publication, id_of
+from backend.model import Caller, Image, ImageState, Publication, id_of, new_id
 from gateway.commands.volume import WaitOption
 from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, tenant_named
 from gateway.follow import Look, follow, follow_task, require_worker
@@ -118,24 +118,25 @@ def import_(
         description=asked.description,
         location="" if asked.path == IN_PLACE else PurePath(asked.path).name,
         public=asked.public,
-        image_id=image_id,
+        image_id=image_id or new_id("ami"),
         line=line,
         changelog=changelog,
     )
+    then = [_volume_of(asked, CreateVolume(image_id=str(wanted.image_id)))] if asked.persistent else []
     with output.copying(f"Importing {wanted.location or 'the input'}") as progress:
-        image = import_image(
+        image, others = import_image(
             installation,
             owner,
             _located(asked.path),
             wanted,
             form=asked.format,
             digest=asked.digest,
+            then=then,
             progress=progress,
         )
     shown = row(image)
-    if asked.persistent:
-        volume = installation.engine.execute(owner, _volume_of(asked, CreateVolume(image_id=image.id)))
-        shown |= {"volume": volume.id}
+    for volume in others:
+        shown["volume"] = volume.id
         output.hint(f"The disk that keeps what is written to it is the volume {volume.id}.")
     output.one(shown, ("id", "name", "format", "virtual_mib", "checksum", "public", "line", "volume"))
 
@@ -267,7 +268,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """The images of all tenants."""
-    images = installation_of(home).engine.images(operator())
+    images = sorted(installation_of(home).engine.images(operator()), key=lambda image: image.created_at)
     shown = [
         row(image)
         for image in images

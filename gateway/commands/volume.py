@@ -66,6 +66,11 @@ def row(volume: Volume, names: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def _check_type(kind: str | None) -> None:
+    if kind is not None and kind not in VOLUME_TYPES:
+        raise Refused(f"There is no volume type {kind}; there are: {', '.join(VOLUME_TYPES)}.")
+
+
 def _shown(installation: Installation, output: Output, wanted: str) -> None:
     volume = installation.engine.volume(operator(), wanted)
     output.one(row(volume, names_of(installation)), COLUMNS)
@@ -143,6 +148,7 @@ def create(
     """Make a volume: empty, or as a snapshot or an image says."""
     if size is None and not snapshot and not image:
         raise Refused("How large? Give --size GIB, or what it is made of: --snapshot ID, --image ID.")
+    _check_type(kind)
     installation, output = installation_of(home), Output(as_json=as_json)
     region = region_of(installation, zone) if zone else ""
     volume = installation.engine.execute(
@@ -285,6 +291,7 @@ def modify(
     ]
     if not changes:
         raise Refused("What is to change? See: isthmus volume modify --help")
+    _check_type(kind)
     installation, output = installation_of(home), Output(as_json=as_json)
     changed: Volume = installation.engine.execute_all(operator(), changes)[0]
     if wait and wanted in changes:
