@@ -147,10 +147,14 @@ class LiveDisks:
                     raise
 
     def detach(self, call: Caller, domain: libvirt.virDomain, target: str) -> None:
-        """Ask once more. libvirt waits 5 s for the guest and then says success, whatever the guest did."""
+        """Ask once more. libvirt waits 5 s for the guest and then says success, whatever the guest did.
+
+        What is noted about the disk's changes goes first: it would stay in the file for ever.
+        """
         disk = disk_in(call(Wait.NORMAL, domain.XMLDesc), target)
         if disk is None:
             return
+        _Marks(call, domain, target).remove(lambda _name: True)
         try:
             call(Wait.NORMAL, domain.detachDeviceFlags, text_of(disk), _LIVE)
         except Absent:
@@ -204,17 +208,23 @@ class LiveDisks:
         return self._start(call, domain, begin, copy.since if copy.since in marks.names() else "")
 
     def _start(self, call: Caller, domain: libvirt.virDomain, begin: _Begin, since: str) -> bool:
-        """Start the copy, of changes if that can be done; what QEMU forgot in a crash cannot."""
+        """Start the copy, of changes if that can be done.
+
+        QEMU may have forgotten in a crash what changed, and a volume may come with a mark of that name from
+        another domain: then everything is copied, in the worst case without noting what changes next.
+        """
+        attempts = dict.fromkeys([(since, begin.mark), ("", begin.mark), ("", "")])
         with lending(call, [(begin.copy.name, begin.copy.key)]) as act, _frozen(call, domain):
-            for attempt in dict.fromkeys((since, "")):
+            for attempt in attempts:
+                documents = begin.backup(attempt[0]), begin.checkpoint(attempt[1])
                 try:
-                    act(Wait.NORMAL, domain.backupBegin, begin.backup(attempt), begin.checkpoint(), _REUSE)
-                except StepFailed:
-                    if not attempt:
+                    act(Wait.NORMAL, domain.backupBegin, *documents, _REUSE)
+                except StepFailed as error:
+                    if attempt == ("", ""):
                         raise
-                    log.warning("%s: no changes since %s are known", begin.copy.name, attempt)
+                    log.warning("%s: changes cannot be told: %s", begin.copy.name, error)
                 else:
-                    return bool(attempt)
+                    return bool(attempt[0])
         raise AssertionError  # the last attempt has returned or raised
 
 
@@ -228,7 +238,7 @@ class _Begin:
         self.copy = copy
         self._path = path
         self._others = others
-        self._mark = mark
+        self.mark = mark
 
     def backup(self, since: str) -> str:
         """The backup's document."""
@@ -248,13 +258,13 @@ class _Begin:
             )
         )
 
-    def checkpoint(self) -> str | None:
-        """The checkpoint's document, when one is wanted."""
-        if not self._mark:
+    def checkpoint(self, mark: str) -> str | None:
+        """The document of a checkpoint of that name, when one is wanted."""
+        if not mark:
             return None
         disk = E.disk(name=self.copy.target, checkpoint="bitmap")
         others = (E.disk(name=other, checkpoint="no") for other in self._others)
-        return text_of(E.domaincheckpoint(E.name(self._mark), E.disks(*others, disk)))
+        return text_of(E.domaincheckpoint(E.name(mark), E.disks(*others, disk)))
 
 
 class _Marks:
