@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.model import Host, Image, ImageState, Instance, Job, Tag, Tenant
+from backend.model import (
+    Content,
+    Host,
+    Image,
+    ImageState,
+    Instance,
+    Job,
+    Snapshot,
+    SnapshotState,
+    Tag,
+    Task,
+    TaskKind,
+    Tenant,
+    Volume,
+    VolumeState,
+)
 
 TENANT = "t-1"
 REGION = "north"
@@ -22,7 +37,6 @@ def image(number: int = 1, **changes: Any) -> Image:
         "name": f"image{number}",
         "state": ImageState.READY,
         "format": "qcow2",
-        "path": "/images/1",
         "checksum": "c" * 64,
         "size_bytes": 10_000_000_000,
         "virtual_bytes": 20_000_000_000,
@@ -86,3 +100,55 @@ def job(number: int, instance_id: str, **changes: Any) -> Job:
 
 def tag(instance_id: str, key: str, value: str, tenant_id: str = TENANT) -> Tag:
     return Tag(resource_id=instance_id, resource_type="instance", tenant_id=tenant_id, key=key, value=value)
+
+
+def content(letter: str = "c", **changes: Any) -> Content:
+    """A content whose checksum is one letter, many times."""
+    fields: dict[str, Any] = {
+        "checksum": letter * 64,
+        "path": f"/contents/{letter}",
+        "format": "qcow2",
+        "size_bytes": 10_000_000_000,
+        "virtual_bytes": 20_000_000_000,
+    }
+    return Content(**fields | changes)
+
+
+def volume(number: int, **changes: Any) -> Volume:
+    fields: dict[str, Any] = {
+        "id": f"vol-{number:017x}",
+        "tenant_id": TENANT,
+        "account_id": "000000000001",
+        "region": REGION,
+        "zone": "north-a",
+        "size_gib": 10,
+        "state": VolumeState.AVAILABLE,
+        "created_at": float(number),
+    }
+    return Volume(**fields | changes)
+
+
+def snapshot(number: int, **changes: Any) -> Snapshot:
+    fields: dict[str, Any] = {
+        "id": f"snap-{number:017x}",
+        "tenant_id": TENANT,
+        "account_id": "000000000001",
+        "region": REGION,
+        "volume_id": volume(1).id,
+        "size_gib": 10,
+        "state": SnapshotState.COMPLETED,
+        "started_at": float(number),
+    }
+    return Snapshot(**fields | changes)
+
+
+def task(number: int, **changes: Any) -> Task:
+    fields: dict[str, Any] = {
+        "id": f"task-{number}",
+        "kind": TaskKind.VOLUME_CREATE,
+        "resource_id": volume(1).id,
+        "tenant_id": TENANT,
+        "actor": "ec2:ann",
+        "created_at": float(number),
+    }
+    return Task(**fields | changes)

@@ -7,10 +7,24 @@ import threading
 import msgspec
 import pytest
 from sqlalchemy import event
-from store_samples import REGION, TENANT, host, image, instance, job, tag, tenant
+from store_samples import (
+    REGION,
+    TENANT,
+    content,
+    host,
+    image,
+    instance,
+    job,
+    snapshot,
+    tag,
+    task,
+    tenant,
+    volume,
+)
 
 from backend.errors import BackendError, Code
 from backend.model import (
+    BlockDevice,
     Debris,
     ImageState,
     JobState,
@@ -18,11 +32,14 @@ from backend.model import (
     Placement,
     Reservation,
     Role,
+    SnapshotState,
     Stay,
+    TaskKind,
     User,
     UserMixin,
+    VolumeState,
 )
-from backend.store import Conflict, InstanceQuery, LaunchToken
+from backend.store import Conflict, InstanceQuery, LaunchToken, VolumeToken
 from backend.store.tables import instance as instance_table
 
 
@@ -415,6 +432,143 @@ def test_images_are_seen_by_owner_by_everybody_or_by_those_named(cloud):
         assert [item.name for item in tx.images.gone()] == ["image4"]
 
 
+# Storage ------------------------------------------------------------------------------------------------
+
+
+def ids(rows):
+    return [row.id for row in rows]
+
+
+def test_volumes_are_listed_by_tenant_region_instance_and_host(cloud):
+    one, two = instance(1), instance(2)
+    made = [
+        volume(3, instance_id=one.id, target="vdc", host_id="h-1"),
+        volume(1, instance_id=one.id, target="vda", boot=True, host_id="h-1"),
+        volume(2, instance_id=one.id, target="vdb", host_id="h-1"),
+        volume(4, region="south", state=VolumeState.ERROR, host_id="h-2"),
+        volume(5, tenant_id="t-2", instance_id=two.id, target="vda", boot=True, size_gib=7),
+    ]
+    with cloud.begin() as tx:
+        tx.instances.insert_all([one, two])
+        tx.volumes.insert_all(made)
+    with cloud.read() as tx:
+        rows = tx.volumes
+        assert numbers(rows.of_tenant(TENANT, REGION)) == [1, 2, 3]
+        assert numbers(rows.of_tenant(TENANT, None)) == [1, 2, 3, 4]
+        assert numbers(rows.of_tenant(None, None)) == [1, 2, 3, 4, 5]
+        assert numbers(rows.of_instance(one.id)) == [1, 2, 3]  # the root first, then by target
+        found = rows.of_instances([one.id, two.id, "i-none"])
+        assert {name: numbers(each) for name, each in found.items()} == {one.id: [1, 2, 3], two.id: [5]}
+        assert numbers(rows.on_host("h-1")) == [1, 2, 3]
+        assert rows.usage(TENANT) == (4, 40)
+        assert rows.usage("t-2") == (1, 7)
+        assert rows.usage("t-none") == (0, 0)
+        assert rows.count_by_state() == {"available": 4, "error": 1}
+        assert numbers(rows.in_state(VolumeState.ERROR)) == [4]
+        assert rows.some([volume(4).id, "vol-none"]) == {volume(4).id: made[3]}
+
+
+def test_a_target_of_an_instance_is_given_once(cloud):
+    one = instance(1)
+    with cloud.begin() as tx:
+        tx.instances.insert(one)
+        tx.volumes.insert(volume(1, instance_id=one.id, target="vdc"))
+        tx.volumes.insert_all([volume(2), volume(3)])  # what is attached to nothing has no target
+    assert refused(cloud, lambda tx: tx.volumes.insert(volume(4, instance_id=one.id, target="vdc")))
+    assert not refused(cloud, lambda tx: tx.volumes.insert(volume(4, instance_id=one.id, target="vdd")))
+
+
+def test_what_a_snapshot_is_needed_for_is_known(cloud):
+    name = snapshot(1).id
+    mapped = image(3, mappings=(BlockDevice(device="/dev/sdf", snapshot_id=name),))
+    with cloud.begin() as tx:
+        tx.images.insert_all([image(2, snapshot_id=name), mapped])
+        tx.images.insert(image(4, snapshot_id=name, state=ImageState.GONE))
+        tx.images.insert(image(5, snapshot_id=f"{name}0"))
+        tx.volumes.insert_all([volume(1, snapshot_id=name), volume(2, snapshot_id=name, made=True)])
+    with cloud.read() as tx:
+        assert numbers(tx.images.of_snapshot(name)) == [2, 3]
+        assert numbers(tx.volumes.to_be_made_of(name)) == [1]
+
+
+def test_snapshots_are_seen_by_owner_by_everybody_or_by_those_named(cloud):
+    with cloud.begin() as tx:
+        tx.snapshots.insert_all(
+            [
+                snapshot(4, volume_id=volume(9).id, state=SnapshotState.PENDING),
+                snapshot(1),
+                snapshot(2, public=True),
+                snapshot(3, accounts=("000000000002",), region="south"),
+            ]
+        )
+
+        def seen(tenant_id, account, region=None):
+            return numbers(tx.snapshots.visible(tenant_id, account, region))
+
+        assert seen(TENANT, "000000000001") == [1, 2, 3, 4]
+        assert seen("t-2", "000000000002") == [2, 3]
+        assert seen("t-2", "000000000002", REGION) == [2]
+        assert seen("t-3", "00000000000_") == [2]
+        assert seen(None, "") == [1, 2, 3, 4]
+        assert numbers(tx.snapshots.of_volume(volume(1).id)) == [1, 2, 3]
+        assert (tx.snapshots.count(TENANT), tx.snapshots.count("t-2")) == (4, 0)
+        assert tx.snapshots.count_by_state() == {"completed": 3, "pending": 1}
+        assert list(tx.snapshots.some([snapshot(2).id, "snap-none"])) == [snapshot(2).id]
+
+
+def test_contents_are_kept_once_and_known_by_what_they_differ_from(cloud):
+    whole, first, second = content("1"), content("2", parent="1" * 64), content("3", parent="2" * 64)
+    with cloud.begin() as tx:
+        assert [tx.contents.put(each) for each in (whole, first, second)] == [whole, first, second]
+        assert tx.contents.put(content("1", path="/elsewhere")) == whole
+        assert tx.contents.chain("3" * 64) == [second, first, whole]
+        assert tx.contents.chain("9" * 64) == []
+        gone = tx.contents.update(whole, path="")
+        again = tx.contents.put(content("1", path="/contents/again"))
+        assert (again.path, gone.path) == ("/contents/again", "")
+
+
+def test_only_contents_that_nothing_refers_to_are_unused(cloud):
+    with cloud.begin() as tx:
+        for letter in "123456789abc":
+            tx.contents.insert(content(letter, parent="9" * 64 if letter == "8" else ""))
+        tx.images.insert(image(2, checksum="1" * 64))
+        tx.images.insert(image(3, checksum="2" * 64, state=ImageState.GONE))
+        tx.snapshots.insert(snapshot(1, content="3" * 64))
+        tx.volumes.insert(volume(1, content="4" * 64))  # yet to be made
+        tx.volumes.insert(volume(2, content="5" * 64, made=True))
+        tx.volumes.insert(volume(3, content="6" * 64, made=True, boot=True))  # may be made again
+        unused = [item.checksum[0] for item in tx.contents.unused()]
+    assert sorted(unused) == ["2", "5", "7", "8", "a", "b"]
+
+
+def test_tasks_in_the_order_accepted_open_and_released(cloud):
+    with cloud.begin() as tx:
+        tx.tasks.insert_all(
+            [
+                task(3, lock="vol-a", instance_id="i-1", kind=TaskKind.VOLUME_ATTACH),
+                task(1, lock="vol-a", busy="w1"),
+                task(2, lock="vol-b", instance_id="i-1", resource_id="vol-b"),
+                task(4, lock="vol-a", finished_at=5.0, busy="w1"),
+                task(5, tenant_id="t-2", resource_id="snap-1", kind=TaskKind.SNAPSHOT_CREATE),
+            ]
+        )
+        rows = tx.tasks
+        assert ids(rows.open()) == ["task-1", "task-2", "task-3", "task-5"]
+        assert ids(rows.open_of_instance("i-1")) == ["task-2", "task-3"]
+        assert ids(rows.open_with_lock("vol-a")) == ["task-1", "task-3"]
+        assert ids(rows.open_of_resource(volume(1).id)) == ["task-1", "task-3"]
+        assert ids(rows.of(TENANT, (), 2)) == ["task-4", "task-3"]
+        assert ids(rows.of(None, (TaskKind.SNAPSHOT_CREATE, TaskKind.VOLUME_ATTACH), 9)) == [
+            "task-5",
+            "task-3",
+        ]
+        assert rows.release("w1") == 2
+        assert all(not item.busy for item in rows.all())
+        assert rows.forget_before(5.0) == 0
+        assert rows.forget_before(6.0) == 1
+
+
 def test_user_data_and_consoles_are_kept_apart_and_go_with_the_instance(cloud):
     one, two = instance(1), instance(2)
     with cloud.begin() as tx:
@@ -483,6 +637,11 @@ def test_workers_stays_debris_and_tokens(cloud):
         tx.launch_tokens.insert(old)
         assert tx.launch_tokens.forget_before(1.0) == 0
         assert tx.launch_tokens.forget_before(1.5) == 1
+        tx.volume_tokens.insert(
+            VolumeToken(tenant_id=TENANT, region="n", token="x", digest="", volume_id="v", created_at=1.0)
+        )
+        assert tx.volume_tokens.forget_before(1.0) == 0
+        assert tx.volume_tokens.forget_before(1.5) == 1
 
 
 def test_forgetting_a_tenant_leaves_nothing_of_it_and_everything_of_others(fleet):
@@ -490,6 +649,10 @@ def test_forgetting_a_tenant_leaves_nothing_of_it_and_everything_of_others(fleet
         theirs = instance(3).id
         tx.jobs.insert(job(1, theirs))
         tx.blobs.put_user_data([theirs], b"x")
+        for number, owner in ((1, "t-2"), (2, TENANT)):
+            tx.volumes.insert(volume(number, tenant_id=owner))
+            tx.snapshots.insert(snapshot(number, tenant_id=owner))
+            tx.tasks.insert(task(number, tenant_id=owner))
         tx.forget_tenant("t-2")
     with fleet.read() as tx:
         assert tx.tenants.get("t-2") is None
@@ -497,3 +660,5 @@ def test_forgetting_a_tenant_leaves_nothing_of_it_and_everything_of_others(fleet
         assert tx.tags.of_tenant("t-2") == []
         assert len(tx.instances.all()) == 10
         assert len(tx.tags.of_tenant(TENANT)) == 3
+        for rows in (tx.volumes, tx.snapshots, tx.tasks):
+            assert [item.tenant_id for item in rows.all()] == [TENANT]
