@@ -406,13 +406,15 @@ def _taken(work: Work, task: Task, content: Content) -> float | None:
 
 def _brought(work: Work, task: Task, act: TaskAct) -> float | None:
     if act.content is None:
-        raise AssertionError(task.id)
+        done(work, task)
+        return None
     kept = work.tx.contents.put(act.content)
     if not Path(kept.path).is_file():
         return _AGAIN_SOON
     imported(work, task, kept)
-    done(work, task, {"checksum": kept.checksum})
-    return None
+    result = {"checksum": kept.checksum}
+    work.tx.tasks.update(task, step=1, attempt=1, progress=99, result=result)
+    return _AGAIN_AT_ONCE
 
 
 def _finished(work: Work, task: Task, act: TaskAct) -> None:

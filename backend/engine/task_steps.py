@@ -331,6 +331,7 @@ def _take(act: TaskAct) -> None:
 
 
 def _drop_copy(act: TaskAct) -> None:
+    act.tools.contents.drop(act.task.id)
     _copy_host(act).delete(act.task.resource_id)
 
 
@@ -347,6 +348,10 @@ def _import(act: TaskAct) -> None:
         )
     except BackendError as error:
         raise StepFailed(error.message) from error
+
+
+def _tidy(act: TaskAct) -> None:
+    act.tools.contents.drop(act.task.id)
 
 
 def _export(act: TaskAct) -> None:
@@ -372,8 +377,8 @@ STEPS: Mapping[TaskKind, tuple[Step, ...]] = {
     TaskKind.VOLUME_ATTACH: (_plug,),
     TaskKind.VOLUME_DETACH: (_unplug,),
     TaskKind.SNAPSHOT_CREATE: (_copy, _fetch, _take, _drop_copy),
-    TaskKind.IMAGE_IMPORT: (_import,),
-    TaskKind.SNAPSHOT_IMPORT: (_import,),
+    TaskKind.IMAGE_IMPORT: (_import, _tidy),
+    TaskKind.SNAPSHOT_IMPORT: (_import, _tidy),
     TaskKind.IMAGE_EXPORT: (_export,),
 }
 """The acts of each kind of task, in their order."""

@@ -22,11 +22,12 @@ from backend.engine.scheduler import Scheduler
 from backend.engine.silence import host_silent
 from backend.engine.stages import CONSOLE_LIMIT
 from backend.engine.task_runner import TaskRunner, guest_let_go
+from backend.engine.task_steps import moving_name
 from backend.engine.tasks import begin_hotplug, enqueue
 from backend.engine.work import ENGINE
 from backend.errors import BackendError, Code
 from backend.lifecycle import STAY
-from backend.model import Content, Debris, Desired, Host, HostState, JobState
+from backend.model import AttachState, Content, Debris, Desired, Host, HostState, JobState
 from backend.ports import ContentStore, HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
 from backend.store import Conflict
 
@@ -39,6 +40,9 @@ _HEARTBEAT = 10.0
 _WISH_RETRY = 30.0
 _PURGE_EVERY = 3600.0
 _KEEP_FINISHED_WORK = 86400.0
+_WORK = "work/"
+_SCRATCH = ("task-", "import-", "export-", "vol-")
+"""Scratch names of the image store that are the worker's own."""
 
 
 class Worker:
@@ -281,6 +285,8 @@ class Worker:
         for item in left:
             with self._careful():
                 self._remove_debris(item)
+        with self._careful():
+            self._drop_scratch()
         if self._due(self._purged_at, _PURGE_EVERY):
             self._purged_at = self.monotonic()
             self._purge(now - _KEEP_FINISHED_WORK)
@@ -292,6 +298,19 @@ class Worker:
             tx.tokens.expired(now)
             tx.launch_tokens.forget_before(now - settings.token_memory)
             tx.volume_tokens.forget_before(now - settings.token_memory)
+
+    def _drop_scratch(self) -> None:
+        """Remove what work that has ended, or was called off, left in the image store."""
+        names = {name.rpartition("/")[2] for name in self.contents.files() if name.startswith(_WORK)}
+        ours = {name for name in names if name.startswith(_SCRATCH)}
+        if not ours:
+            return
+        with self.engine.store.read() as tx:
+            busy = {task.id for task in tx.tasks.open()}
+            volumes = tx.volumes.some([name.partition(".")[0] for name in ours])
+        moving = {moving_name(each.id) for each in volumes.values() if each.attach is AttachState.ATTACHING}
+        for name in ours - busy - moving:
+            self.contents.drop(name)
 
     def _remove_debris(self, item: Debris) -> None:
         """Remove what was left on a host; not a volume that has come back there meanwhile."""
