@@ -440,12 +440,18 @@ def boot(image: ImageArgument, home: HomeOption = None, as_json: JsonOption = Fa
     task = follow_task(installation, output, task, f"Testing {image}")
     checks: list[dict[str, str]] = msgspec.json.decode(task.result.get("checks", "[]"))
     passed = task.result.get("passed") == "true"
+    line = installation.engine.image(operator(), image).line
     if as_json:
         output.document({"image": image, "task": task.id, "passed": passed, "checks": checks})
     else:
         output.rows(checks, ("name", "result", "words"), empty="Nothing was checked.")
-        next_step = f"isthmus image publish {image}" if passed else "Mend it and import the next version."
         output.say("")
-        output.say(f"{'Passed' if passed else 'Not passed'}. {next_step}")
+        output.say(_verdict(image, passed=passed, in_line=bool(line)))
     if not passed:
         raise typer.Exit(1)
+
+
+def _verdict(image: str, *, passed: bool, in_line: bool) -> str:
+    if not passed:
+        return "Not passed. Mend it, and import it again."
+    return f"Passed. Recommend it: isthmus image publish {image}" if in_line else "Passed."
