@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from backend import commands
-from backend.errors import BackendError
+from backend.errors import BackendError, Code
 from backend.model import Task, TaskKind
 from ec2 import image_mapping, mapping
 from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
@@ -16,12 +16,16 @@ from ec2.actions.images import allowed_location
 from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable
-from ec2.ids import IdKind
+from ec2.ids import IdKind, kind_of, not_found
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(minimum=1, maximum=1000, default=1000)
 FILTERS: FilterTable[Task] = FilterTable({"task-state": image_mapping.task_state})
-_ID = re.compile(r"(import-ami|import-snap|export-ami)-[0-9a-f]{8}(?:[0-9a-f]{9})?")
+_KINDS: Mapping[TaskKind, IdKind] = {
+    TaskKind.IMAGE_IMPORT: IdKind.IMAGE_IMPORT,
+    TaskKind.SNAPSHOT_IMPORT: IdKind.SNAPSHOT_IMPORT,
+    TaskKind.IMAGE_EXPORT: IdKind.IMAGE_EXPORT,
+}
 
 # Import -------------------------------------------------------------------------------------------------
 
@@ -143,14 +147,15 @@ def cancel_import_task(context: Ec2Context, params: Params) -> Document:
     task_id = params.get("ImportTaskId")
     if not task_id:
         raise missing("ImportTaskId")
-    (task,) = _named(context, [task_id], TaskKind.IMAGE_IMPORT, TaskKind.SNAPSHOT_IMPORT)
+    snapshot = kind_of(task_id) is IdKind.SNAPSHOT_IMPORT
+    (task,) = _named(context, [task_id], TaskKind.SNAPSHOT_IMPORT if snapshot else TaskKind.IMAGE_IMPORT)
     before = image_mapping.task_state(task)
     if before != "active":
         raise Ec2Error("IncorrectState", f"The import task {task.id} is {before}: it cannot be cancelled.")
     command: commands.Command[Any] = (
-        commands.DeregisterImage(image_id=task.resource_id)
-        if task.kind is TaskKind.IMAGE_IMPORT
-        else commands.DeleteSnapshot(snapshot_id=task.resource_id)
+        commands.DeleteSnapshot(snapshot_id=task.resource_id)
+        if snapshot
+        else commands.DeregisterImage(image_id=task.resource_id)
     )
     context.engine.execute(context.caller, command)
     return {"ImportTaskId": task.id, "PreviousState": before, "State": "deleting"}
@@ -244,25 +249,20 @@ def _page(context: Ec2Context, params: Params, ids: str, kind: TaskKind) -> tupl
     return page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
 
 
-def _named(context: Ec2Context, ids: list[str], *kinds: TaskKind) -> list[Task]:
-    """The caller's tasks by id, each once.
-
-    Raises Ec2Error: InvalidConversionTaskId or InvalidExportTaskID, with Malformed or NotFound.
-    """
-    found = []
-    for task_id in dict.fromkeys(ids):
-        if not _ID.fullmatch(task_id):
-            raise _unknown(kinds[0], "Malformed", f'Invalid id: "{task_id[:120]}"')
-        try:
-            task = context.engine.task(context.caller, task_id)
-        except BackendError:
-            task = None
-        if task is None or task.kind not in kinds:
-            raise _unknown(kinds[0], "NotFound", f"The task ID '{task_id}' does not exist")
-        found.append(task)
+def _named(context: Ec2Context, ids: Sequence[str], kind: TaskKind) -> list[Task]:
+    """The caller's tasks by id, each once; raises the Malformed or NotFound error of their kind."""
+    wanted = well_formed_ids(_KINDS[kind], ids)
+    found = [task for task in (_task(context, task_id) for task_id in wanted) if task is not None]
+    unknown = set(wanted) - {task.id for task in found if task.kind is kind}
+    if unknown:
+        raise not_found(_KINDS[kind], [item for item in wanted if item in unknown])
     return found
 
 
-def _unknown(kind: TaskKind, what: str, sentence: str) -> Ec2Error:
-    code = "InvalidExportTaskID" if kind is TaskKind.IMAGE_EXPORT else "InvalidConversionTaskId"
-    return Ec2Error(f"{code}.{what}", sentence)
+def _task(context: Ec2Context, task_id: str) -> Task | None:
+    try:
+        return context.engine.task(context.caller, task_id)
+    except BackendError as error:
+        if error.code is not Code.TASK_NOT_FOUND:
+            raise
+        return None

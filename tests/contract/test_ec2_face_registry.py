@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,7 +16,7 @@ from simulation import Cloud
 
 from backend.engine import EngineSettings
 from backend.errors import BackendError, Code
-from ec2.context import ImportedImage
+from backend.model import Content
 from ec2.ppk import ppk
 
 
@@ -296,69 +295,54 @@ def test_key_pairs_are_those_of_a_region(monkeypatch, database):
 
 
 class Importer:
-    """Stands for the gateway's image store: takes what begins like a disk image."""
+    """Stands for the gateway's: knows the disk images of one directory, of which one is none."""
 
-    def __init__(self) -> None:
-        self.taken: list[Path] = []
+    def __init__(self, contents) -> None:
+        self.contents = contents
+        self.taken: list[tuple[str, str]] = []
 
-    def import_file(self, source: Path) -> ImportedImage:
-        if not source.read_bytes().startswith(b"QFI\xfb"):
+    def resolve(self, location: str, tenant_id: str) -> str | None:
+        if location == "upload:mine":
+            return f"upload:{tenant_id}/mine"
+        return location if location.startswith("/allowed/") else None
+
+    def import_location(self, location: str, form: str) -> Content:
+        if location == "/allowed/text":
             raise BackendError(Code.IMAGE_UNREADABLE, "It is not a disk image.")
-        self.taken.append(source)
-        return ImportedImage(
-            path=f"/store/{source.name}",
-            format="qcow2",
-            checksum="d" * 64,
-            size_bytes=4,
-            virtual_bytes=1 << 20,
-        )
+        self.taken.append((location, form))
+        return self.contents.add(location.encode())
 
 
-def test_an_image_is_only_taken_from_where_the_operator_allows(monkeypatch, tmp_path):
-    allowed, outside = tmp_path / "allowed", tmp_path / "outside"
-    for folder in (allowed, outside):
-        folder.mkdir()
-        (folder / "a b.qcow2").write_bytes(b"QFI\xfb")
-    (allowed / "link.qcow2").symlink_to(outside / "a b.qcow2")
-    (allowed / "text").write_text("secret")
-    importer = Importer()
-    face = Ec2Cloud(monkeypatch, importer=importer, image_directories=(allowed,))
-    bad = [
-        f"{outside}/a b.qcow2",
-        f"{allowed}/../outside/a b.qcow2",
-        f"{allowed}/link.qcow2",
-        f"{allowed}",
-        f"{allowed}/none",
-        f"{allowed}/text",
-        "a b.qcow2",
-        "/etc/passwd",
-        "file:///etc/shadow",
-        f"file://elsewhere{allowed}/a b.qcow2",
-        f"http://host{allowed}/a b.qcow2",
-        "/proc/self/mem",
-        "/" + "x" * 5000,
-    ]
-    for location in bad:
-        assert (
-            refused(face.ann.register_image, Name="image", ImageLocation=location)[0]
-            == "InvalidParameterValue"
-        )
-    assert importer.taken == []
-    first = face.ann.register_image(Name="one", ImageLocation=f"{allowed}/a b.qcow2", Description="d & d")[
-        "ImageId"
-    ]
-    second = face.ann.register_image(Name="two", ImageLocation=f"file://{allowed}/a%20b.qcow2")["ImageId"]
-    assert importer.taken == [allowed / "a b.qcow2"] * 2
-    assert (
-        refused(face.ann.register_image, Name="one", ImageLocation=f"{allowed}/a b.qcow2")[0]
-        == "InvalidAMIName.Duplicate"
+def test_an_image_is_only_taken_from_where_the_operator_allows(monkeypatch):
+    cloud = Cloud()
+    importer = Importer(cloud.contents)
+    face = Ec2Cloud(monkeypatch, cloud=cloud, importer=importer)
+    register = face.ann.register_image
+    sentence = (
+        "Value (/etc/passwd) for parameter imageLocation is invalid. "
+        "It is not a disk image in a place that the operator of this cloud allows."
     )
-    assert len(importer.taken) == 2  # refused before anything was copied
+    assert refused(register, Name="image", ImageLocation="/etc/passwd") == ("InvalidParameterValue", sentence)
+    assert refused(register, Name="image", ImageLocation="/allowed/text") == (
+        "InvalidParameterValue",
+        "It is not a disk image.",
+    )
+    assert importer.taken == []
+    first = register(Name="one", ImageLocation="/allowed/a b.qcow2", Description="d & d")["ImageId"]
+    second = register(Name="two", ImageLocation="upload:mine")["ImageId"]
+    brought = [("/allowed/a b.qcow2", ""), (f"upload:{cloud.tenant.id}/mine", "")]
+    assert importer.taken == brought
+    assert refused(register, Name="one", ImageLocation="/allowed/a b.qcow2") == (
+        "InvalidAMIName.Duplicate",
+        f"AMI name one is already in use by AMI {first}",
+    )
+    assert importer.taken == brought  # refused before anything was copied
     face.ann.modify_image_attribute(ImageId=first, LaunchPermission={"Add": [{"Group": "all"}]})
     assert face.bob.describe_images(ImageIds=[first])["Images"][0]["ImageLocation"] == "111122223333/one"
     face.ann.modify_image_attribute(ImageId=first, LaunchPermission={"Remove": [{"Group": "all"}]})
-    (shown,) = face.ann.describe_images(ImageIds=[first])["Images"]
-    assert shown["ImageLocation"] == f"{allowed}/a b.qcow2"
+    shown, uploaded = face.ann.describe_images(ImageIds=[first, second])["Images"]
+    assert shown["ImageLocation"] == "/allowed/a b.qcow2"
+    assert uploaded["ImageLocation"] == "upload:mine"
     assert (shown["Name"], shown["Description"], shown["State"]) == ("one", "d & d", "available")
     assert shown["RootDeviceName"] == "/dev/vda"
     assert shown["Public"] is False
@@ -369,7 +353,7 @@ def test_an_image_is_only_taken_from_where_the_operator_allows(monkeypatch, tmp_
     ]
 
 
-def test_without_allowed_places_no_image_is_taken(face):
+def test_without_an_importer_no_image_is_taken(face):
     assert (
         refused(face.ann.register_image, Name="image", ImageLocation="/etc/passwd")[0]
         == "UnsupportedOperation"
