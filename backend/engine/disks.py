@@ -269,7 +269,7 @@ def plan_volumes(
     for each in merged:
         if is_root_device(each.device) or each.virtual_name:
             continue
-        others.append(_extra(work, prototype, each, [first, *others], keys))
+        others.append(_extra(work, prototype, image, each, [first, *others], keys))
     return Plan(root=first, others=tuple(others), keys=keys)
 
 
@@ -317,9 +317,14 @@ def _bad_mapping(sentence: str) -> BackendError:
 
 
 def _extra(
-    work: Work, prototype: Instance, each: BlockDevice, have: Sequence[Volume], keys: dict[str, str]
+    work: Work,
+    prototype: Instance,
+    image: Image,
+    each: BlockDevice,
+    have: Sequence[Volume],
+    keys: dict[str, str],
 ) -> Volume:
-    snapshot = usable_content(work, each.snapshot_id) if each.snapshot_id else None
+    snapshot = _made_of(work, image, each.snapshot_id) if each.snapshot_id else None
     size = each.size_gib if each.size_gib is not None else snapshot.size_gib if snapshot else None
     if size is None:
         raise _bad_mapping(f"The mapping of {each.device} needs a size or a snapshot.")
@@ -335,6 +340,16 @@ def _extra(
     volume = msgspec.structs.replace(volume, snapshot_id=snapshot.id, content=snapshot.content)
     owner = snapshot.id if snapshot.encrypted else ""
     return _protected(work, volume, each, owner, snapshot.secret, keys)
+
+
+def _made_of(work: Work, image: Image, snapshot_id: str) -> Snapshot:
+    """What a mapping names. An image's own disks are for whoever may launch it, whosesoever they are; they
+    are completed when the image is ready.
+    """
+    snapshot = work.tx.snapshots.get(snapshot_id)
+    if snapshot is not None and any(each.snapshot_id == snapshot_id for each in image.mappings):
+        return snapshot
+    return usable_content(work, snapshot_id)
 
 
 def _planned(

@@ -357,6 +357,40 @@ def test_instances_that_wait_for_an_image_that_fails(cloud):
     assert cloud.do(Op.TERMINATE, waiting).detail == "done"
 
 
+def test_they_wait_for_its_other_disks_too(cloud):
+    occi = cloud.login("olga", cloud.tenant, Api.OCCI)
+    extra = (
+        BlockDevice(device="/dev/sdf", size_gib=2, encrypted=True),
+        BlockDevice(device="/dev/sdg", size_gib=1),
+    )
+    instance = cloud.started(mappings=extra)
+    for number, disk in enumerate(cloud.disks(instance)):
+        cloud.host().write(disk.id, f"disk {number}".encode())
+    image = cloud.engine.execute(cloud.caller, CreateImage(instance_id=instance.id, name="saved"))
+    (waiting,) = cloud.launch(occi, image_id=image.id)
+    cloud.settle()
+    assert cloud.get(waiting).detail == "runn"
+    disks = cloud.disks(waiting)
+    kept = [cloud.host().volumes[disk.id].content for disk in disks]
+    assert kept == [b"disk 0", b"disk 1", b"disk 2"]
+    assert [disk.encrypted for disk in disks] == [False, True, False]
+
+
+def test_who_may_launch_an_image_gets_all_its_disks(cloud):
+    instance = cloud.started(mappings=(BlockDevice(device="/dev/sdf", size_gib=2),))
+    cloud.host().write(cloud.disks(instance)[1].id, b"data")
+    image = do(cloud, CreateImage(instance_id=instance.id, name="saved"))
+    do(cloud, ModifyImage(image_id=image.id, add_accounts=(cloud.other.account_id,)))
+    child = cloud.started(cloud.other, image_id=image.id)
+    assert cloud.host().volumes[cloud.disks(child)[1].id].content == b"data"
+    assert cloud.engine.snapshots(cloud.other) == []
+    (snapshot,) = {each.snapshot_id for each in image.mappings if each.snapshot_id}
+    mapping = (BlockDevice(device="/dev/sdg", snapshot_id=snapshot),)
+    with pytest.raises(BackendError) as refused:  # the snapshot itself is not theirs to use
+        cloud.launch(cloud.other, mappings=mapping)
+    assert refused.value.code is Code.SNAPSHOT_NOT_FOUND
+
+
 # Copying, changing, withdrawing -------------------------------------------------------------------------
 
 
