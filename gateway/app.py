@@ -102,7 +102,9 @@ class Gateway:
                 lenient=settings.ec2.lenient,
                 export_directory=settings.images.export_directory,
             ),
-            importer=Importer(installation.images, installation.uploads, settings.images),
+            importer=Importer(
+                installation.images, installation.uploads, settings.images, run=installation.home.run
+            ),
         )
         self._occi = OcciFace(
             engine, domain=settings.occi.domain, public_url=settings.occi.public_url, server="isthmus"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -10,6 +9,7 @@ from backend.images import UPLOAD, ImageStore
 from backend.images.download import fits
 from backend.images.sources import is_url
 from backend.model import Content
+from gateway.scratch import scratch_name
 from gateway.settings import ImageSettings
 from gateway.uploads import Uploads
 
@@ -20,8 +20,9 @@ class Importer:
     The image store judges once more when it opens them: a link may lead elsewhere by then.
     """
 
-    def __init__(self, images: ImageStore, uploads: Uploads, settings: ImageSettings) -> None:
+    def __init__(self, images: ImageStore, uploads: Uploads, settings: ImageSettings, *, run: Path) -> None:
         self._images = images
+        self._run = run
         self._uploads = uploads
         self._settings = settings
 
@@ -61,8 +62,5 @@ class Importer:
         Raises:
             BackendError: IMAGE_UNREADABLE, it is no whole and self-contained image.
         """
-        name = f"import-{secrets.token_hex(8)}"
-        try:
+        with scratch_name(self._images, self._run) as name:
             return self._images.bring(name, location, form)
-        finally:
-            self._images.drop(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,6 +28,7 @@ from backend.store import Store
 from gateway import flavors
 from gateway.crypto import KeyFiles, KeyVault, Passwords, SecretBox, new_key_id, new_password, new_secret
 from gateway.home import Home, write_private
+from gateway.scratch import scratch_name
 from gateway.settings import NotConfigured, Settings, checked, load, written
 from gateway.uploads import Uploads
 
@@ -268,8 +268,8 @@ def import_image(
         installation.engine.execute(
             caller, msgspec.structs.replace(wanted, content=_YET_TO_COME), dry_run=True
         )
-    store, name = installation.operators_images(), f"import-{secrets.token_hex(8)}"
-    try:
+    store = installation.operators_images()
+    with scratch_name(store, installation.home.run) as name:
         if isinstance(source, str):
             location = source
         else:
@@ -277,8 +277,6 @@ def import_image(
             with Path(store.scratch(name)).open("wb") as file:
                 shutil.copyfileobj(source, file, _CHUNK)
         content = store.bring(name, location, form, progress, digest=digest)
-    finally:
-        store.drop(name)
     try:
         image, *others = installation.engine.execute_all(
             caller, [msgspec.structs.replace(wanted, content=content), *then]

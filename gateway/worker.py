@@ -14,6 +14,7 @@ from backend.engine.failpoints import from_folder
 from backend.engine.worker import Worker
 from backend.jobs import ExecutorTaken, QueueWorker
 from gateway.installation import Installation
+from gateway.scratch import sweep
 from gateway.server import TAKEN
 
 FAILPOINTS_VARIABLE: Final = "ISTHMUS_FAILPOINTS"
@@ -68,6 +69,7 @@ def run(installation: Installation) -> int:
     except ExecutorTaken as error:
         _log.error("%s", error)
         return TAKEN
+    sweep(installation.images, installation.home.run)
     worker.start()
     ready.set()
     _log.info("worker %s is at work", settings.executor_id)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
 from backend.errors import BackendError, Code
 from backend.images import ImageStore, Sources
 from gateway.importer import Importer
+from gateway.scratch import living, scratch_name, sweep
 from gateway.settings import ImageSettings
 from gateway.uploads import Uploads
 
@@ -31,7 +36,7 @@ def importer(places, **settings):
     folder, uploads = places
     found = ImageSettings(**({"directories": (folder / "open",), "urls": ("https://ok.example/images/",)} | settings))
     sources = Sources(directories=found.directories, urls=found.urls, uploads=folder / "uploads")
-    return Importer(ImageStore(folder / "store", sources=sources), uploads, found)
+    return Importer(ImageStore(folder / "store", sources=sources), uploads, found, run=folder / "run")
 
 
 def test_a_file_in_an_allowed_directory(places):
@@ -113,3 +118,28 @@ def test_a_link_that_leads_elsewhere_by_now_is_not_followed(places):
         mine.import_location(str(link), "raw")
     assert refused.value.code is Code.IMAGE_UNREADABLE
     assert [path for path in (folder / "store").rglob("*") if path.is_file()] == []
+
+
+# What a killed process leaves ---------------------------------------------------------------------------
+
+
+def test_what_a_killed_import_left_goes_with_the_next(places):
+    folder, _ = places
+    store, run = ImageStore(folder / "store"), folder / "run"
+    child = os.fork()
+    if child == 0:
+        with scratch_name(store, run) as name:
+            Path(store.scratch(name)).write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    with scratch_name(ImageStore(folder / "elsewhere"), folder / "other-run") as theirs:
+        Path(store.scratch(theirs)).write_bytes(b"of another machine")
+        assert len(living(run)) == 1
+        assert len(store.files()) == 2
+        with scratch_name(store, run) as mine:
+            Path(store.scratch(mine)).write_bytes(b"mine")
+            sweep(store, run)
+            assert living(run) == {mine}
+            assert store.files() == {f"work/{mine}", f"work/{theirs}"}
+        assert living(run) == frozenset()
+        assert store.files() == {f"work/{theirs}"}
