@@ -118,8 +118,8 @@ def _check_snapshots(image: Source, count: int, offset: int) -> None:
         if l1_size * 8 > _L1_BYTES or extra > 1024:
             refuse("its internal snapshots are out of proportion")
         image.within("internal snapshots", l1_at, l1_size * 8)
+        image.within("internal snapshots", offset, 40 + extra + id_length + name_length)
         offset += -(-(40 + extra + id_length + name_length) // 8) * 8
-    image.within("internal snapshots", 0, offset)
 
 
 def _backing(image: Source, offset: int, length: int, cluster: int) -> str:

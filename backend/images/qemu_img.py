@@ -32,6 +32,7 @@ _KILLED: Final = {
     -signal.SIGXCPU: "converting it takes too long",
     -signal.SIGKILL: "converting it takes too long or too much memory",
 }
+_TOO_LARGE: Final = "File too large"
 _LEAKS: Final = 3
 """What ``check`` answers when clusters are lost to nobody's harm."""
 _CHECKED: Final = frozenset({"qcow2", "vmdk", "vdi", "vhdx"})
@@ -160,6 +161,8 @@ def _complaint(said: bytes, arguments: Sequence[str]) -> str:
     """The tool's last words, without the names of our files."""
     lines = [line for line in re.split(r"[\r\n]+", said.decode(errors="replace")) if line.strip()]
     text = next((line for line in reversed(lines) if "/100%)" not in line), "qemu-img found it damaged")
+    if text.endswith(_TOO_LARGE):
+        return _KILLED[-signal.SIGXFSZ]
     text = text.strip().removeprefix(f"{_TOOL}: ")
     for argument in arguments:
         if argument.startswith("json:") or "." in argument:

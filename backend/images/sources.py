@@ -25,7 +25,8 @@ CHUNK: Final = 4 << 20
 DIGESTS: Final = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 """What an image can be compared with, and how many hexadecimal digits it has."""
 
-_ZEROS: Final = bytes(CHUNK)
+_BLOCK: Final = 64 << 10
+_ZEROS: Final = bytes(_BLOCK)
 _UPLOAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}/[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
@@ -137,14 +138,28 @@ def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def write_sparsely(descriptor: int, chunk: bytes, offset: int) -> int:
-    """Write bytes at a position of a new file unless they are zeros; answers how many were written."""
-    if chunk == (_ZEROS if len(chunk) == CHUNK else _ZEROS[: len(chunk)]):
-        return 0
-    view = memoryview(chunk)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-    return len(chunk)
+    """Write bytes at a position of a new file but for blocks of zeros; answers how many were written."""
+    view, total = memoryview(chunk), 0
+    for begin, end in _runs(chunk):
+        position = begin
+        while position < end:
+            position += os.pwrite(descriptor, view[position:end], offset + position)
+        total += end - begin
+    return total
+
+
+def _runs(chunk: bytes) -> Iterator[tuple[int, int]]:
+    """Where there is something other than whole blocks of zeros."""
+    begin = end = 0
+    for at in range(0, len(chunk), _BLOCK):
+        block = chunk[at : at + _BLOCK]
+        if block == _ZEROS or (len(block) < _BLOCK and not any(block)):
+            continue
+        if at > end:
+            yield begin, end
+            begin = at
+        end = at + len(block)
+    yield begin, end
 
 
 def hashed(path: Path, kinds: tuple[str, ...], progress: Progress = no_progress) -> dict[str, str]:

@@ -82,6 +82,7 @@ class ImageStore:
 
         Raises:
             StepFailed: it is no whole image of that format.
+            FileNotFoundError: there is no work in progress of that name.
         """
         if (kept := self._kept_before(name)) is not None:
             return kept
@@ -98,8 +99,6 @@ class ImageStore:
                 qemu_img.check(path.parent, path.name, form, self.limits)
         except BackendError as error:
             raise StepFailed(error.message) from error
-        except OSError as error:
-            raise StepFailed(f"{name}: {error.strerror}") from error
         return self._keep(name, path, shape, parent=parent, progress=progress)
 
     def bring(

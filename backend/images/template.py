@@ -113,7 +113,7 @@ def _attributes(text: str) -> Mapping[str, str]:
             _refuse(f"line {line}: {name} is not served; give the bytes by PATH")
         if name not in _KNOWN | WITHOUT_EFFECT:
             _refuse(f"line {line}: the attribute {name[:40]} is unknown")
-        if found.get(name, value) != value or (name in found and name not in _ONE_NAME.values()):
+        if name in found and (name not in _ONE_NAME.values() or found[name].lower() != value.lower()):
             _refuse(f"line {line}: {name} is given twice")
         found[name] = value
     return found

@@ -35,7 +35,7 @@ def read_vdi(image: Source, limits: Limits) -> int:
     if blocks * block < size or blocks > -(-size // block) + 1 or allocated > blocks:
         refuse("its map of blocks is out of proportion")
     image.within("map of blocks", map_at, blocks * 4)
-    image.within("data", data_at, _used(image, map_at, blocks) * block - (block - 512))
+    image.within("data", data_at, _used(image, map_at, blocks) * block)
     return int(size)
 
 

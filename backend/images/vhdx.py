@@ -14,6 +14,8 @@ _REGIONS: Final = 2047
 _METADATA_BYTES: Final = 64 << 10
 _BLOCK_BYTES: Final = range(1 << 20, (256 << 20) + 1)
 _HAS_PARENT: Final = 2
+_PRESENT: Final = 6
+_STEP_BYTES: Final = 1 << 20
 
 
 def _guid(text: str) -> bytes:
@@ -52,7 +54,21 @@ def read_vhdx(image: Source, limits: Limits) -> int:
     check_size(size, limits)
     if regions[_BAT][1] < -(-size // block) * 8:
         refuse("its table does not cover the disk that it describes")
+    _check_blocks(image, regions[_BAT], block)
     return int(size)
+
+
+def _check_blocks(image: Source, table: tuple[int, int], block: int) -> None:
+    """See that all blocks that the table tells to be present lie inside the file."""
+    begin, length = table
+    highest = 0
+    for offset in range(begin, begin + length, _STEP_BYTES):
+        part = image.at(offset, min(_STEP_BYTES, begin + length - offset) // 8 * 8)
+        highest = max(
+            highest, *(entry for (entry,) in struct.iter_unpack("<Q", part) if entry & 7 >= _PRESENT), 0
+        )
+    if highest:
+        image.within("data", highest >> 20 << 20, block)
 
 
 def _regions(image: Source) -> dict[bytes, tuple[int, int]]:
