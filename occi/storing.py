@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Mapping, Sequence
 
 from backend.lifecycle import occi_state
@@ -121,11 +122,20 @@ def link(volume: Volume, instance: Instance) -> Link:
             SOURCE_KIND: kinds.COMPUTE.id,
             TARGET: target,
             TARGET_KIND: kinds.STORAGE.id,
-            kinds.LINK_DEVICE: volume.device,
+            kinds.LINK_DEVICE: device(volume),
             kinds.LINK_STATE: link_state(volume, instance),
             kinds.LINK_MESSAGE: link_message(volume),
         },
     )
+
+
+def device(volume: Volume) -> str:
+    """The name of an attached volume's device: the client's own, unless its letter was not to be had.
+
+    Clients mount what the server names (IM), and another disk may be there.
+    """
+    letter = volume.device.rstrip(string.digits)[-1:]
+    return volume.device if letter == volume.target[-1:] else f"/dev/{volume.target}"
 
 
 def link_state(volume: Volume, instance: Instance) -> str:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from backend import lifecycle
 from backend.commands import CreateImage, Op, Operate
 from backend.errors import BackendError, Code, DryRunPassed
-from backend.model import Desired, Flavor, UserMixin
-from occi import kinds, mapping, mixins
+from backend.model import AttachState, Desired, Flavor, Modification, UserMixin, VolumeState
+from occi import kinds, mapping, mixins, storing
 from occi.catalog import Catalog
 from occi.context import encoded, public_keys, user_data
 from occi.creation import checked_hostname
@@ -31,6 +31,11 @@ def running(cloud):
     [instance] = cloud.launch(public_keys=("ssh-ed25519 AAAA me",))
     cloud.quiesce(2)
     return cloud.get(instance)
+
+
+@pytest.fixture(scope="module")
+def volume(cloud, running):
+    return cloud.disks(running)[0]
 
 
 def in_detail(cloud, instance, detail, **more):
@@ -267,3 +272,49 @@ def test_all_operations_of_users_are_reachable():
         Op.SUSPEND,
         Op.PAUSE,
     }
+
+
+@pytest.mark.parametrize("state", list(VolumeState))
+def test_every_volume_has_a_state_of_1_2_and_a_message(volume, state):
+    now = msgspec.structs.replace(volume, state=state)
+    shown = storing.entity(now, Catalog("d")).attributes
+    assert shown[kinds.STORAGE_STATE] in {"online", "offline", "error"}
+    assert shown[kinds.STORAGE_MESSAGE].startswith(state.value)
+    switched = msgspec.structs.replace(now, online=False)
+    expected = "offline" if shown[kinds.STORAGE_STATE] == "online" else shown[kinds.STORAGE_STATE]
+    assert storing.state(switched) == expected
+
+
+@pytest.mark.parametrize("attach", list(AttachState))
+def test_every_attachment_has_a_state_and_a_message(volume, running, attach):
+    now = msgspec.structs.replace(volume, attach=attach)
+    detail = msgspec.structs.replace(running, detail="runn")
+    shown = storing.link(now, detail).attributes
+    assert shown[kinds.LINK_STATE] == ("active" if attach is AttachState.ATTACHED else "inactive")
+    assert shown[kinds.LINK_MESSAGE]
+    broken = msgspec.structs.replace(now, state=VolumeState.ERROR)
+    assert storing.link_state(broken, detail) == "error"
+
+
+@given(st.floats(0.001, 65536))
+def test_a_size_holds_what_was_asked_for(gib):
+    size = storing.whole_gib(gib)
+    assert size >= gib
+    assert size - gib < 1
+
+
+def test_what_goes_on_with_a_volume_is_told(volume):
+    def told(**fields):
+        change = Modification(state="modifying", started_at=0.0, **fields)
+        now = msgspec.structs.replace(volume, state=VolumeState.IN_USE, modification=change)
+        assert kinds.RESIZE not in storing.offered(now)
+        return storing.state_message(now)
+
+    sizes = {"old_size_gib": 1, "size_gib": 4, "old_type": "gp2", "type": "gp2"}
+    assert told(**sizes) == "in-use: growing from 1 to 4 GiB"
+    assert told(**(sizes | {"size_gib": 1, "type": "io1"})) == "in-use: becoming io1"
+    offline = msgspec.structs.replace(volume, state=VolumeState.AVAILABLE, online=False)
+    assert storing.state_message(offline) == "available: taken offline by its owner"
+    # Causes name hosts and files: they are for operators.
+    failed = msgspec.structs.replace(volume, state=VolumeState.ERROR, message="/srv/pool: no space")
+    assert storing.state_message(failed) == "error: what was asked for could not be done"

@@ -460,6 +460,14 @@ def test_what_a_machine_boots_from_is_storage_with_a_link(ann, cloud):
     assert ann.locations("/") == [data]
 
 
+def test_a_link_names_the_device_that_there_is(ann, cloud):
+    # IM formats and mounts what it is told; the scratch disk may have the letter asked for.
+    source = machine(ann, f'Category: t2_large; scheme="{OURS}resource_tpl#"; class="mixin"')
+    for asked, shown in (("/dev/vdb", "/dev/vdc"), ("/dev/sdf", "/dev/sdf"), ("vdg", "vdg")):
+        link = connect(ann, source, disk(ann), attribute("occi.storagelink.deviceid", asked))
+        assert ann.attributes(link)["occi.storagelink.deviceid"] == shown
+
+
 def test_a_link_is_active_while_its_machine_runs(ann, cloud):
     source = machine(ann)
     [link] = ann.locations("/storagelink/")
