@@ -213,8 +213,10 @@ def import_image_document(
 
 
 def import_snapshot_document(task: Task, snapshot: Snapshot | None, tags: Mapping[str, str]) -> Document:
-    """``ImportSnapshotTask``."""
+    """``ImportSnapshotTask``; a failed one is in error as long as its snapshot is, for which clients wait."""
     disk = _disk(task, snapshot)
+    if snapshot is not None and disk["Status"] == "deleted":
+        disk["Status"] = "error"
     return {
         "ImportTaskId": task.id,
         "Description": disk["Description"],

@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 from ec2_face import Ec2Cloud
 from moto import mock_aws
 from simulation import ADMIN, Cloud
@@ -446,6 +446,7 @@ def test_importing_a_snapshot(face):
     detail = begun["SnapshotTaskDetail"]
     assert (detail["Status"], detail["Url"], detail["Description"]) == ("active", "upload:disk", "d")
     cloud.settle()
+    face.ann.get_waiter("snapshot_imported").wait(ImportTaskIds=[begun["ImportTaskId"]])
     (done,) = face.ann.describe_import_snapshot_tasks()["ImportSnapshotTasks"]
     detail = done["SnapshotTaskDetail"]
     assert (detail["Status"], detail["SnapshotId"]) == (
@@ -487,6 +488,12 @@ def test_imports_that_are_refused_or_fail(face):
         "ClientError: There is nothing at /allowed/disk.",
     )
     assert image(face, failed["ImageId"])["State"] == "failed"
+    face.cloud.contents.sources["/allowed/disk"] = b"x"
+    task = face.ann.import_snapshot(DiskContainer=disk)["ImportTaskId"]
+    del face.cloud.contents.sources["/allowed/disk"]
+    face.cloud.settle()
+    with pytest.raises(WaiterError, match="terminal failure"):
+        face.ann.get_waiter("snapshot_imported").wait(ImportTaskIds=[task])
 
 
 def test_cancelling_imports(face):
