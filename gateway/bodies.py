@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from typing import Any, Final
 
 from gunicorn.http.errors import ParseException
 
 _CHUNK: Final = 1 << 20
+_SIP: Final = 1 << 16
 _DRAIN: Final = 64 << 20
 """Bytes after which a client that does not stop has its connection closed."""
+_SILENCE: Final = 30.0
+"""Seconds without a byte after which a client has gone: a thread waits for it."""
+_DRAIN_SILENCE: Final = 1.0
+_DRAIN_SECONDS: Final = 10.0
 
 
 def receive(env: dict[str, Any], limit: int) -> bool:
@@ -27,6 +33,7 @@ def receive(env: dict[str, Any], limit: int) -> bool:
     if "HTTP_TRANSFER_ENCODING" not in env and length in {None, "", "0"}:
         return True
     env["wsgi.input_terminated"] = False  # what replaces it has a length, and falcon keeps the old stream
+    be_patient(env, _SILENCE)
     try:
         body, total = _read(env["wsgi.input"], limit)
     except (ParseException, OSError):
@@ -39,12 +46,25 @@ def receive(env: dict[str, Any], limit: int) -> bool:
     return True
 
 
+def be_patient(env: dict[str, Any], seconds: float) -> None:
+    """Have reads of the body fail with OSError when nothing comes for so long."""
+    connection = env.get("gunicorn.socket")
+    if connection is not None:
+        connection.settimeout(seconds)
+
+
 def drain(env: dict[str, Any]) -> None:
-    """Read what is left of a body that nobody wants, so that the client comes to read the answer."""
+    """Read what is left of a body that nobody wants, so that the client comes to read the answer.
+
+    Not for long: who sends slowly finds the connection closed.
+    """
     if "HTTP_TRANSFER_ENCODING" not in env and env.get("CONTENT_LENGTH") in {None, "", "0"}:
         return
+    be_patient(env, _DRAIN_SILENCE)
+    deadline, total = time.monotonic() + _DRAIN_SECONDS, 0
     with contextlib.suppress(ParseException, OSError):
-        _read(env["wsgi.input"], 0)
+        while total < _DRAIN and time.monotonic() < deadline and (part := env["wsgi.input"].read(_SIP)):
+            total += len(part)
 
 
 def _read(stream: Any, limit: int) -> tuple[bytes, int]:

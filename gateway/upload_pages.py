@@ -109,9 +109,7 @@ class UploadPages:
 
 def _reader(env: dict[str, Any]) -> Callable[[int], bytes]:
     """Reads the body; the connection is given up when nothing comes for long."""
-    connection = env.get("gunicorn.socket")
-    if connection is not None:
-        connection.settimeout(_SILENCE)
+    bodies.be_patient(env, _SILENCE)
 
     def read(size: int) -> bytes:
         try:
