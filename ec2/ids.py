@@ -56,6 +56,9 @@ class IdKind(enum.Enum):
     LAUNCH_TEMPLATE = "lt"
     PLACEMENT_GROUP = "pg"
     RESERVATION = "r"
+    IMAGE_IMPORT = "import-ami"
+    SNAPSHOT_IMPORT = "import-snap"
+    IMAGE_EXPORT = "export-ami"
 
 
 def _expecting(code: str, prefix: str) -> Refusal:
@@ -95,6 +98,9 @@ MALFORMED: dict[IdKind, Refusal] = {
     IdKind.LAUNCH_TEMPLATE: _value("launchTemplateId", "lt"),
     IdKind.PLACEMENT_GROUP: _value("groupId", "pg"),
     IdKind.RESERVATION: _value("reservationId", "r"),
+    IdKind.IMAGE_IMPORT: _expecting("InvalidConversionTaskId.Malformed", "import-ami"),
+    IdKind.SNAPSHOT_IMPORT: _expecting("InvalidConversionTaskId.Malformed", "import-snap"),
+    IdKind.IMAGE_EXPORT: _expecting("InvalidExportTaskID.Malformed", "export-ami"),
 }
 
 NOT_FOUND: dict[IdKind, Refusal] = {
@@ -135,6 +141,9 @@ NOT_FOUND: dict[IdKind, Refusal] = {
         code="InvalidPlacementGroup.Unknown", one="The Placement Group '{ids}' is unknown."
     ),
     IdKind.RESERVATION: _missing("InvalidReservationID.NotFound", "reservation ID"),
+    IdKind.IMAGE_IMPORT: _missing("InvalidConversionTaskId.NotFound", "task ID"),
+    IdKind.SNAPSHOT_IMPORT: _missing("InvalidConversionTaskId.NotFound", "task ID"),
+    IdKind.IMAGE_EXPORT: _missing("InvalidExportTaskID.NotFound", "task ID"),
 }
 
 #: A deregistered image, and an id that CreateTags cannot place.

@@ -8,14 +8,14 @@ used and explained beside it. Pure functions; nothing depends on the time of the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from backend.lifecycle import ec2_state
-from backend.model import Desired, Instance, KeyPair, Reason
+from backend.model import AttachState, Desired, Instance, KeyPair, Reason, Volume
 
 Document = dict[str, Any]
 
@@ -189,10 +189,41 @@ def private_dns_name(instance: Instance) -> str:
     return f"ip-{address.replace('.', '-')}.{dns_domain(instance.region)}" if address else ""
 
 
-def instance_document(instance: Instance, tags: Mapping[str, str]) -> Document:
+def attached(instance: Instance, volumes: Sequence[Volume]) -> list[Volume]:
+    """The volumes that an instance is shown to have; an ended one has let go of all."""
+    if state_name(instance) == "terminated":
+        return []
+    return [volume for volume in volumes if volume.attach is not AttachState.NONE]
+
+
+def block_devices(volumes: Sequence[Volume]) -> list[Document]:
+    """``InstanceBlockDeviceMapping`` of each volume, in the same words as the volume's own attachment."""
+    return [
+        {
+            "DeviceName": writable(volume.device),
+            "Ebs": {
+                "AttachTime": attach_time(volume),
+                "DeleteOnTermination": volume.delete_on_termination,
+                "Status": volume.attach.value,
+                "VolumeId": volume.id,
+            },
+        }
+        for volume in volumes
+    ]
+
+
+def attach_time(volume: Volume) -> datetime | None:
+    """When a volume's attachment was asked for (EC2 AttachTime)."""
+    asked = volume.asked_at or volume.attached_at
+    return None if asked is None else moment(asked)
+
+
+def instance_document(
+    instance: Instance, tags: Mapping[str, str], volumes: Sequence[Volume] = ()
+) -> Document:
     """``Instance`` of RunInstances and DescribeInstances.
 
-    Volumes, subnets and interfaces are not modelled yet: the lists are empty and their ids absent. The
+    Subnets and interfaces are not modelled yet: the lists are empty and their ids absent. The
     source/destination check holds of every guest, since its network passes nothing but its own traffic.
     """
     name = state_name(instance)
@@ -214,6 +245,7 @@ def instance_document(instance: Instance, tags: Mapping[str, str]) -> Document:
         "Monitoring": {"State": "disabled"},
         "PrivateIpAddress": private_address(instance),
         "Tags": tag_list(tags),
+        "BlockDeviceMappings": block_devices(attached(instance, volumes)),
         **_machine(instance),
         **_network(name),
         **_options(instance),
@@ -233,7 +265,6 @@ def placement(instance: Instance) -> Document:
 def _machine(instance: Instance) -> Document:
     return {
         "Architecture": instance.architecture,
-        "BlockDeviceMappings": [],
         "BootMode": BOOT_MODE,
         "CurrentInstanceBootMode": BOOT_MODE,
         "ClientToken": instance.client_token,

@@ -48,6 +48,8 @@ def _resource(error: BackendError) -> Ec2Error:
 
 
 def _parameter(error: BackendError) -> Ec2Error:
+    if error.context.get("dependency"):
+        return Ec2Error("InvalidParameterDependency", error.message)
     value, name = error.context.get("value"), str(error.context.get("parameter", ""))
     if value is None or not name:
         return Ec2Error("InvalidParameterValue", error.message)
@@ -90,6 +92,40 @@ def _wrong_state(error: BackendError) -> Ec2Error:
     return Ec2Error("IncorrectInstanceState", sentence)
 
 
+_UNFIT = frozenset({"modify"})
+
+
+def _volume_state(error: BackendError) -> Ec2Error:
+    """A volume that cannot be worked on now; EC2 has a code of its own for modifications."""
+    code = "IncorrectModificationState" if error.context.get("op") in _UNFIT else "IncorrectState"
+    ids, state = _ids(error), error.context.get("state")
+    if not ids or not state:
+        return Ec2Error(code, error.message)
+    return Ec2Error(code, f"Volume '{ids[0]}' is in the '{state}' state.")
+
+
+def _not_attached(error: BackendError) -> Ec2Error:
+    ids, instance, device = _ids(error), error.context.get("instance"), error.context.get("device")
+    if not ids or not instance:
+        return Ec2Error("InvalidAttachment.NotFound", error.message)
+    place = f" as device {str(device)[:80]}" if device else ""
+    sentence = f"The volume {ids[0]} is not attached to instance {instance}{place}"
+    return Ec2Error("InvalidAttachment.NotFound", sentence)
+
+
+def _device_in_use(error: BackendError) -> Ec2Error:
+    device = str(error.context.get("device", ""))[:80]
+    return Ec2Error(
+        "InvalidParameterValue",
+        f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
+    )
+
+
+def _snapshot_state(error: BackendError) -> Ec2Error:
+    state = str(error.context.get("state", "unknown"))
+    return Ec2Error("IncorrectState", f"Snapshot '{', '.join(_ids(error))}' is in the '{state}' state.")
+
+
 _LOCKS = {"terminate": ("terminated", "disableApiTermination"), "stop": ("stopped", "disableApiStop")}
 
 
@@ -108,7 +144,12 @@ def _hibernation(error: BackendError) -> Ec2Error:
 
 
 def _not_owner(error: BackendError) -> Ec2Error:
-    return Ec2Error("AuthFailure", f"Not authorized for image:{', '.join(_ids(error))}")
+    ids = _ids(error)
+    word = _OWNED.get(kind_of(ids[0]) if ids else None, "image")
+    return Ec2Error("AuthFailure", f"Not authorized for {word}:{', '.join(ids)}")
+
+
+_OWNED: Mapping[IdKind | None, str] = {IdKind.SNAPSHOT: "snapshot", IdKind.VOLUME: "volume"}
 
 
 ANSWERS: Mapping[Code, Builder] = {
@@ -130,6 +171,9 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.ZONE_NOT_FOUND: lambda error: Ec2Error(
         "InvalidParameterValue", f"Invalid availability zone: [{_name(error)[:120]}]"
     ),
+    Code.VOLUME_NOT_FOUND: _missing(IdKind.VOLUME),
+    Code.SNAPSHOT_NOT_FOUND: _missing(IdKind.SNAPSHOT),
+    Code.TASK_NOT_FOUND: _missing(IdKind.IMAGE_IMPORT),
     Code.RESOURCE_NOT_FOUND: _resource,
     # Nouns that EC2 has no word for: no action of this face leads to them.
     Code.MIXIN_NOT_FOUND: Answer(code="InvalidID.NotFound"),
@@ -152,6 +196,18 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.MIXIN_EXISTS: Answer(code="InvalidParameterValue"),
     Code.IMAGE_UNAVAILABLE: lambda error: IMAGE_UNAVAILABLE.error(_ids(error)),
     Code.IMAGE_UNREADABLE: Answer(code="InvalidParameterValue"),
+    Code.IMAGE_WRONG_STATE: Answer(code="IncorrectState"),
+    Code.VOLUME_IN_USE: Answer(code="VolumeInUse"),
+    Code.VOLUME_WRONG_STATE: _volume_state,
+    Code.VOLUME_NOT_ATTACHED: _not_attached,
+    Code.VOLUME_ZONE_MISMATCH: Answer(code="InvalidVolume.ZoneMismatch"),
+    Code.VOLUME_IS_ROOT: Answer(code="OperationNotPermitted"),
+    Code.VOLUME_BEING_MODIFIED: Answer(code="IncorrectModificationState"),
+    Code.DEVICE_IN_USE: _device_in_use,
+    Code.DEVICES_EXHAUSTED: Answer(code="AttachmentLimitExceeded"),
+    Code.SNAPSHOT_IN_USE: Answer(code="InvalidSnapshot.InUse"),
+    Code.SNAPSHOT_WRONG_STATE: _snapshot_state,
+    Code.BLOCK_DEVICE_INVALID: Answer(code="InvalidBlockDeviceMapping"),
     Code.INSTANCE_WRONG_STATE: _wrong_state,
     Code.INSTANCE_BUSY: Answer(code="IncorrectInstanceState"),
     Code.INSTANCE_UNREACHABLE: Answer(code="IncorrectInstanceState"),
@@ -170,12 +226,16 @@ ANSWERS: Mapping[Code, Builder] = {
     ),
     Code.STALE: Answer(code="Unavailable", message="The resource is being changed; please try again."),
     Code.NO_CAPACITY: Answer(code="InsufficientInstanceCapacity"),
+    Code.VOLUME_CAPACITY: Answer(code="InsufficientVolumeCapacity"),
     Code.ADDRESSES_EXHAUSTED: Answer(code="InsufficientFreeAddressesInSubnet"),
     Code.QUOTA_INSTANCES: Answer(code="InstanceLimitExceeded"),
     Code.QUOTA_CORES: Answer(code="VcpuLimitExceeded"),
     Code.QUOTA_MEMORY: Answer(code="InstanceLimitExceeded"),
     Code.QUOTA_KEY_PAIRS: Answer(code="ResourceLimitExceeded"),
     Code.QUOTA_IMAGES: Answer(code="ResourceLimitExceeded"),
+    Code.QUOTA_VOLUMES: Answer(code="VolumeLimitExceeded"),
+    Code.QUOTA_GIGABYTES: Answer(code="VolumeLimitExceeded"),
+    Code.QUOTA_SNAPSHOTS: Answer(code="SnapshotLimitExceeded"),
     Code.TAG_LIMIT: Answer(
         code="TagLimitExceeded", message="The maximum number of Tags for a resource has been reached."
     ),

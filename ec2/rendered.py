@@ -1,9 +1,9 @@
 """Instances as listings need them: typed for filters and already written as XML, kept by id and version.
 
-A row's version rises with everything that is shown of it, tags included, so an entry is right exactly as
-long as its version is the row's. Nothing that depends on the time of a call is kept. The cache is one for
-the process; it holds instances of all tenants, and which of them a caller sees is decided by the engine's
-keys alone.
+A row's version rises with everything that is shown of it, tags and volumes included, so an entry is right
+exactly as long as its version is the row's. Nothing that depends on the time of a call is kept. The cache is
+one for the process; it holds instances of all tenants, and which of them a caller sees is decided by the
+engine's keys alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from operator import attrgetter
 import msgspec
 
 from backend.engine import Engine, InstanceKey, InstanceQuery
-from backend.model import Caller, Instance
-from ec2.mapping import instance_document, reservation_head, state_name
+from backend.model import Caller, Instance, Volume
+from ec2.mapping import attached, instance_document, reservation_head, state_name
 from ec2.service import EC2
 from rendering.query_shapes import ListOf
 from rendering.query_xml import Fragment
@@ -27,13 +27,14 @@ _MARK = Fragment("\0")  # no XML holds it, so it shows where content goes
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One instance with its tags and what DescribeInstances says of it.
+    """One instance with its tags and volumes, and what DescribeInstances says of it.
 
     ``head`` is the start of a reservation that begins with this instance.
     """
 
     instance: Instance
     tags: Mapping[str, str]
+    volumes: Sequence[Volume]
     state: str
     xml: Fragment
     head: str
@@ -52,14 +53,15 @@ _instance_xml = EC2.fragment("Instance")
 _reservation_xml = EC2.fragment("Reservation")
 
 
-def show(instance: Instance, tags: Mapping[str, str]) -> Shown:
+def show(instance: Instance, tags: Mapping[str, str], volumes: Sequence[Volume] = ()) -> Shown:
     """Render one instance."""
     reservation = reservation_head(instance.launch_id, instance.account_id) | {"Instances": [_MARK]}
     return Shown(
         instance=instance,
         tags=tags,
+        volumes=attached(instance, volumes),
         state=state_name(instance),
-        xml=_instance_xml(instance_document(instance, tags)),
+        xml=_instance_xml(instance_document(instance, tags, volumes)),
         head=_templates().item_open + _reservation_xml(reservation).split(_MARK)[0],
     )
 
@@ -145,10 +147,14 @@ class RenderedInstances:
         self._young[instance_id] = entry
 
     def _render(self, engine: Engine, caller: Caller, ids: tuple[str, ...]) -> dict[str, Shown]:
-        # Rows before tags: tags read later are at least as new as the version they are kept under.
+        # Rows first: tags and volumes read later are at least as new as the version they are kept under.
         instances = engine.instances(caller, InstanceQuery(ids=ids))
-        tags = engine.tags_of([instance.id for instance in instances])
-        made = {instance.id: show(instance, tags.get(instance.id, {})) for instance in instances}
+        known = [instance.id for instance in instances]
+        tags, volumes = engine.tags_of(known), engine.disks_of(known)
+        made = {
+            instance.id: show(instance, tags.get(instance.id, {}), volumes.get(instance.id, ()))
+            for instance in instances
+        }
         for instance_id, shown in made.items():
             self._keep(instance_id, (shown.instance.version, shown.instance.created_at, shown))
         return made

@@ -39,3 +39,8 @@ def _most_instances(context: Ec2Context) -> int:
     name = QuotaName.INSTANCES.value
     limit = quotas.get(name, QUOTA_DEFAULTS[name])
     return _NO_LIMIT if limit == UNLIMITED else limit
+
+
+def get_ebs_encryption_by_default(_context: Ec2Context, _params: Params) -> Document:
+    """Whether volumes are encrypted unasked (GetEbsEncryptionByDefault): not here."""
+    return {"EbsEncryptionByDefault": False}

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backend.commands import ModifyInstance
+from backend.engine.disks import is_root_device
 from backend.lifecycle import EC2_OPERATIONS
-from backend.model import GuestShutdown, Instance
+from backend.model import GuestShutdown, Instance, Volume
 from ec2 import mapping
-from ec2.actions.common import refuse_all, unsupported_value, well_formed_ids
+from ec2.actions.common import missing, refuse_all, unsupported_value, well_formed_ids
 from ec2.actions.run import decode_user_data
 from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.ids import IdKind
 
 _READERS: Mapping[str, Callable[[Instance], Document]] = {
-    "blockDeviceMapping": lambda _: {"BlockDeviceMappings": []},
     "disableApiStop": lambda row: {"DisableApiStop": {"Value": row.locked_stop}},
     "disableApiTermination": lambda row: {"DisableApiTermination": {"Value": row.locked_terminate}},
     "ebsOptimized": lambda _: {"EbsOptimized": {"Value": False}},
@@ -35,7 +35,7 @@ _READERS: Mapping[str, Callable[[Instance], Document]] = {
     "sourceDestCheck": lambda _: {"SourceDestCheck": {"Value": True}},
     "sriovNetSupport": lambda _: {"SriovNetSupport": {}},
 }
-"""How each attribute is read from an instance; ``userData`` has a table of its own in the store."""
+"""How each attribute is read from an instance's row; what others need is read by the action."""
 
 
 def describe_instance_attribute(context: Ec2Context, params: Params) -> Document:
@@ -46,6 +46,9 @@ def describe_instance_attribute(context: Ec2Context, params: Params) -> Document
         data = context.engine.user_data(context.caller, instance.id)
         value = {"Value": base64.b64encode(data).decode("ascii")} if data else {}
         return {"InstanceId": instance.id, "UserData": value}
+    if attribute == "blockDeviceMapping":
+        volumes = mapping.attached(instance, _volumes(context, instance))
+        return {"InstanceId": instance.id, "BlockDeviceMappings": mapping.block_devices(volumes)}
     reader = _READERS.get(attribute)
     if reader is None:
         raise _unknown_attribute(attribute)
@@ -55,6 +58,10 @@ def describe_instance_attribute(context: Ec2Context, params: Params) -> Document
 def _instance(context: Ec2Context, params: Params) -> Instance:
     (instance_id,) = well_formed_ids(IdKind.INSTANCE, [params["InstanceId"]])
     return context.engine.instance(context.caller, instance_id)
+
+
+def _volumes(context: Ec2Context, instance: Instance) -> list[Volume]:
+    return context.engine.disks_of([instance.id]).get(instance.id, [])
 
 
 def _unknown_attribute(attribute: str) -> Ec2Error:
@@ -86,7 +93,7 @@ _MEMBERS: Mapping[str, str] = {
 
 _ONLY_STOPPED = frozenset({"instanceType", "userData"})
 _ONLY_WHERE = EC2_OPERATIONS["ModifyInstanceType"]
-_NOT_OFFERED = ("BlockDeviceMappings", "Groups", "Kernel", "Ramdisk", "SriovNetSupport")
+_NOT_OFFERED = ("Groups", "Kernel", "Ramdisk", "SriovNetSupport")
 _AS_IT_IS: Mapping[str, bool] = {
     "ebsOptimized": False,
     "enaSupport": False,
@@ -112,8 +119,38 @@ def modify_instance_attribute(context: Ec2Context, params: Params) -> Document:
         raise Ec2Error(
             "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
         )
+    if attribute == "blockDeviceMapping":
+        value = _fates(value, _volumes(context, instance))
     context.engine.execute(context.caller, _command(instance_id, attribute, value))
     return {}
+
+
+def _fates(items: Sequence[Mapping[str, Any]], volumes: Sequence[Volume]) -> tuple[tuple[str, bool], ...]:
+    """What ends with the instance, by the names of devices; of its volumes nothing else can be changed here.
+
+    Raises Ec2Error: MissingParameter, UnsupportedOperation, InvalidInstanceAttributeValue for a device that
+    the instance does not have.
+    """
+    found = []
+    for number, item in enumerate(items, 1):
+        name, ebs = item.get("DeviceName"), item.get("Ebs") or {}
+        if not name:
+            raise missing(f"BlockDeviceMapping.{number}.DeviceName")
+        refuse_all(item, ("VirtualName",))
+        if item.get("NoDevice") is not None:
+            raise unsupported_value(item["NoDevice"], "NoDevice")
+        if "DeleteOnTermination" not in ebs:
+            raise missing(f"BlockDeviceMapping.{number}.Ebs.DeleteOnTermination")
+        device = mapping.ROOT_DEVICE_NAME if is_root_device(name) else name
+        mapped = [volume.id for volume in volumes if volume.device == device]
+        if not mapped or ebs.get("VolumeId", mapped[0]) != mapped[0]:
+            raise _no_device(name)
+        found.append((device, bool(ebs["DeleteOnTermination"])))
+    return tuple(found)
+
+
+def _no_device(name: str) -> Ec2Error:
+    return Ec2Error("InvalidInstanceAttributeValue", f"No device is currently mapped at {name[:80]}")
 
 
 def _wanted(params: Params) -> tuple[str, Any]:
@@ -138,6 +175,8 @@ def _wanted(params: Params) -> tuple[str, Any]:
 
 def _value(params: Params, attribute: str) -> Any:
     body = params.get(_MEMBERS[attribute])
+    if body is not None and attribute == "blockDeviceMapping":
+        return body
     if body is None:
         return _older_value(attribute, params["Value"])
     member = "Enabled" if attribute == "enclaveOptions" else "Value"
@@ -152,6 +191,8 @@ def _value(params: Params, attribute: str) -> Any:
 
 
 def _older_value(attribute: str, text: str) -> Any:
+    if attribute == "blockDeviceMapping":
+        raise missing("BlockDeviceMapping")
     if attribute == "userData":
         return decode_user_data(text)
     if attribute in {"instanceType", "instanceInitiatedShutdownBehavior"}:
@@ -167,6 +208,8 @@ def _older_value(attribute: str, text: str) -> Any:
 
 def _command(instance_id: str, attribute: str, value: Any) -> ModifyInstance:
     match attribute:
+        case "blockDeviceMapping":
+            return ModifyInstance(instance_id=instance_id, delete_on_termination=value)
         case "disableApiStop":
             return ModifyInstance(instance_id=instance_id, locked_stop=value)
         case "disableApiTermination":

@@ -26,11 +26,6 @@ def _reason_message(shown: Shown) -> Value:
 
 _NOT_YET = (
     "affinity",
-    "block-device-mapping.attach-time",
-    "block-device-mapping.delete-on-termination",
-    "block-device-mapping.device-name",
-    "block-device-mapping.status",
-    "block-device-mapping.volume-id",
     "capacity-reservation-id",
     "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id",
     "capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn",
@@ -123,6 +118,13 @@ FILTERS: FilterTable[Shown] = FilterTable(
         "architecture": lambda row: row.instance.architecture,
         "availability-zone": lambda row: row.instance.zone,
         "availability-zone-id": lambda row: mapping.zone_id_of(row.instance.region, row.instance.zone),
+        "block-device-mapping.attach-time": lambda row: [mapping.attach_time(each) for each in row.volumes],
+        "block-device-mapping.delete-on-termination": lambda row: [
+            each.delete_on_termination for each in row.volumes
+        ],
+        "block-device-mapping.device-name": lambda row: [each.device for each in row.volumes],
+        "block-device-mapping.status": lambda row: [each.attach.value for each in row.volumes],
+        "block-device-mapping.volume-id": lambda row: [each.id for each in row.volumes],
         "boot-mode": lambda _: mapping.BOOT_MODE,
         "capacity-reservation-specification.capacity-reservation-preference": lambda _: "open",
         "client-token": lambda row: row.instance.client_token or None,

@@ -158,7 +158,7 @@ def type_document(flavor: Flavor, architectures: list[str]) -> Document:
         "InstanceStorageInfo": _storage_info(flavor.ephemeral_gib) if flavor.ephemeral_gib else None,
         "EbsInfo": {
             "EbsOptimizedSupport": "unsupported",
-            "EncryptionSupport": "unsupported",
+            "EncryptionSupport": "supported",
             "NvmeSupport": "unsupported",
         },
         "NetworkInfo": _network_info(),

@@ -13,6 +13,7 @@ import msgspec
 from backend.commands import Launch
 from backend.model import GuestShutdown
 from ec2 import mapping
+from ec2.actions.block_devices import block_devices
 from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, unsupported_value
 from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
@@ -20,7 +21,6 @@ from ec2.ids import IdKind, require_well_formed
 
 _NOT_OFFERED = (
     "AdditionalInfo",
-    "BlockDeviceMappings",
     "CreditSpecification",
     "ElasticGpuSpecification",
     "ElasticInferenceAccelerators",
@@ -57,7 +57,7 @@ _AS_IT_IS: Mapping[str, Any] = {
 """Options accepted only when they ask for what every instance has."""
 
 _PLACEMENT = ("Affinity", "GroupId", "GroupName", "HostId", "HostResourceGroupArn", "PartitionNumber")
-_ALSO_TAGGED = frozenset({"volume", "network-interface"})
+_TAGGED = frozenset({"instance", "volume", "network-interface"})
 _TOKEN_LENGTH = 64
 
 
@@ -68,10 +68,13 @@ def run_instances(context: Ec2Context, params: Params) -> Document:
     instances = launched.instances
     head = mapping.reservation_head(launched.launch_id, context.caller.account_id)
     tagged = command.tags or launched.replayed
-    tags = context.engine.tags_of([instance.id for instance in instances]) if tagged else {}
+    ids = [instance.id for instance in instances]
+    tags = context.engine.tags_of(ids) if tagged else {}
+    volumes = context.engine.disks_of(ids)
     return head | {
         "Instances": [
-            mapping.instance_document(instance, tags.get(instance.id, {})) for instance in instances
+            mapping.instance_document(instance, tags.get(instance.id, {}), volumes.get(instance.id, ()))
+            for instance in instances
         ]
     }
 
@@ -86,7 +89,7 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
     user_data = decode_user_data(params.get("UserData", ""))
     refuse_all(params, _NOT_OFFERED)
     refuse_unless(params, _AS_IT_IS)
-    token = _token(params)
+    token = client_token(params)
     return Launch(
         image_id=image_id,
         flavor=params.get("InstanceType") or None,
@@ -95,7 +98,9 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
         zone=_zone(context, params.get("Placement", {})),
         key_name=params.get("KeyName") or None,
         user_data=user_data,
-        tags=specified_tags(params, "instance", also=_ALSO_TAGGED),
+        tags=specified_tags(params, "instance", also=_TAGGED),
+        volume_tags=specified_tags(params, "volume", also=_TAGGED),
+        mappings=block_devices(params.get("BlockDeviceMappings", ())),
         client_token=token,
         token_digest=request_digest(params) if token else "",
         on_guest_shutdown=GuestShutdown(params.get("InstanceInitiatedShutdownBehavior", "stop")),
@@ -129,7 +134,8 @@ def decode_user_data(text: str) -> bytes:
         raise Ec2Error("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from None
 
 
-def _token(params: Params) -> str:
+def client_token(params: Params) -> str:
+    """The token of an idempotent call, empty without one; raises InvalidParameterValue (§11)."""
     token: str = params.get("ClientToken", "")
     if len(token) > _TOKEN_LENGTH or not token.isascii():
         raise Ec2Error(

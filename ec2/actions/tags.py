@@ -15,7 +15,7 @@ from ec2.mapping import writable
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None)
-_TAGGABLE = frozenset({IdKind.INSTANCE, IdKind.IMAGE, IdKind.KEY_PAIR})
+_TAGGABLE = frozenset({IdKind.INSTANCE, IdKind.IMAGE, IdKind.KEY_PAIR, IdKind.VOLUME, IdKind.SNAPSHOT})
 
 FILTERS: FilterTable[Tag] = FilterTable(
     {
