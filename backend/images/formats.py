@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from backend.images import qcow2, vdi, vhd, vhdx, vmdk
 from backend.images.reading import Limits, Source, check_size, refuse
 from backend.model import Value
@@ -130,8 +132,8 @@ def inspect_own(image: Source, form: str, limits: Limits) -> Shape:
     """
     if not image.size:
         refuse("the file is empty")
-    if form == RAW:
-        return _read_raw(image, limits)
+    if form == RAW:  # of any length: it is not for its owner to choose another format
+        return _read_raw(image, msgspec.structs.replace(limits, raw_bytes=limits.virtual_bytes))
     if form != QCOW2:
         refuse(f"the format {form[:40]} is not kept")
     if image.some(0, 4) != qcow2.MAGIC:

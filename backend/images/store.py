@@ -232,8 +232,8 @@ class ImageStore:
 
     def _set_parent(self, path: Path, parent: Content, shape: Shape) -> None:
         """Have an image tell the difference to a content, by its bare name: the folder may be moved."""
-        if shape.format != QCOW2:
-            refuse("only a qcow2 can tell a difference")
+        if shape.format != QCOW2 or shape.encrypted:
+            refuse("only a qcow2 that is not encrypted can tell a difference")
         file = self._file(parent)
         if not file.is_file():
             refuse("the store has lost what it tells the difference to")
