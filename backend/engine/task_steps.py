@@ -268,8 +268,8 @@ def _unplug(act: TaskAct) -> None:
     volume, driver, asked = act.disk, act.tools.driver(act.host), -_ASK_AGAIN
     while driver.disks(act.instance.id).get(volume.target) == volume.id:
         facts = driver.domain(act.instance.id)
-        if facts is None or facts.status in {DomainStatus.OFF, DomainStatus.CRASHED}:
-            return
+        if facts is None or facts.status is DomainStatus.OFF:
+            return  # a crashed one still holds its files
         now = act.clock()
         if now >= act.task.deadline:
             raise GuestKeeps
