@@ -13,6 +13,8 @@ from occi.scope import Scope
 from occi.values import memory_mib
 from rendering.occi_document import (
     ID,
+    SOURCE,
+    TARGET,
     BareInteger,
     BareNumber,
     Category,
@@ -103,7 +105,9 @@ def _is_value(name: str, shown: Value | None, wanted: Value) -> bool:
 
 
 def _in_steps(name: str, value: Value | None) -> Value | None:
-    """A value as it is compared: memory comes in whole MiB, whatever decimal it is written as."""
+    """A value as it is compared: memory in whole MiB, however it is written, the ends of links by path."""
+    if name in {SOURCE, TARGET} and isinstance(value, str):
+        return names.path_in(value)
     if name != kinds.MEMORY or not isinstance(value, (int, float)) or not math.isfinite(value * 1024):
         return value
     return memory_mib(value)

@@ -585,7 +585,9 @@ def test_deleting_all_links_is_all_or_none(ann, cloud):
     links = [connect(ann, source, path) for path in (first, second)]
     assert ann("DELETE", "/storagelink/").status_code == 409  # what it boots from is among them
     assert volume_at(ann, first).attach is AttachState.ATTACHED
-    data = {"Content-Type": "text/occi", "X-OCCI-Attribute": f'occi.core.target="{first}"'}
+    for uri in (first, f"http://h{first}"):
+        data = {"Content-Type": "text/occi", "X-OCCI-Attribute": f'occi.core.target="{uri}"'}
+        assert ann.locations("/storagelink/", headers=data) == links[:1]
     assert ann("DELETE", "/storagelink/", headers=data).status_code == 200
     cloud.settle()
     assert set(links) & set(ann.locations("/storagelink/")) == {links[1]}
