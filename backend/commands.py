@@ -233,13 +233,19 @@ class CreateImage(Command[Image], frozen=True, kw_only=True):
 
 
 class CopyImage(Command[Image], frozen=True, kw_only=True):
-    """An image of one's own with the bytes of one that may be launched."""
+    """An image of one's own with the bytes of one that may be launched.
+
+    A ``client_token`` that was used is answered with the first copy, here and in the commands below;
+    ``token_digest`` is a digest of the request beside it.
+    """
 
     source_id: str
     name: str
     description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     snapshot_tags: tuple[tuple[str, str], ...] = ()
+    client_token: str = ""
+    token_digest: str = ""
 
 
 class ModifyImage(Command[Image], frozen=True, kw_only=True):
@@ -289,6 +295,8 @@ class ImportImage(Command[Task], frozen=True, kw_only=True):
     architecture: str = "x86_64"
     public: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+    client_token: str = ""
+    token_digest: str = ""
 
 
 class ImportSnapshot(Command[Task], frozen=True, kw_only=True):
@@ -298,6 +306,8 @@ class ImportSnapshot(Command[Task], frozen=True, kw_only=True):
     form: str = ""
     description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+    client_token: str = ""
+    token_digest: str = ""
 
 
 class ExportImage(Command[Task], frozen=True, kw_only=True):
@@ -308,6 +318,8 @@ class ExportImage(Command[Task], frozen=True, kw_only=True):
     path: str
     description: str = ""
     tags: tuple[tuple[str, str], ...] = ()
+    client_token: str = ""
+    token_digest: str = ""
 
 
 class TestImage(Command[Task], frozen=True, kw_only=True):

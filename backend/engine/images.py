@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -74,6 +75,7 @@ PUBLISHING: Mapping[Publication, frozenset[Publication]] = {
 
 _ANYBODY = frozenset({Publication.NONE, Publication.PUBLISHED, Publication.DEPRECATED})
 _TESTERS = frozenset({Publication.BUILT, Publication.TESTING})
+_UNTESTED = _TESTERS | {Publication.REJECTED}
 _TESTABLE = _ANYBODY | _TESTERS | {Publication.REJECTED}
 
 
@@ -103,9 +105,12 @@ def publish_image(work: Work, command: commands.PublishImage) -> Image:
         _deprecate_others(work, image)
     if wanted is Publication.REVOKED:
         _tell_descendants(work, image, command.reason)
-    ends = work.now if wanted is Publication.DEPRECATED else None
     return work.tx.images.update(
-        image, publication=wanted, deprecated_at=ends, message=command.reason or image.message
+        image,
+        publication=wanted,
+        deprecated_at=work.now if wanted is Publication.DEPRECATED else None,
+        report="" if wanted is Publication.TESTING else image.report,
+        message=command.reason or image.message,
     )
 
 
@@ -141,7 +146,7 @@ def test_image(work: Work, command: commands.TestImage) -> Task:
         raise _wrong_state(image, f"The image {image.id} is not ready, or being tested already.")
     if image.publication not in _TESTABLE:
         raise _wrong_state(image, f"The image {image.id} is {image.publication.value}.")
-    if Publication.TESTING in PUBLISHING.get(image.publication, frozenset()):
+    if image.publication in _UNTESTED:
         image = work.tx.images.update(image, publication=Publication.TESTING, report="")
     return begin_task(work, TaskKind.IMAGE_TEST, image.id, tenant_id=image.tenant_id)
 
@@ -476,7 +481,11 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
     source = seen_image(work.caller, command.source_id, work.tx.images.get(command.source_id))
     if source.state is not ImageState.READY or not may_launch(work.caller, source):
         raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {source.id} is not ready.", ids=(source.id,))
-    caller, image_id = work.caller, new_id("ami")
+    caller, image_id = work.caller, _id_for(work, "ami", command.client_token)
+    known = work.tx.images.get(image_id)
+    if known is not None:
+        _require_same((known.source_image_id, known.name), (source.id, command.name))
+        return known
     _check_name(work, command.name, caller.tenant_id)
     disks = work.tx.snapshots.some(
         [each for each in (source.snapshot_id, *(one.snapshot_id for one in source.mappings)) if each]
@@ -599,7 +608,11 @@ def _withdraw(work: Work, image: Image) -> Image:
 
 def import_image(work: Work, command: commands.ImportImage) -> Task:
     """Bring a disk image in as a snapshot with an image of it; both can be seen from the beginning."""
-    caller, task_id, image_id = work.caller, new_id("import-ami"), new_id("ami")
+    caller, image_id = work.caller, new_id("ami")
+    task_id = _id_for(work, "import-ami", command.client_token)
+    known = _replayed(work, task_id, command.token_digest)
+    if known is not None:
+        return known
     name = command.name or task_id
     _check_name(work, name, caller.tenant_id)
     described = f"Created by ImportImage({task_id}) for {image_id}"
@@ -636,7 +649,10 @@ def import_image(work: Work, command: commands.ImportImage) -> Task:
 
 def import_snapshot(work: Work, command: commands.ImportSnapshot) -> Task:
     """Bring a disk image in as a snapshot, to be seen from the beginning (ImportSnapshot)."""
-    task_id = new_id("import-snap")
+    task_id = _id_for(work, "import-snap", command.client_token)
+    known = _replayed(work, task_id, command.token_digest)
+    if known is not None:
+        return known
     described = command.description or f"Created by ImportSnapshot({task_id})"
     snapshot = _expected(work, described, command.tags)
     put_tags(work, task_id, "import-snapshot-task", command.tags)
@@ -650,8 +666,36 @@ def import_snapshot(work: Work, command: commands.ImportSnapshot) -> Task:
     )
 
 
+def _id_for(work: Work, prefix: str, token: str) -> str:
+    """The id of what a client token stands for: the same for the same token, so that there is never a second
+    of it; a fresh one without a token.
+    """
+    if not token:
+        return new_id(prefix)
+    key = f"{work.caller.tenant_id} {work.region} {prefix} {token}"
+    return f"{prefix}-{hashlib.sha256(key.encode()).hexdigest()[:17]}"
+
+
+def _replayed(work: Work, task_id: str, digest: str) -> Task | None:
+    """The task that a client token already stands for (spec ec2 §11)."""
+    known = work.tx.tasks.get(task_id)
+    if known is not None:
+        _require_same(known.arguments.get("digest"), digest)
+    return known
+
+
+def _require_same(first: object, again: object) -> None:
+    if first != again:
+        raise BackendError(Code.TOKEN_MISMATCH, "The client token was used with other parameters.")
+
+
 def _sources(command: commands.ImportImage | commands.ImportSnapshot) -> dict[str, str]:
-    return {"location": command.location, "form": command.form, "description": command.description}
+    return {
+        "location": command.location,
+        "form": command.form,
+        "description": command.description,
+        "digest": command.token_digest,
+    }
 
 
 def _expected(work: Work, description: str, tags: Sequence[tuple[str, str]]) -> Snapshot:
@@ -716,7 +760,10 @@ def export_image(work: Work, command: commands.ExportImage) -> Task:
             parameter="diskImageFormat",
             value=command.form,
         )
-    task_id = new_id("export-ami")
+    task_id = _id_for(work, "export-ami", command.client_token)
+    known = _replayed(work, task_id, command.token_digest)
+    if known is not None:
+        return known
     put_tags(work, task_id, "export-image-task", command.tags)
     return begin_task(
         work,
@@ -728,5 +775,6 @@ def export_image(work: Work, command: commands.ExportImage) -> Task:
             "form": command.form,
             "path": command.path.replace("{task}", task_id),
             "description": command.description,
+            "digest": command.token_digest,
         },
     )

@@ -25,6 +25,7 @@ from ec2.actions.common import (
     unsupported_value,
     well_formed_ids,
 )
+from ec2.actions.run import client_token, request_digest
 from ec2.context import Document, Ec2Context, ImageImporter, Params, page_of
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value
@@ -249,6 +250,8 @@ def copy_image(context: Ec2Context, params: Params) -> Document:
             description=params.get("Description", source.description),
             tags=tuple(tags.items()),
             snapshot_tags=specified_tags(params, "snapshot", also=_BOTH),
+            client_token=client_token(params),
+            token_digest=request_digest(params),
         ),
     )
     return {"ImageId": image.id}

@@ -13,6 +13,7 @@ from backend.model import Task, TaskKind
 from ec2 import image_mapping, mapping
 from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
 from ec2.actions.images import allowed_location
+from ec2.actions.run import client_token, request_digest
 from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable
@@ -62,6 +63,8 @@ def import_image(context: Ec2Context, params: Params) -> Document:
             form=form,
             description=params.get("Description") or containers[0].get("Description", ""),
             tags=specified_tags(params, "import-image-task"),
+            client_token=client_token(params),
+            token_digest=request_digest(params),
         ),
     )
     return _images(context, [task])[0]
@@ -82,6 +85,8 @@ def import_snapshot(context: Ec2Context, params: Params) -> Document:
             form=form,
             description=params.get("Description") or container.get("Description", ""),
             tags=specified_tags(params, "import-snapshot-task"),
+            client_token=client_token(params),
+            token_digest=request_digest(params),
         ),
     )
     return _snapshots(context, [task])[0]
@@ -184,6 +189,8 @@ def export_image(context: Ec2Context, params: Params) -> Document:
             path=path,
             description=params.get("Description", ""),
             tags=specified_tags(params, "export-image-task"),
+            client_token=client_token(params),
+            token_digest=request_digest(params),
         ),
     )
     (document,) = _exports(context, [task])

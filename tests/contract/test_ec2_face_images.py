@@ -496,6 +496,19 @@ def test_imports_that_are_refused_or_fail(face):
         face.ann.get_waiter("snapshot_imported").wait(ImportTaskIds=[task])
 
 
+def test_a_client_token_brings_the_first_import_again(face):
+    face.cloud.contents.sources["/allowed/disk"] = b"x"
+    wanted = {"DiskContainers": [{"Url": "/allowed/disk"}], "ClientToken": "once"}
+    task = face.ann.import_image(**wanted)["ImportTaskId"]
+    face.cloud.settle()
+    again = face.ann.import_image(**wanted)
+    assert (again["ImportTaskId"], again["Status"]) == (task, "completed")
+    assert refused(face.ann.import_image, **wanted, Description="other")[0] == "IdempotentParameterMismatch"
+    assert refused(face.ann.import_image, **(wanted | {"ClientToken": "x" * 65}))[0] == (
+        "InvalidParameterValue"
+    )
+
+
 def test_cancelling_imports(face):
     face.cloud.contents.sources["/allowed/disk"] = b"x"
     disk = {"Url": "/allowed/disk"}

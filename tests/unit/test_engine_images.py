@@ -553,7 +553,10 @@ def test_nothing_is_published_untested_and_what_fails_is_rejected(cloud):
         test_ended(cloud.engine.work(tx, ENGINE), tx.images.get(image.id), passed=False, report="[]")
     assert image_of(cloud, image).publication is Publication.REJECTED
     assert refusal(cloud, command, ADMIN).code is Code.IMAGE_WRONG_STATE
-    pass_the_test(cloud, image)
+    publish(cloud, image, Publication.TESTING)  # without a new test that passes
+    assert refusal(cloud, command, ADMIN).code is Code.IMAGE_WRONG_STATE
+    with cloud.store.begin() as tx:
+        test_ended(cloud.engine.work(tx, ENGINE), tx.images.get(image.id), passed=True, report="[]")
     assert publish(cloud, image, Publication.PUBLISHED).publication is Publication.PUBLISHED
 
 
@@ -694,6 +697,32 @@ def test_an_import_called_off_leaves_nothing(cloud, kind):
     assert cloud.engine.snapshots(cloud.caller) == []
     assert [image.id for image in cloud.engine.images(cloud.caller)] == [cloud.image.id]
     assert {content.checksum for content in cloud.engine.contents()} == before
+
+
+@pytest.mark.parametrize("kind", [ImportImage, ImportSnapshot])
+def test_a_client_token_stands_for_one_import(cloud, kind):
+    cloud.contents.sources["/disk"] = b"imported"
+    wanted = {"location": "/disk", "client_token": "t", "token_digest": "d"}
+    first = cloud.engine.execute(cloud.caller, kind(**wanted))
+    assert cloud.engine.execute(cloud.caller, kind(**wanted)) == first
+    cloud.settle()
+    assert cloud.engine.execute(cloud.caller, kind(**wanted)).state is JobState.DONE
+    assert len(cloud.engine.snapshots(cloud.caller)) == 1
+    assert refusal(cloud, kind(**(wanted | {"token_digest": "e"}))).code is Code.TOKEN_MISMATCH
+    assert cloud.engine.execute(cloud.other, kind(**wanted)).id != first.id
+
+
+def test_a_client_token_stands_for_one_copy_and_one_export(cloud, tmp_path):
+    copy = CopyImage(source_id=cloud.image.id, name="copy", client_token="t")
+    first = do(cloud, copy)
+    assert do(cloud, copy) == first
+    other = CopyImage(source_id=cloud.image.id, name="other", client_token="t")
+    assert refusal(cloud, other).code is Code.TOKEN_MISMATCH
+    export = ExportImage(
+        image_id=cloud.image.id, form="raw", path=f"{tmp_path}/{{task}}", client_token="t", token_digest="d"
+    )
+    assert do(cloud, export).id == do(cloud, export).id
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_an_export_writes_a_file(cloud, tmp_path):
