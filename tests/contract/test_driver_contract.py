@@ -1115,6 +1115,6 @@ def test_the_storages_are_told_apart_by_the_uri(tmp_path):
     from backend.drivers.libvirt.hosts import kind_of
 
     local = kind_of(parts_of(f"qemu:///embed?root={tmp_path}"))
-    assert isinstance(local.storage(parts_of(f"qemu:///embed?root={tmp_path}"), None), LocalStorage)
+    assert isinstance(local.storage(parts_of(f"qemu:///embed?root={tmp_path}"), None, "h"), LocalStorage)
     for uri in ("qemu:///system", "qemu+ssh://root@host/system", "qemu+tls://host/system"):
-        assert isinstance(kind_of(parts_of(uri)).storage(parts_of(uri), None), PoolStorage)
+        assert isinstance(kind_of(parts_of(uri)).storage(parts_of(uri), None, "h"), PoolStorage)
