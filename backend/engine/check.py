@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from backend.engine import Engine
-from backend.engine.disks import same_store, scratch_name
-from backend.engine.task_steps import TaskAct, moving_name
+from backend.engine.disks import scratch_name
+from backend.engine.places import moving_name, same_store
+from backend.engine.task_steps import TaskAct
 from backend.model import (
     AttachState,
     Content,
@@ -191,8 +192,17 @@ def _expected_names(known: _Known, ids: set[str], here: Sequence[Volume], living
             names.add(task.resource_id)
         if task.kind is TaskKind.VOLUME_ATTACH:
             names |= {task.resource_id, moving_name(task.resource_id)}
-    moving = [volume for volume in known.volumes if volume.attach is AttachState.ATTACHING]
-    return names | {moving_name(volume.id) for volume in moving} | {volume.id for volume in moving}
+    moving = set(_moving(known))
+    return names | {moving_name(volume_id) for volume_id in moving} | moving
+
+
+def _moving(known: _Known) -> Iterator[str]:
+    """Volumes on their way to the host of their instance."""
+    places = {instance.id: instance.host_id for instance in known.instances}
+    for volume in known.volumes:
+        there = places.get(volume.instance_id or "")
+        if there is not None and there != volume.host_id:
+            yield volume.id
 
 
 def _content_findings(known: _Known, files: frozenset[str]) -> Iterator[Finding]:
@@ -202,7 +212,7 @@ def _content_findings(known: _Known, files: frozenset[str]) -> Iterator[Finding]
             kind="missing", place="image store", name=names[name], words="The content's file is not there."
         )
     busy = {task.id for task in known.tasks}
-    busy |= {moving_name(each.id) for each in known.volumes if each.attach is AttachState.ATTACHING}
+    busy |= {moving_name(volume_id) for volume_id in _moving(known)}
     for name in sorted(files - set(names)):
         if not any(each in name for each in busy):
             yield Finding(kind="orphan", place="image store", name=name, words="No image or snapshot is it.")

@@ -18,7 +18,6 @@ from backend.model import (
     BlockDevice,
     Content,
     Flavor,
-    Host,
     Image,
     Instance,
     QuotaName,
@@ -212,14 +211,6 @@ def disk_spec(volume: Volume, key: bytes) -> DiskSpec:
         iops=iops,
         mib_per_second=throughput,
     )
-
-
-def same_store(one: Host | None, other: Host | None) -> bool:
-    """Whether two hosts see the same files: they are one, or both declare the same shared store."""
-    if one is None or other is None:
-        return False
-    shared = one.capabilities.get("store", "")
-    return one.id == other.id or (bool(shared) and shared == other.capabilities.get("store"))
 
 
 # Launching ----------------------------------------------------------------------------------------------

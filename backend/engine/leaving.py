@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backend.model import AttachState, Instance, Volume, VolumeState
+from backend.engine.places import moving_name, same_store
+from backend.model import AttachState, Debris, Instance, Volume, VolumeState
 
 if TYPE_CHECKING:
     from backend.engine.work import Work
+    from backend.store import Tx
 
 
 def touch(work: Work, volume: Volume) -> Volume:
@@ -43,6 +45,24 @@ def forget_volume(work: Work, volume: Volume) -> None:
     work.tx.volumes.delete(volume.id)
 
 
+def is_to_move(tx: Tx, volume: Volume) -> bool:
+    """Whether a volume's bytes are to be, or being, brought to the host of its instance."""
+    instance = tx.instances.get(volume.instance_id or "")
+    there = instance.host_id if instance is not None else None
+    return volume.made and there is not None and there != volume.host_id
+
+
+def leave_moving_copies(work: Work, instance: Instance, volume: Volume, why: str) -> None:
+    """What a move that did not come to its end may have left on either host is the reaper's."""
+    there = work.tx.hosts.get(instance.host_id or "")
+    here = work.tx.hosts.get(volume.host_id or "")
+    if not volume.made or there is None or same_store(there, here):
+        return
+    for name, host in ((volume.id, there), (moving_name(volume.id), here)):
+        if host is not None:
+            work.tx.debris.put(Debris(instance_id=name, host_id=host.id, at=work.now, message=why))
+
+
 def is_fresh(instance: Instance, volume: Volume) -> bool:
     """Whether a volume was made with the instance, and so holds nothing but what the instance wrote."""
     return volume.created_at == instance.created_at
@@ -69,6 +89,7 @@ def volumes_after_end(work: Work, instance: Instance, *, op: str) -> None:
     """
     torn = op == "delete" and instance.launched_at is not None
     for volume in work.tx.volumes.of_instance(instance.id):
+        leave_moving_copies(work, instance, volume, "Its instance ended.")
         if ends_with(volume):
             forget_volume(work, volume)
         elif torn:
@@ -80,7 +101,11 @@ def volumes_after_end(work: Work, instance: Instance, *, op: str) -> None:
 
 
 def volumes_after_return(work: Work, instance: Instance) -> None:
-    """The instance is back in the queue: what begins anew is nowhere, the rest stays where it is."""
+    """The instance is back in the queue from the host that it names: what begins anew is nowhere, the rest
+    stays where it is.
+    """
     for volume in work.tx.volumes.of_instance(instance.id):
         if is_remade(instance, volume):
             work.tx.volumes.update(volume, host_id=None, made=False)
+        else:
+            leave_moving_copies(work, instance, volume, "Its instance left the host.")

@@ -90,7 +90,7 @@ class Runner:
             places = self._places(work, instance, job)
             task, waits = self._task(work, instance, job, places)
             if not waits:
-                job = tx.jobs.update(job, state=JobState.RUNNING, busy=self.executor, **_patience(work, task))
+                job = tx.jobs.update(job, state=JobState.RUNNING, busy=self.executor, **_patience(job, task))
             volumes = tx.volumes.of_instance(instance.id)
             chains = {
                 each.content: tx.contents.chain(each.content)
@@ -126,7 +126,9 @@ class Runner:
         task, waits = next_task(work, instance.id, stage)
         if task is None:
             return None, waits
-        task = work.tx.tasks.update(task, state=JobState.RUNNING, busy=self.executor)
+        fresh = task.state is JobState.QUEUED or task.deadline < job.stage_started
+        deadline = work.now + work.settings.deadlines.of_task(task.kind) if fresh else task.deadline
+        task = work.tx.tasks.update(task, state=JobState.RUNNING, busy=self.executor, deadline=deadline)
         act = self.tasks.act(
             work.tx,
             task,
@@ -394,7 +396,7 @@ def finish(
     changes |= settled(work, instance, detail, failed=state is not JobState.DONE, why=why)
     moved = work.move(instance, detail, op=job.op, why=why, job=job, **changes)
     if detail == "pend":
-        volumes_after_return(work, moved)
+        volumes_after_return(work, instance)
     if detail == "done":
         abandon(work, moved, copies or {})
     if moved.detail in {"pend", "done"} and work.tx.instances.in_details(["pend"], limit=1):
@@ -503,11 +505,9 @@ def volumes_are_attached(work: Work, instance: Instance) -> None:
             work.tx.volumes.update(volume, attach=AttachState.ATTACHED, attached_at=work.now)
 
 
-def _patience(work: Work, task: TaskAct | None) -> dict[str, Any]:
+def _patience(job: Job, task: TaskAct | None) -> dict[str, Any]:
     """The job may take as long as the task that it does now."""
-    if task is None:
-        return {}
-    return {"deadline": max(task.task.deadline, work.now + work.settings.deadlines.of_task(task.task.kind))}
+    return {} if task is None else {"deadline": max(job.deadline, task.task.deadline)}
 
 
 def _declared_dead(work: Work, instance: Instance) -> bool:

@@ -18,7 +18,7 @@ from backend.engine.check import Checker
 from backend.engine.image_test import ImageTester
 from backend.engine.images import image_progress, imported, test_ended
 from backend.engine.leaving import forget_volume, set_free, touch
-from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, Step, TaskAct, Tools, moving_name
+from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, Step, TaskAct, Tools
 from backend.engine.tasks import begin_hotplug, done, enqueue, failed, leave_copy, release_lock
 from backend.engine.work import ENGINE, Work
 from backend.model import (
@@ -239,8 +239,9 @@ class TaskRunner:
         task = work.tx.tasks.update(task, busy="")
         if outcome == "again":
             return _AGAIN_AT_ONCE
-        if outcome == "lost":
-            work.tx.tasks.update(task, state=JobState.WAITING, message=message)
+        if outcome == "lost":  # in an instance's job it is the job that waits for the host
+            state = task.state if task.instance_id else JobState.WAITING
+            work.tx.tasks.update(task, state=state, message=message)
             return None
         if outcome == "kept":
             self._kept(work, task, message)
@@ -452,11 +453,6 @@ RECORDS: dict[TaskKind, Record] = {
 """What each kind's step leaves in the database."""
 
 
-def moving_files(volume: Volume) -> tuple[str, ...]:
-    """Names that a volume's move may use in the image store's scratch."""
-    return (moving_name(volume.id),)
-
-
 def guest_let_go(engine: Engine, driver: HostDriver, instance_id: str) -> None:
     """Look whether a guest has let go of disks that it kept before; those detachments go on."""
     with engine.store.read() as tx:
@@ -475,3 +471,12 @@ def guest_let_go(engine: Engine, driver: HostDriver, instance_id: str) -> None:
         instance = tx.instances.get(instance_id)
         if instance is not None:
             begin_hotplug(work, instance)
+
+
+def guests_let_go(engine: Engine, driver: HostDriver, host_id: str) -> None:
+    """The same for all guests of a host: the hint that one has let go may be lost."""
+    with engine.store.read() as tx:
+        busy = {each.instance_id for each in tx.volumes.on_host(host_id) if each.attach is AttachState.BUSY}
+        running = [item.id for item in tx.instances.on_host(host_id) if item.id in busy]
+    for instance_id in running:
+        guest_let_go(engine, driver, instance_id)

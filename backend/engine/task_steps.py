@@ -10,7 +10,8 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from backend.engine.disks import disk_spec, same_store, source_of, volume_spec
+from backend.engine.disks import disk_spec, source_of, volume_spec
+from backend.engine.places import moving_name, same_store
 from backend.errors import BackendError
 from backend.model import (
     Content,
@@ -135,6 +136,10 @@ class GuestKeeps(Exception):  # noqa: N818 - it says what the guest does
     """The guest was asked to let go of a disk, and did not in time."""
 
 
+class SourceSilent(HostSilent):
+    """The host that has a volume's bytes does not answer; that says nothing of the host of its instance."""
+
+
 class Interrupted(Exception):  # noqa: N818 - not an error: a more urgent job took over
     """The instance's job was superseded while a step waited."""
 
@@ -153,20 +158,17 @@ def bring(tools: Tools, volume: Volume, to: Host) -> None:
     if same_store(source, to):
         tools.moved(volume, to.id, ())
         return
-    if tools.littered(volume.id, to.id):
-        raise StepFailed(f"An older copy of {volume.id} is still being removed there.", transient=True)
-    old, new = tools.driver(source), tools.driver(to)
     copy = scratch = moving_name(volume.id)
+    if tools.littered(volume.id, to.id) or tools.littered(copy, source.id):
+        raise StepFailed(f"An older copy of {volume.id} is still being removed.", transient=True)
+    old, new = tools.driver(source), tools.driver(to)
     key = tools.key(volume)
-    old.cpds(volume.id, copy, key)
-    facts = old.volume(copy)
-    if facts is None:
-        raise StepFailed(f"The copy of {volume.id} is not there.", transient=True)
-    tools.contents.drop(scratch)
-    path = tools.contents.scratch(scratch)
-    old.fetch(copy, path, tools.progress(0, 50))
+    try:
+        form = _fetched(tools, old, volume, copy)
+    except HostSilent as error:
+        raise SourceSilent(str(error)) from error
     spec = VolumeSpec(name=volume.id, size_bytes=volume.size_bytes, key=key)
-    new.put(spec, path, facts.format, tools.progress(50, 100))
+    new.put(spec, tools.contents.scratch(scratch), form, tools.progress(50, 100))
     require_whole(new, volume)
     tools.moved(volume, to.id, (volume.id, copy))
     tools.contents.drop(scratch)
@@ -176,9 +178,15 @@ def bring(tools: Tools, volume: Volume, to: Host) -> None:
             tools.tidied(name, source.id)
 
 
-def moving_name(volume_id: str) -> str:
-    """What a volume's copy is called while it moves, on its old host and in the store."""
-    return f"{volume_id}.mv"
+def _fetched(tools: Tools, old: HostDriver, volume: Volume, copy: str) -> str:
+    """Bring a copy of a volume into the store's scratch; answers its format."""
+    old.cpds(volume.id, copy, tools.key(volume))
+    facts = old.volume(copy)
+    if facts is None:
+        raise StepFailed(f"The copy of {volume.id} is not there.", transient=True)
+    tools.contents.drop(copy)
+    old.fetch(copy, tools.contents.scratch(copy), tools.progress(0, 50))
+    return facts.format
 
 
 def require_whole(driver: HostDriver, volume: Volume) -> None:
@@ -233,6 +241,8 @@ def _resize(act: TaskAct) -> None:
 def _revert(act: TaskAct) -> None:
     if act.running:
         raise StepFailed("The instance of the volume runs.")
+    if not act.chain:
+        raise StepFailed("The snapshot is not there any more.")
     spec = VolumeSpec(
         name=act.disk.id,
         size_bytes=act.disk.size_bytes,
@@ -247,7 +257,10 @@ def _plug(act: TaskAct) -> None:
     if act.host is None or act.instance is None:
         raise StepFailed("The instance has no host.")
     volume = act.disk
-    bring(act.tools, volume, act.host)
+    try:
+        bring(act.tools, volume, act.host)
+    except SourceSilent as error:  # the instance is well, and is not to wait for another host
+        raise StepFailed(f"The host of the volume does not answer: {error}", transient=True) from error
     driver = act.tools.driver(act.host)
     if not act.running:
         driver.ln(volume.id)

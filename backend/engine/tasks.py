@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from backend.engine.leaving import set_free, touch
+from backend.engine.leaving import leave_moving_copies, set_free, touch
 from backend.engine.work import Work
 from backend.lifecycle import transition
 from backend.model import (
@@ -25,7 +25,6 @@ from backend.model import (
     SnapshotState,
     Task,
     TaskKind,
-    Volume,
     VolumeState,
 )
 
@@ -233,19 +232,10 @@ def _not_attached(work: Work, task: Task, why: str) -> None:
     if volume is None or volume.attach is not AttachState.ATTACHING:
         return
     touch(work, volume)
-    _leave_moving_copies(work, volume, why)
-    set_free(work, volume, message=why)
-
-
-def _leave_moving_copies(work: Work, volume: Volume, why: str) -> None:
-    """What a move that did not come to its end may have left on either host is the reaper's."""
     instance = work.tx.instances.get(str(volume.instance_id))
-    there = instance.host_id if instance is not None else None
-    if there is None or there == volume.host_id:
-        return
-    for name, host_id in ((volume.id, there), (f"{volume.id}.mv", volume.host_id)):
-        if host_id is not None and work.tx.hosts.get(host_id) is not None:
-            work.tx.debris.put(Debris(instance_id=name, host_id=host_id, at=work.now, message=why))
+    if instance is not None:
+        leave_moving_copies(work, instance, volume, why)
+    set_free(work, volume, message=why)
 
 
 def _still_attached(work: Work, task: Task, why: str) -> None:

@@ -9,10 +9,13 @@ import msgspec
 from backend import commands
 from backend.engine.access import own_instances, own_snapshot, own_volume, usable_image
 from backend.engine.disks import (
+    ROOT_DEVICE,
+    ROOT_TARGET,
     check_type,
     check_volume_quota,
     choose_device,
     gib,
+    is_root_device,
     new_secret,
     reseal,
     usable_content,
@@ -339,8 +342,7 @@ def attach_volume(work: Work, command: commands.AttachVolume) -> Volume:
     [instance] = own_instances(work, [command.instance_id], ended=True)
     _require_pluggable(instance, "attach a volume to")
     require_attachable(volume, instance.zone)
-    have = work.tx.volumes.of_instance(instance.id)
-    device, target = choose_device(command.device, have, scratch=bool(instance.ephemeral_gib))
+    device, target = _device_for(work, instance, command.device)
     attached = work.tx.volumes.update(
         volume,
         state=VolumeState.IN_USE,
@@ -348,7 +350,7 @@ def attach_volume(work: Work, command: commands.AttachVolume) -> Volume:
         attach=AttachState.ATTACHING,
         device=device,
         target=target,
-        boot=False,
+        boot=target == ROOT_TARGET,
         delete_on_termination=command.delete_on_termination,
         asked_at=work.now,
         message="",
@@ -363,6 +365,15 @@ def attach_volume(work: Work, command: commands.AttachVolume) -> Volume:
         instance_id=instance.id,
     )
     return attached
+
+
+def _device_for(work: Work, instance: Instance, wanted: str) -> tuple[str, str]:
+    """The client's name and the target; the root's when that was detached while the instance is stopped."""
+    have = work.tx.volumes.of_instance(instance.id)
+    stopped = ec2_state(instance.detail, gone=False) == "stopped"
+    if is_root_device(wanted) and stopped and not any(volume.boot for volume in have):
+        return ROOT_DEVICE, ROOT_TARGET
+    return choose_device(wanted, have, scratch=bool(instance.ephemeral_gib))
 
 
 def require_attachable(volume: Volume, zone: str) -> None:

@@ -16,18 +16,19 @@ from collections.abc import Callable, Iterator
 
 from backend.engine import Engine
 from backend.engine.colleagues import LEFT, Colleagues
+from backend.engine.leaving import is_to_move
+from backend.engine.places import moving_name, same_store
 from backend.engine.reconcile import Testimony, seen
 from backend.engine.runner import Runner, go_on
 from backend.engine.scheduler import Scheduler
 from backend.engine.silence import host_silent
 from backend.engine.stages import CONSOLE_LIMIT
-from backend.engine.task_runner import TaskRunner, guest_let_go
-from backend.engine.task_steps import moving_name
+from backend.engine.task_runner import TaskRunner, guest_let_go, guests_let_go
 from backend.engine.tasks import begin_hotplug, enqueue
 from backend.engine.work import ENGINE
 from backend.errors import BackendError, Code
 from backend.lifecycle import STAY
-from backend.model import AttachState, Content, Debris, Desired, Host, HostState, JobState
+from backend.model import Content, Debris, Desired, Host, HostState, JobState, Task
 from backend.ports import ContentStore, HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
 from backend.store import Conflict
 
@@ -231,7 +232,10 @@ class Worker:
         """
         with self.engine.store.read() as tx:
             open_tasks = tx.tasks.open()
-            up = all(not host.failures for host in tx.hosts.all() if host.state is not HostState.OFFLINE)
+            silent = {
+                host.id for host in tx.hosts.all() if host.failures and host.state is not HostState.OFFLINE
+            }
+            volumes = tx.volumes.some([task.arguments.get("volume", task.resource_id) for task in open_tasks])
         alone = [task for task in open_tasks if not task.instance_id and not task.busy]
         for task in alone:
             overdue = task.state is JobState.QUEUED and now - task.created_at > _WISH_RETRY
@@ -239,7 +243,10 @@ class Worker:
                 fresh = tx.tasks.get(task.id)
                 if fresh is None or fresh.version != task.version:
                     continue
-                if (task.state is JobState.WAITING and up) or (overdue and self._due_again(task.id)):
+                volume = volumes.get(_volume_of(task))
+                place = task.arguments.get("host") or (volume.host_id if volume is not None else None)
+                answers = task.state is JobState.WAITING and place not in silent
+                if answers or (overdue and self._due_again(task.id)):
                     work = self.engine.work(tx, ENGINE)
                     enqueue(work, tx.tasks.update(fresh, state=JobState.QUEUED))
         for instance_id in {task.instance_id for task in open_tasks if task.instance_id}:
@@ -308,7 +315,7 @@ class Worker:
         with self.engine.store.read() as tx:
             busy = {task.id for task in tx.tasks.open()}
             volumes = tx.volumes.some([name.partition(".")[0] for name in ours])
-        moving = {moving_name(each.id) for each in volumes.values() if each.attach is AttachState.ATTACHING}
+            moving = {moving_name(each.id) for each in volumes.values() if is_to_move(tx, each)}
         for name in ours - busy - moving:
             self.contents.drop(name)
 
@@ -320,9 +327,10 @@ class Worker:
         driver = self.hosts.driver(host.id, host.uri)
         with self.engine.store.read() as tx:
             volume = tx.volumes.get(item.instance_id)
+            place = tx.hosts.get(volume.host_id or "") if volume is not None else None
         if item.instance_id.startswith("i-"):
             driver.delete_files(item.instance_id)
-        elif volume is None or volume.host_id != host.id:
+        elif not same_store(place, host):
             driver.delete(item.instance_id)
         with self.engine.store.begin() as tx:
             tx.debris.delete(item.instance_id, item.host_id)
@@ -371,6 +379,11 @@ class Worker:
                 _log.exception("sweep step refused")
         except Exception:
             _log.exception("sweep step failed")
+
+
+def _volume_of(task: Task) -> str:
+    """The id of the volume that a task is about, if it is about one."""
+    return task.arguments.get("volume", task.resource_id)
 
 
 class Monitor:
@@ -481,6 +494,7 @@ class Monitor:
         placed = self.testimony.placed()
         listing = driver.inventory()
         self.testimony.inventory(driver, listing, placed)  # before the scheduler may use the host (§12)
+        guests_let_go(self.engine, driver, self.host_id)
         turned_on = self._seen(listing, changes)
         if turned_on:
             self.scheduler.run()

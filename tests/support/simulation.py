@@ -275,7 +275,10 @@ class MemoryContents:
         Path(content.path).unlink(missing_ok=True)
 
     def files(self) -> frozenset[str]:
-        return frozenset(path.name for path in self.folder.iterdir())
+        names = (path.name for path in self.folder.iterdir())
+        return frozenset(
+            f"work/{name[1 : -len('.part')]}" if name.startswith(".") else name for name in names
+        )
 
 
 class PlainVault:
