@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.drivers.libvirt.uri import HostKind, check, embedded_root, kind_of, parts_of
+from backend.drivers.libvirt.hosts import capabilities_of
+from backend.drivers.libvirt.uri import HostKind, check, embedded_root, kind_of, parts_of, store_directory
 from backend.ports import StepFailed
 from gateway.home import Home
 
@@ -21,6 +22,8 @@ from gateway.home import Home
         ("qemu+ssh://root@[::1]:22/system?keyfile=/k", HostKind.DAEMON),
         ("qemu+unix:///system?socket=/run/x", HostKind.DAEMON),
         ("test:///default?cpus=64&memory_gib=512&disk_gib=1", HostKind.SIMULATED),
+        ("qemu:///system?format=raw&shared=nfs-1", HostKind.DAEMON),
+        ("qemu:///embed?root=/srv/x&store=/srv/store&shared=nfs&format=qcow2", HostKind.EMBEDDED),
         ("test:///srv/node.xml", HostKind.SIMULATED_FILE),
     ],
 )
@@ -48,6 +51,11 @@ def test_what_a_host_can_be(uri, kind):
         ("test:///default?cpus=99999999999", "cpus"),
         ("qemu:///system?acceleration=fast", "acceleration"),
         ("qemu:///system?pool_path=here", "pool_path"),
+        ("qemu:///system?format=vmdk", "format"),
+        ("qemu:///system?shared=", "shared"),
+        ("qemu:///system?shared=a%20b", "shared"),
+        ("qemu:///embed?root=/srv/x&store=here", "store"),
+        ("qemu:///embed?root=/srv/x&shared=nfs", "needs a store"),
     ],
 )
 def test_what_no_host_can_be(uri, told):
@@ -58,3 +66,19 @@ def test_what_no_host_can_be(uri, told):
 @pytest.mark.parametrize("name", ["/x/a+b", "/x/a b&c=d", "/x/a%20b#c:d?e"])
 def test_a_homes_own_host_lies_in_it_whatever_its_name(name):
     assert embedded_root(parts_of(Home(path=Path(name)).embedded_host)) == Path(name) / "hosts" / "embed"
+
+
+def test_what_hosts_declare_of_their_store():
+    for uri, declared in (
+        ("qemu:///system", ("qcow2", None)),
+        ("qemu+tcp://node2/system?format=raw&shared=nfs", ("raw", "nfs")),
+        ("qemu:///embed?root=/x&store=/y&shared=nfs", ("qcow2", "nfs")),
+        ("test:///default?format=raw&shared=nfs", (None, None)),
+    ):
+        capabilities = capabilities_of(parts_of(uri))
+        assert (capabilities.get("format"), capabilities.get("store")) == declared
+
+
+def test_where_an_embedded_host_keeps_its_volumes():
+    assert store_directory(parts_of("qemu:///embed?root=/x")) == Path("/x/isthmus")
+    assert store_directory(parts_of("qemu:///embed?root=/x&store=/y")) == Path("/y")

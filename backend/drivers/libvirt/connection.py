@@ -56,6 +56,8 @@ class Wait(Enum):
     """Acts on one domain: longer than libvirt's own 30 s wait for the domain's lock."""
     START = 150.0
     """A guest's QEMU is started; libvirt may look into QEMU first, which takes a minute on a bad day."""
+    PART = 120.0
+    """A part of a file is streamed. libvirt may leave a stream hanging when the host's disk is full."""
     SLOW = 1800.0
     """Memory or disks are written, or streamed."""
 

@@ -50,6 +50,7 @@ from backend.drivers.libvirt.storage import (
     safe_volume,
     volume_bytes,
 )
+from backend.drivers.libvirt.storage_locks import NO_SPACE
 from backend.drivers.libvirt.threads import KeyedLocks
 from backend.drivers.libvirt.volume_xml import (
     backing_of,
@@ -75,8 +76,10 @@ IMAGE: Final = "image."
 PROBE: Final = "isthmus-boot-probe"
 REFRESH_TRIES: Final = 20
 REFRESH_PAUSE: Final = 0.1
-TRIES: Final = 3
-"""Attempts at a thing that somebody else makes at the same time, each time a little faster."""
+TRIES: Final = 4
+"""Attempts at a thing that somebody else makes, or removes the image of, at the same time."""
+OTHERS_PATIENCE: Final = 30.0
+"""Seconds without headway after which another's attempt counts as left over."""
 _OWN_FILE: Final = re.compile(r"(i-[0-9a-f]+)(@[0-9a-f]+)?\.(seed\.iso|console\.log)(\.complete|\.[0-9]+)?")
 _OWN_DISK: Final = re.compile(r"(i-[0-9a-f]+)(@[0-9a-f]+)?\.(vd[a-z])")
 
@@ -99,6 +102,13 @@ class _Volume:
         if header is None:
             raise StepFailed(f"{self.file} is not qcow2")
         return header
+
+
+class _Again(StepFailed):
+    """Somebody else interfered: the whole attempt is to be made again."""
+
+    def __init__(self) -> None:
+        super().__init__("The image was removed from the host meanwhile.", transient=True)
 
 
 Fill = Callable[[Caller, libvirt.virStoragePool, str], None]
@@ -274,13 +284,13 @@ class PoolStorage:
             found = self._require(call, pool, name)
             header = found.header()
             if header is None:
-                lengthen(call, found.handle, size_bytes)
+                _when_free(lambda: lengthen(call, found.handle, size_bytes))
             elif header.virtual_bytes < size_bytes:
                 if header.encrypted and not key:
                     raise StepFailed(f"{name} is encrypted, and there is no key")
                 _require_format(call, pool, found.handle, QCOW2)
                 with _lent(call, found.path, key if header.encrypted else b""):
-                    call(Wait.NORMAL, found.handle.resize, size_bytes)
+                    _when_free(lambda: call(Wait.NORMAL, found.handle.resize, size_bytes))
 
     # Looking --------------------------------------------------------------------------------------------
 
@@ -478,7 +488,7 @@ class PoolStorage:
         self._make(thing, image.format, fill)
         whole = self._things(call, pool).whole(thing)
         if not whole:
-            raise StepFailed("The image was removed from the host meanwhile.", transient=True)
+            raise _Again
         return whole[0]
 
     # Inside ---------------------------------------------------------------------------------------------
@@ -525,26 +535,37 @@ class PoolStorage:
                 document = qcow2_document(
                     file, volume_bytes(volume), backing=path, backing_format=source.format
                 )
-                call(Wait.NORMAL, pool.createXML, document)
-                if self._shared and base not in self._things(call, pool).whole(base.thing):
-                    raise StepFailed("The image was removed from the host meanwhile.", transient=True)
+                with self._linked_to(call, pool, base):
+                    call(Wait.NORMAL, pool.createXML, document)
 
         return fill
+
+    @contextlib.contextmanager
+    def _linked_to(self, call: Caller, pool: libvirt.virStoragePool, base: Attempt) -> Iterator[None]:
+        """See that an image was there all the time that it was read or linked to."""
+        failure: StepFailed | None = None
+        try:
+            yield
+        except StepFailed as error:
+            failure = error
+        if base not in self._things(call, pool).whole(base.thing):
+            raise _Again from failure
+        if failure is not None:
+            raise failure
 
     def _unpacked(self, volume: VolumeSpec, source: ImageSource) -> Fill:
         """A raw volume with all the image's bytes, written by the host if it can be trusted to read them."""
 
         def fill(call: Caller, pool: libvirt.virStoragePool, file: str) -> None:
             base = self._cached(call, pool, source)
-            handle = _volume(call, pool, base.file)
-            if handle is None:
-                raise StepFailed("The image was removed from the host meanwhile.", transient=True)
-            if source.format == RAW and _seen_format(call, pool, handle) != RAW:
-                self._send(call, pool, file, str(check_image(source)))
-            else:
-                _require_format(call, pool, handle, source.format)
-                document = raw_document(file, source.virtual_bytes)
-                call(Wait.SLOW, pool.createXMLFrom, document, handle)
+            with self._linked_to(call, pool, base):
+                handle = call(Wait.FAST, pool.storageVolLookupByName, base.file)
+                if source.format == RAW and _seen_format(call, pool, handle) != RAW:
+                    self._send(call, pool, file, str(check_image(source)))
+                else:
+                    _require_format(call, pool, handle, source.format)
+                    document = raw_document(file, source.virtual_bytes)
+                    call(Wait.SLOW, pool.createXMLFrom, document, handle)
             made = _volume(call, pool, file)
             if made is not None:
                 lengthen(call, made, volume_bytes(volume))
@@ -562,8 +583,10 @@ class PoolStorage:
         mode: str = "",
     ) -> None:
         """A volume with a file's bytes; libvirt takes it for raw until it has looked at them."""
-        size = os.stat(path).st_size  # noqa: PTH116 - of a descriptor's path
-        upload(call, call(Wait.NORMAL, pool.createXML, raw_document(file, size, mode=mode)), path, progress)
+        there = os.stat(path)  # noqa: PTH116 - of a descriptor's path
+        _require_space(call, pool, there.st_blocks * 512)
+        document = raw_document(file, there.st_size, mode=mode)
+        upload(call, call(Wait.NORMAL, pool.createXML, document), path, progress)
 
     def _make(self, thing: str, form: str, fill: Fill, *, replace: bool = False, quick: bool = False) -> None:
         """Have a thing made; a complete one is left alone, or replaced at the end.
@@ -582,13 +605,32 @@ class PoolStorage:
                     fill(call, pool, attempt.file)
                     if self._publish(call, pool, attempt, replace=replace):
                         return
-                except StepFailed:
+                except StepFailed as error:
                     with contextlib.suppress(StepFailed):
                         _delete(call, pool, attempt.file)
-                    raise
-                if left:
-                    time.sleep(REFRESH_PAUSE)
+                    later = self._later(call, pool, attempt)
+                    if left == 0 or not (later or isinstance(error, _Again)):
+                        raise
+                if self._made_by_others(call, pool, attempt):
+                    return
             raise StepFailed(f"{thing}: somebody else is making it at the same time", transient=True)
+
+    def _later(self, call: Caller, pool: libvirt.virStoragePool, mine: Attempt) -> list[Attempt]:
+        """Attempts at the same thing that began after this one, and have taken it for left over."""
+        return [one for one in self._things(call, pool).all_of(mine.thing) if one.number > mine.number]
+
+    def _made_by_others(self, call: Caller, pool: libvirt.virStoragePool, mine: Attempt) -> bool:
+        """Wait for a later attempt as long as it makes headway; whether it was completed."""
+        seen, patience = -1, OTHERS_PATIENCE
+        while (later := self._later(call, pool, mine)) and patience > 0:
+            if any(one in self._things(call, pool).whole(mine.thing) for one in later):
+                return True
+            time.sleep(REFRESH_PAUSE)
+            with contextlib.suppress(StepFailed):
+                handle = _volume(call, pool, later[-1].file)
+                there = call(Wait.NORMAL, handle.info)[2] if handle else -1
+                seen, patience = there, OTHERS_PATIENCE if there != seen else patience - REFRESH_PAUSE
+        return False
 
     def _publish(self, call: Caller, pool: libvirt.virStoragePool, mine: Attempt, *, replace: bool) -> bool:
         """Mark an attempt as complete; whether the thing is now there as it was to be."""
@@ -715,7 +757,22 @@ def _delete(call: Caller, pool: libvirt.virStoragePool, name: str) -> None:
     volume = _volume(call, pool, name)
     if volume is not None:
         with contextlib.suppress(Absent):
-            call(Wait.NORMAL, volume.delete)
+            _when_free(lambda: call(Wait.NORMAL, volume.delete))
+
+
+def _when_free(act: Callable[[], object]) -> None:
+    """Act on a volume, which libvirt refuses while its bytes come or go."""
+    for left in reversed(range(REFRESH_TRIES)):
+        try:
+            act()
+        except WrongState as error:
+            if "in use" not in str(error):
+                raise
+            if left == 0:
+                raise StepFailed(str(error), transient=True) from error
+            time.sleep(REFRESH_PAUSE)
+        else:
+            return
 
 
 def _refresh(call: Caller, pool: libvirt.virStoragePool) -> bool:
@@ -730,6 +787,12 @@ def _refresh(call: Caller, pool: libvirt.virStoragePool) -> bool:
         else:
             return True
     return False
+
+
+def _require_space(call: Caller, pool: libvirt.virStoragePool, size: int) -> None:
+    """Do not begin to send what there is no room for: libvirt may leave the stream hanging."""
+    if _refresh(call, pool) and call(Wait.NORMAL, pool.info)[3] < size:
+        raise StepFailed(f"{NO_SPACE}: {size} bytes are needed", transient=True)
 
 
 def _seen_format(call: Caller, pool: libvirt.virStoragePool, volume: libvirt.virStorageVol) -> str:

@@ -16,11 +16,11 @@ from typing import Final
 from backend.model import Value
 
 COMPLETE: Final = ".complete"
-_ATTEMPT: Final = re.compile(r"(?P<thing>.+)\.(?P<attempt>[0-9a-f]{11})\.(?P<form>qcow2|raw)")
+_ATTEMPT: Final = re.compile(r"(?P<thing>.+)\.(?P<attempt>[0-9a-f]{14})\.(?P<form>qcow2|raw)")
 
 
 class Attempt(Value, frozen=True, kw_only=True):
-    """One attempt at making a thing: ``number`` are milliseconds since 1970 in hexadecimal."""
+    """One attempt at making a thing: ``number`` are microseconds since 1970 in hexadecimal."""
 
     thing: str
     number: str
@@ -39,12 +39,12 @@ class Attempt(Value, frozen=True, kw_only=True):
     @property
     def age(self) -> float:
         """Seconds since it began."""
-        return time.time() - int(self.number, 16) / 1000
+        return time.time() - int(self.number, 16) / 1_000_000
 
 
 def new_attempt(thing: str, form: str) -> Attempt:
     """An attempt that begins now."""
-    return Attempt(thing=thing, number=f"{time.time_ns() // 1_000_000:011x}", form=form)
+    return Attempt(thing=thing, number=f"{time.time_ns() // 1_000:014x}", form=form)
 
 
 def attempt_of(file: str) -> Attempt | None:

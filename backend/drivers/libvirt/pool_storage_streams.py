@@ -21,7 +21,7 @@ from backend.drivers.libvirt.storage_files import CHUNK, extents
 from backend.drivers.libvirt.storage_locks import NO_SPACE, failed
 from backend.ports import HostSilent, Progress, StepFailed, no_progress
 
-PART: Final = 256 << 20
+PART: Final = 64 << 20
 MESSAGE: Final = 262120
 """Bytes that fit into one message of libvirt's protocol."""
 HEAD: Final = 4096
@@ -40,7 +40,7 @@ def upload(call: Caller, volume: libvirt.virStorageVol, path: str, progress: Pro
             for start in range(0, size, PART):
                 end = min(start + PART, size)
                 told = _Told(lambda done: progress(done, size), start)
-                call(Wait.SLOW, _send, call.connection, volume, file, start, end, told)
+                call(Wait.PART, _send, call.connection, volume, file, start, end, told)
             file.seek(0)
             head = file.read(min(HEAD, size))
     except OSError as error:
@@ -54,7 +54,7 @@ def upload(call: Caller, volume: libvirt.virStorageVol, path: str, progress: Pro
 def upload_bytes(call: Caller, volume: libvirt.virStorageVol, content: bytes) -> None:
     """Write a few bytes into an empty volume of their size."""
     file = BytesIO(content)
-    call(Wait.SLOW, _send, call.connection, volume, file, 0, len(content), _Told(lambda _done: None))
+    call(Wait.PART, _send, call.connection, volume, file, 0, len(content), _Told(lambda _done: None))
 
 
 def lengthen(call: Caller, volume: libvirt.virStorageVol, size: int) -> None:
@@ -75,7 +75,7 @@ def download(
             for start in range(0, size, PART):
                 file.seek(start)
                 told = _Told(lambda done: progress(done, size), start)
-                call(Wait.SLOW, _receive, call.connection, volume, file, start, min(PART, size - start), told)
+                call(Wait.PART, _receive, call.connection, volume, file, start, min(PART, size - start), told)
             file.truncate(size)
             os.fsync(file.fileno())
     except OSError as error:
