@@ -554,3 +554,41 @@ def test_the_disks_of_an_instance(cloud):
         tx.volumes.update(tx.volumes.get(root["id"]), made=True, host_id=cloud.host.id)
     [made] = cloud.cli("vm", "snapshot", vm["id"], "--description", "before", "--no-wait")
     assert (made["volume_id"], made["state"], made["description"]) == (root["id"], "pending", "before")
+
+
+# Around it ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_purged_tenant_uploaded_goes_with_it(cloud):
+    theirs = cloud.engine.tenant(create_tenant(cloud.installation, "passing").tenant)
+    uploads = cloud.installation.uploads
+    for tenant in (theirs, cloud.tenant):
+        data = [b"x"]
+        uploads.receive(tenant.id, "disk", lambda _size, data=data: data.pop() if data else b"")
+    assert cloud.cli("tenant", "purge", "passing", "--remove")["removed"]
+    assert uploads.of(theirs.id) == []
+    assert [upload.name for upload in uploads.of(cloud.tenant.id)] == ["disk"]
+
+
+def test_the_doctor_misses_the_places_of_images(cloud, tmp_path):
+    there = tmp_path / "images"
+    there.mkdir()
+    (cloud.home / "isthmus.toml").write_text(
+        f'[images]\ndirectories = ["{there}", "/nowhere/images"]\nexport_directory = "/nowhere/exports"\n'
+    )
+    said = cloud.run("doctor", "--no-hosts").stdout
+    assert "/nowhere/images cannot be read" in said
+    assert "/nowhere/exports cannot be written to" in said
+    assert f"{there} cannot" not in said
+
+
+def test_metrics_count_volumes_snapshots_and_tasks(cloud):
+    from gateway.metrics import exposition
+
+    cloud.volume()
+    cloud.snapshot()
+    cloud.task()
+    told = exposition(cloud.installation.store).decode()
+    assert 'isthmus_volumes{state="available"} 1.0' in told
+    assert 'isthmus_snapshots{state="completed"} 1.0' in told
+    assert 'isthmus_tasks{kind="volume.modify"} 1.0' in told
