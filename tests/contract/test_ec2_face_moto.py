@@ -15,7 +15,6 @@ from ec2_face import Ec2Cloud
 from moto import mock_aws
 
 EXPLAINED = {
-    "Instances[].BlockDeviceMappings": "volumes are not modelled yet",
     "Instances[].NetworkInterfaces": "network interfaces are not modelled yet",
     "Instances[].SecurityGroups": "security groups are not modelled yet",
     "Instances[].SubnetId": "subnets are not modelled yet",
@@ -34,7 +33,7 @@ EXPLAINED = {
     "Images[].Platform": "moto's sample image is one of Windows",
     "Images[].ProductCodes": "absent when there are none",
     "Images[].Tags": "absent when there are none",
-    "InstanceTypes[].EbsInfo": "volumes are not modelled yet",
+    "InstanceTypes[].EbsInfo": "no promise is made about bandwidth: hosts differ",
     "InstanceTypes[].NetworkInfo": "no promise is made about bandwidth, and the interface is not an ENA",
     "InstanceTypes[].ProcessorInfo": "hosts differ in maker and clock",
     "SriovNetSupport.Value": "the interface is virtio",

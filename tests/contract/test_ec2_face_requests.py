@@ -43,16 +43,38 @@ def census(face: Ec2Cloud) -> Any:
             tx.jobs.all(),
             tx.events.all(),
             tx.launch_tokens.all(),
+            tx.volumes.all(),
+            tx.snapshots.all(),
+            tx.tasks.all(),
         )
+
+
+_ATTRIBUTES = {
+    "DescribeImageAttribute": "description",
+    "DescribeSnapshotAttribute": "productCodes",
+    "DescribeVolumeAttribute": "autoEnableIO",
+    "ResetImageAttribute": "launchPermission",
+    "ResetSnapshotAttribute": "createVolumePermission",
+}
 
 
 def minimal(face: Ec2Cloud, action: str) -> dict[str, str]:
     """Wire parameters that satisfy the syntax of an action, with well-formed ids of nothing."""
     given = {
+        "Attribute": _ATTRIBUTES.get(action, "userData"),
+        "DeprecateAt": "2030-01-01T00:00:00Z",
+        "Device": "/dev/sdf",
+        "DiskImageFormat": "RAW",
+        "InstanceSpecification.InstanceId": f"i-{UNKNOWN}",
+        "S3ExportLocation.S3Bucket": "bucket",
+        "SnapshotId": f"snap-{UNKNOWN}",
+        "SourceImageId": f"ami-{UNKNOWN}",
+        "SourceRegion": "us-east-1",
+        "SourceSnapshotId": f"snap-{UNKNOWN}",
+        "VolumeId": f"vol-{UNKNOWN}",
         "InstanceId": f"i-{UNKNOWN}",
         "InstanceId.1": f"i-{UNKNOWN}",
         "ImageId": f"ami-{UNKNOWN}",
-        "Attribute": "description" if "Image" in action else "userData",
         "KeyName": "name",
         "MinCount": "1",
         "MaxCount": "1",
@@ -65,9 +87,9 @@ def minimal(face: Ec2Cloud, action: str) -> dict[str, str]:
     wanted = {}
     for member in endpoint.shape.input.members:
         if member.required or member.request_name == "InstanceId":
-            listed = isinstance(member.shape, ListOf)
+            nested = not isinstance(member.shape, Scalar)
             found = {key: text for key, text in given.items() if key.split(".")[0] == member.request_name}
-            wanted |= {key: text for key, text in found.items() if ("." in key) == listed}
+            wanted |= {key: text for key, text in found.items() if ("." in key) == nested}
     return wanted
 
 

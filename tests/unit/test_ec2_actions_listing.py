@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from ec2_instances import an_instance
+from ec2_instances import a_volume, an_instance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,6 +118,9 @@ class Database:
     def tags_of(self, ids):
         return {item: {"n": item} for item in ids}
 
+    def disks_of(self, ids):
+        return {item: [a_volume(id=item.replace("i-", "vol-"), instance_id=item)] for item in ids}
+
     def change(self, item: str, **changes) -> None:
         self.rows[item] = msgspec.structs.replace(
             self.rows[item], version=self.rows[item].version + 1, **changes
@@ -133,6 +136,8 @@ def test_the_cache_is_never_stale_and_never_too_big(limit, changed):
             database.change(f"i-{number:017x}", detail="poff")
         found = cache.rows(database, None, database.keys())
         assert [row.instance for row in found] == list(database.rows.values())
+        assert all(row.volumes[0].instance_id == row.instance.id for row in found)
+        assert all(f"<volumeId>{row.volumes[0].id}<" in row.xml for row in found)
         assert all(f"<code>{80 if row.instance.detail == 'poff' else 16}<" in row.xml for row in found)
         assert len(cache._young) + len(cache._old) <= max(limit, 2)
 

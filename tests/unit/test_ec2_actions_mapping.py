@@ -40,7 +40,14 @@ def test_each_answer_is_whole_with_and_without_context(code):
         assert error.message
         assert "{" not in error.message
         assert (http_status(error.code) >= 500) == (
-            code in {Code.INTERNAL, Code.STALE, Code.HOST_UNAVAILABLE, Code.NO_CAPACITY}
+            code
+            in {
+                Code.INTERNAL,
+                Code.STALE,
+                Code.HOST_UNAVAILABLE,
+                Code.NO_CAPACITY,
+                Code.VOLUME_CAPACITY,
+            }
         )
 
 
