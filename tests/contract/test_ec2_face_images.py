@@ -12,7 +12,14 @@ from ec2_face import Ec2Cloud
 from moto import mock_aws
 from simulation import ADMIN, Cloud
 
-from backend.commands import CreateSnapshot, CreateVolume, PublishImage, RegisterImage, SetQuota
+from backend.commands import (
+    CreateSnapshot,
+    CreateVolume,
+    ExportImage,
+    PublishImage,
+    RegisterImage,
+    SetQuota,
+)
 from backend.engine.images import test_ended as conclude
 from backend.engine.work import ENGINE
 from backend.model import Content, Publication
@@ -264,6 +271,9 @@ def test_what_register_image_refuses(face):
     (shown,) = image(face, made)["BlockDeviceMappings"]
     assert (shown["DeviceName"], shown["Ebs"]["VolumeSize"]) == ("/dev/sda1", 8)
     assert "SnapshotId" not in shown["Ebs"]
+    named = register(Name="named", ImageLocation="/allowed/disk", RootDeviceName="/dev/sda1")["ImageId"]
+    assert image(face, named)["RootDeviceName"] == "/dev/sda1"
+    assert image(face, named)["BlockDeviceMappings"][0]["DeviceName"] == "/dev/sda1"
     assert refused(face.ann.register_image, Name="image", BlockDeviceMappings=[]) == (
         "MissingParameter",
         "The request must contain the parameter ImageLocation",
@@ -559,6 +569,24 @@ def test_exporting_an_image(face, tmp_path):
     assert done["S3ExportLocation"] == {"S3Bucket": "bucket", "S3Prefix": "deeper/my-"}
     assert (tmp_path / "bucket" / "deeper" / f"my-{task}.vmdk").read_bytes() == b"image guest"
     assert face.bob.describe_export_image_tasks()["ExportImageTasks"] == []
+
+
+def test_exports_of_the_operator_are_shown_too(face, tmp_path):
+    command = ExportImage(image_id=face.cloud.image.id, form="raw", path=f"{tmp_path.parent}/own.raw")
+    face.cloud.engine.execute(face.cloud.caller, command)
+    (task,) = face.ann.describe_export_image_tasks()["ExportImageTasks"]
+    assert task["S3ExportLocation"] == {"S3Bucket": str(tmp_path.parent)}
+
+
+def test_without_a_place_for_them_there_are_no_exports(monkeypatch):
+    face = Ec2Cloud(monkeypatch)
+    code, _ = refused(
+        face.ann.export_image,
+        ImageId=face.cloud.image.id,
+        DiskImageFormat="RAW",
+        S3ExportLocation={"S3Bucket": "bucket"},
+    )
+    assert code == "UnsupportedOperation"
 
 
 def test_exports_lead_nowhere_else(face, tmp_path):

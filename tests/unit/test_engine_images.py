@@ -145,6 +145,20 @@ def test_disks_smaller_than_what_they_are_made_of_are_refused(cloud):
     assert refusal(cloud, command).code is Code.BLOCK_DEVICE_INVALID
 
 
+def test_registered_of_an_encrypted_snapshot(cloud):
+    kept = a_snapshot(cloud, b"secret", encrypted=True)
+    data = BlockDevice(device="/dev/sdf", snapshot_id=kept.id)
+    image = do(cloud, RegisterImage(name="secret", snapshot_id=kept.id, mappings=(data,)))
+    vault = cloud.engine.vault
+    assert image.encrypted
+    assert vault.open(image.id, image.secret) == vault.open(kept.id, kept.secret)
+    disks = cloud.disks(cloud.started(image_id=image.id))
+    assert {vault.open(disk.id, disk.secret) for disk in disks} == {vault.open(kept.id, kept.secret)}
+    opened = BlockDevice(device="/dev/sdf", snapshot_id=kept.id, encrypted=False)
+    command = RegisterImage(name="open", snapshot_id=kept.id, mappings=(opened,))
+    assert refusal(cloud, command).code is Code.BLOCK_DEVICE_INVALID
+
+
 def test_of_somebody_elses_snapshot_an_image_has_a_copy(cloud):
     kept = a_snapshot(cloud, b"shared")
     assert (
@@ -273,6 +287,17 @@ def test_states_in_which_an_instance_cannot_be_saved(cloud):
     cloud.do(Op.TERMINATE, pending)
     command = CreateImage(instance_id=pending.id, name="late")
     assert refusal(cloud, command).code is Code.INSTANCE_NOT_FOUND
+
+
+def test_an_instance_is_not_saved_with_a_disk_that_lacks_its_bytes(cloud):
+    instance = cloud.started(mappings=(BlockDevice(device="/dev/sdf", size_gib=1),))
+    with cloud.store.begin() as tx:
+        tx.volumes.update(tx.volumes.of_instance(instance.id)[1], state=VolumeState.ERROR)
+    command = CreateImage(instance_id=instance.id, name="saved")
+    assert refusal(cloud, command).code is Code.VOLUME_WRONG_STATE
+    without = (BlockDevice(device="/dev/sdf", no_device=True),)
+    image = do(cloud, CreateImage(instance_id=instance.id, name="saved", mappings=without))
+    assert image_of(cloud, image).state is ImageState.READY
 
 
 def test_one_disk_that_cannot_be_kept_fails_the_image(cloud):
@@ -449,7 +474,9 @@ def test_a_disabled_image_is_its_owners_alone_and_starts_nothing(cloud):
 def test_one_that_is_being_made_is_not_switched_off(cloud):
     instance = cloud.started()
     image = cloud.engine.execute(cloud.caller, CreateImage(instance_id=instance.id, name="saved"))
-    assert refusal(cloud, ModifyImage(image_id=image.id, enabled=False)).code is Code.IMAGE_WRONG_STATE
+    export = ExportImage(image_id=image.id, form="raw", path="/nowhere")
+    for command in (ModifyImage(image_id=image.id, enabled=False), export):
+        assert refusal(cloud, command).code is Code.IMAGE_WRONG_STATE
     assert refusal(cloud, CopyImage(source_id=image.id, name="copy")).code is Code.IMAGE_UNAVAILABLE
 
 
@@ -609,6 +636,7 @@ def test_a_revoked_image_starts_nothing_new_and_those_who_run_it_are_told(cloud)
     assert refused.value.code is Code.IMAGE_UNAVAILABLE
     cloud.do(Op.POWEROFF, running, caller=cloud.other)
     assert cloud.do(Op.START, running, caller=cloud.other).detail == "runn"
+    assert refusal(cloud, TestImage(image_id=image.id), ADMIN).code is Code.IMAGE_WRONG_STATE
     command = PublishImage(image_id=image.id, publication=Publication.PUBLISHED)
     assert refusal(cloud, command, ADMIN).code is Code.PARAMETER_MISSING
     assert publish(cloud, image, Publication.PUBLISHED, "false alarm").publication is Publication.PUBLISHED
