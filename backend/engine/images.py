@@ -27,6 +27,7 @@ from backend.engine.snapshots import (
     call_off,
     check_snapshot_quota,
     forget_snapshot,
+    hold,
     own_copy,
 )
 from backend.engine.tasks import begin_saveas_reboot, begin_task
@@ -231,7 +232,7 @@ def _own_completed(work: Work, snapshot_id: str) -> Snapshot:
     """A snapshot to refer to: of somebody else's a copy, so that its owner may do with it as ever."""
     snapshot = usable_content(work, snapshot_id)
     if snapshot.tenant_id == work.caller.tenant_id:
-        return snapshot
+        return hold(work, snapshot)
     check_snapshot_quota(work, work.caller.tenant_id, 1)
     return own_copy(work, snapshot, snapshot.description)
 

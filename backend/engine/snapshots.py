@@ -147,8 +147,17 @@ def copy_snapshot(work: Work, command: commands.CopySnapshot) -> Snapshot:
     return snapshot
 
 
+def hold(work: Work, snapshot: Snapshot) -> Snapshot:
+    """A snapshot that is going to be referred to: nobody deletes it before this transaction has ended."""
+    held = work.tx.snapshots.lock(snapshot.id)
+    if held is None:
+        raise BackendError(Code.SNAPSHOT_NOT_FOUND, f"No such snapshot: {snapshot.id}", ids=(snapshot.id,))
+    return held
+
+
 def own_copy(work: Work, source: Snapshot, description: str) -> Snapshot:
     """A completed snapshot of the caller's with the bytes of another; nobody can take it away."""
+    source = hold(work, source)
     identity = new_id("snap")
     snapshot = Snapshot(
         id=identity,
@@ -194,7 +203,7 @@ def delete_snapshot(work: Work, command: commands.DeleteSnapshot) -> Snapshot:
 
     The reaper removes the bytes when nothing else refers to them.
     """
-    snapshot = own_snapshot(work, command.snapshot_id)
+    snapshot = hold(work, own_snapshot(work, command.snapshot_id))
     user = _user_of(work, snapshot)
     if user is not None:
         raise BackendError(

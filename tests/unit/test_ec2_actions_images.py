@@ -156,7 +156,6 @@ def test_a_failed_import_of_a_snapshot_is_in_error_as_long_as_the_snapshot_is_th
 
 
 def test_filters_look_at_every_disk():
-
     data = BlockDevice(device="/dev/sdf", size_gib=7, snapshot_id="snap-2", encrypted=True)
     scratch = BlockDevice(device="/dev/sdb", virtual_name="ephemeral0")
     row = Listed(image=an_image(mappings=(data, scratch)), tags={}, own=True)
