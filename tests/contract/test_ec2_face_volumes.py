@@ -12,6 +12,7 @@ from moto import mock_aws
 from simulation import ADMIN
 
 from backend.commands import SetQuota
+from backend.drivers.memory import Guest
 from backend.model import VolumeState
 
 UNKNOWN = "0123456789abcdef0"
@@ -385,6 +386,24 @@ def test_detachments_that_are_refused(face):
     face.ann.attach_volume(VolumeId=root, InstanceId=other, Device="/dev/sdg")
     face.cloud.settle()
     assert mapped(face, other)["/dev/sdg"]["VolumeId"] == root
+
+
+def test_a_guest_that_keeps_its_disk(face):
+    made, instance = create(face), running(face)
+    face.ann.attach_volume(VolumeId=made, InstanceId=instance, Device="/dev/sdf")
+    face.cloud.settle()
+    face.cloud.host().guest = Guest(lets_go=False)
+    face.ann.detach_volume(VolumeId=made)
+    face.cloud.quiesce()
+    shown = volume(face, made)
+    assert (shown["State"], shown["Attachments"][0]["State"]) == ("in-use", "busy")
+    assert mapped(face, instance)["/dev/sdf"]["Status"] == "busy"
+    assert listed(face, attachment__status="busy") == {made}
+    assert face.listed(instance_state_name="running") == [instance]
+    assert face.ann.detach_volume(VolumeId=made, Force=True)["State"] == "detaching"
+    face.cloud.quiesce()
+    assert volume(face, made)["State"] == "available"
+    assert face.state(instance) == "stopped"
 
 
 # Modify -------------------------------------------------------------------------------------------------
