@@ -7,6 +7,7 @@ only when a second look confirms it.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,8 @@ from backend.ports import ContentStore, HostDriver, Hosts, HostSilent, StepFaile
 
 _ASKED = frozenset({HostState.ON, HostState.DISABLED, HostState.MAINTENANCE})
 _SECOND_LOOK = 2.0
+_IMPORTING = re.compile(r"work/import-[0-9a-f]{16}")
+"""What an import without a task has at work; what it leaves when it is killed, the next one removes."""
 
 
 class Finding(Value, frozen=True, kw_only=True):
@@ -214,5 +217,5 @@ def _content_findings(known: _Known, files: frozenset[str]) -> Iterator[Finding]
     busy = {task.id for task in known.tasks}
     busy |= {moving_name(volume_id) for volume_id in _moving(known)}
     for name in sorted(files - set(names)):
-        if not any(each in name for each in busy):
+        if not any(each in name for each in busy) and not _IMPORTING.fullmatch(name):
             yield Finding(kind="orphan", place="image store", name=name, words="No image or snapshot is it.")

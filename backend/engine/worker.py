@@ -42,7 +42,7 @@ _WISH_RETRY = 30.0
 _PURGE_EVERY = 3600.0
 _KEEP_FINISHED_WORK = 86400.0
 _WORK = "work/"
-_SCRATCH = ("task-", "import-", "export-", "vol-")
+_SCRATCH = ("task-", "import-ami-", "import-snap-", "export-ami-", "vol-")
 """Scratch names of the image store that are the worker's own."""
 
 
