@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,24 +24,34 @@ from simulation import ADMIN, Cloud, Op, SimulatedHost, WorkerKilled
 from sqlalchemy import select
 
 from backend.commands import (
+    AttachVolume,
+    CreateSnapshot,
     CreateTags,
+    CreateVolume,
+    DeleteSnapshot,
+    DeleteVolume,
     DeregisterImage,
+    DetachVolume,
     Launch,
     ModifyInstance,
+    ModifyVolume,
     Operate,
     PurgeTenant,
     SetQuota,
 )
 from backend.drivers.memory import Fault, Guest
 from backend.engine import EngineSettings
+from backend.engine.disks import disk_spec
 from backend.engine.scheduler import candidates
 from backend.engine.work import IN_PLACE
 from backend.errors import BackendError, Code
 from backend.lifecycle import SAME, STAY, TRANSITIONS, VIEWS, WORKING, ec2_state
 from backend.model import (
     Api,
+    AttachState,
     Caller,
     Capacity,
+    Content,
     Desired,
     Event,
     GuestShutdown,
@@ -54,8 +65,13 @@ from backend.model import (
     Placement,
     QuotaName,
     Reservation,
+    Snapshot,
+    SnapshotState,
     State,
     Stay,
+    Task,
+    Volume,
+    VolumeState,
 )
 from backend.ports import DomainReason, DomainStatus
 from backend.store.tables import metadata
@@ -86,6 +102,7 @@ def _moves() -> dict[str, set[tuple[str, str]]]:
         if edge.op in IN_PLACE:
             pairs |= {("runn", "unkn")}
     found["restart_cold"] = {("runn", "unkn")}
+    found["hotplug"] |= found["disk_copy_or_snapshot"]
     return found
 
 
@@ -105,6 +122,11 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     stays: list[Stay]
     events: list[Event]
     debris: set[tuple[str, str]]
+    volumes: dict[str, Volume]
+    snapshots: dict[str, Snapshot]
+    tasks: list[Task]
+    contents: dict[str, Content]
+    used: dict[str, Capacity]
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -134,6 +156,12 @@ class Lifecycle(RuleBasedStateMachine):
         self.placed: set[tuple[str, int]] = set()
         self.host_states: dict[str, HostState] = {}
         self.healed = False
+        self.volume_ids: list[str] = []
+        self.snapshot_ids: list[str] = []
+        self.bytes: dict[str, bytes] = {}
+        self.may_hold: dict[str, set[bytes]] = {}
+        self.writes = 0
+        self.cloud.host(1).tracks_changes = True
         self.sound = True
         for who, count in ((0, 2), (1, 1), (2, 1)):
             self.launch(who, (count, 0), {}, 0, "")
@@ -312,6 +340,114 @@ class Lifecycle(RuleBasedStateMachine):
         image_id = self.image_ids[1 + number % (len(self.image_ids) - 1)]
         self._try(self.cloud.other, DeregisterImage(image_id=image_id))
 
+    # Volumes --------------------------------------------------------------------------------------------
+
+    def _volume(self, number: int) -> str:
+        return self.volume_ids[number % len(self.volume_ids)] if self.volume_ids else "vol-none"
+
+    def _snapshot(self, number: int) -> str:
+        return self.snapshot_ids[number % len(self.snapshot_ids)] if self.snapshot_ids else "snap-none"
+
+    def _known(self) -> None:
+        """Take note of volumes and snapshots that a command made, also one that the gateway died of."""
+        with self.cloud.store.read() as tx:
+            volumes, snapshots = tx.volumes.all(), tx.snapshots.all()
+        for volume in volumes:
+            if volume.boot or volume.id in self.bytes or volume.tenant_id != self.cloud.tenant.id:
+                continue
+            self.volume_ids.append(volume.id)
+            if volume.snapshot_id:
+                self.bytes[volume.id] = self._stored(volume.content)
+            else:
+                self.bytes[volume.id] = b""
+        for snapshot in snapshots:
+            if snapshot.id not in self.may_hold:
+                self.snapshot_ids.append(snapshot.id)
+                self.may_hold[snapshot.id] = {self.bytes[snapshot.volume_id]}
+
+    def _stored(self, checksum: str) -> bytes:
+        with self.cloud.store.read() as tx:
+            content = tx.contents.get(checksum)
+        assert content is not None, "15"
+        data = Path(content.path).read_bytes()
+        return data.partition(b"\n")[2] if data.startswith(b"since ") else data
+
+    @rule(size=st.integers(1, 2), pick=PICK, of_snapshot=st.booleans(), steps=STEPS)
+    def create_volume(self, size: int, pick: int, of_snapshot: bool, steps: int) -> None:
+        source = self._snapshot(pick) if of_snapshot else ""
+        self._try(self.cloud.caller, CreateVolume(size_gib=size, snapshot_id=source))
+        self._known()
+        self._work(steps)
+
+    @rule(who=st.integers(0, 1), volume=PICK, steps=STEPS)
+    def delete_volume(self, who: int, volume: int, steps: int) -> None:
+        self._on_volume(who, DeleteVolume(volume_id=self._volume(volume)))
+        self._work(steps)
+
+    @rule(volume=PICK, size=st.integers(1, 4), steps=STEPS)
+    def grow_volume(self, volume: int, size: int, steps: int) -> None:
+        self._on_volume(0, ModifyVolume(volume_id=self._volume(volume), size_gib=size))
+        self._work(steps)
+
+    @rule(who=st.integers(0, 1), volume=PICK, pick=PICK, ends=st.booleans(), steps=STEPS)
+    def attach_volume(self, who: int, volume: int, pick: int, ends: bool, steps: int) -> None:
+        instance_id = self._pick(pick)
+        answer = self._on_volume(
+            who,
+            AttachVolume(volume_id=self._volume(volume), instance_id=instance_id, delete_on_termination=ends),
+        )
+        if isinstance(answer, Volume):
+            assert self.first[instance_id].tenant_id == answer.tenant_id, "35"
+        self._work(steps)
+
+    @rule(who=st.integers(0, 1), volume=PICK, force=st.booleans(), steps=STEPS)
+    def detach_volume(self, who: int, volume: int, force: bool, steps: int) -> None:
+        self._on_volume(who, DetachVolume(volume_id=self._volume(volume), force=force))
+        self._work(steps)
+
+    @rule(who=st.integers(0, 1), volume=PICK, steps=STEPS)
+    def keep_volume(self, who: int, volume: int, steps: int) -> None:
+        """A snapshot."""
+        self._on_volume(who, CreateSnapshot(volume_id=self._volume(volume)))
+        self._known()
+        self._work(steps)
+
+    @rule(number=PICK)
+    def delete_snapshot(self, number: int) -> None:
+        self._try(self.cloud.caller, DeleteSnapshot(snapshot_id=self._snapshot(number)))
+
+    def _on_volume(self, who: int, command: Any) -> Any:
+        answer = self._try(self._callers()[who], command)
+        if who == 1:  # whose volume it is not
+            assert answer is None or answer.code is Code.VOLUME_NOT_FOUND, "35"
+        return answer
+
+    @rule(host=HOST)
+    def guests_write(self, host: int) -> None:
+        """Every guest of a host writes to its data disks."""
+        driver = self.cloud.host(host)
+        for instance_id in driver.running():
+            for disk in driver.open_disks(instance_id).values():
+                if disk.name in self.bytes:
+                    self.writes += 1
+                    self._written(disk.name, f"write {self.writes}".encode())
+                    driver.write(disk.name, self.bytes[disk.name])
+
+    def _written(self, volume_id: str, data: bytes) -> None:
+        self.bytes[volume_id] = data
+        with self.cloud.store.read() as tx:
+            pending = [each.id for each in tx.snapshots.of_volume(volume_id)]
+        for snapshot_id in pending:
+            if snapshot_id in self.may_hold:
+                self.may_hold[snapshot_id].add(data)
+
+    @rule(host=HOST, lets_go=st.booleans())
+    def guests_keep_disks(self, host: int, lets_go: bool) -> None:
+        driver = self.cloud.host(host)
+        driver.guest = Guest(lets_go=lets_go)
+        for instance_id in list(driver.running()) if lets_go else []:
+            driver.release(instance_id)
+
     # The worker -----------------------------------------------------------------------------------------
 
     @rule(steps=STEPS)
@@ -428,7 +564,12 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(
         host=HOST,
         what=st.sampled_from(
-            ["reboot", "stubborn guests", "clone", "start", "destroy", "delete_files", "save"]
+            [
+                "reboot",
+                "stubborn guests",
+                *("clone", "start", "destroy", "delete_files", "save"),
+                *("attach", "detach", "cpds", "put", "backup", "mkimage"),
+            ]
         ),
     )
     def goes_wrong(self, host: int, what: str) -> None:
@@ -492,7 +633,7 @@ class Lifecycle(RuleBasedStateMachine):
         facts = host.domains.get(instance.id)
         if facts is None or facts.epoch != instance.epoch or self._declared_dead(instance.host_id):
             return
-        if _meddle(host, instance, deed):
+        if _meddle(host, instance, deed, self.cloud.disks(instance)):
             self.meddled.add(instance.id)
 
     def _declared_dead(self, host_id: str) -> bool:
@@ -513,6 +654,8 @@ class Lifecycle(RuleBasedStateMachine):
         for index in range(HOSTS):
             host = cloud.host(index)
             host.silent, host.plan, host.guest = False, [], Guest()
+            for instance_id in list(host.running()):
+                host.release(instance_id)
             host.broken.clear()
             if self._state(index) not in {HostState.ON, HostState.ERR, HostState.INIT}:
                 cloud.set_host(index, HostState.INIT)
@@ -523,9 +666,10 @@ class Lifecycle(RuleBasedStateMachine):
         if not getattr(self, "sound", False):
             return
         self._heal()
-        for tenant in (self.cloud.tenant, self.cloud.other_tenant):
-            self.cloud.engine.execute(ADMIN, PurgeTenant(tenant_id=tenant.id))
-        self.cloud.quiesce()
+        for _ in range(3):  # what survives its instance is removed by the next
+            for tenant in (self.cloud.tenant, self.cloud.other_tenant):
+                self.cloud.engine.execute(ADMIN, PurgeTenant(tenant_id=tenant.id))
+            self.cloud.quiesce()
         self.always()
         rows = self._rows()
         assert {row.detail for row in rows.instances.values()} <= {"done"}
@@ -534,10 +678,13 @@ class Lifecycle(RuleBasedStateMachine):
         assert not [item for item in rows.placements if item.closed_at is None]
         for index in range(HOSTS):
             host = self.cloud.host(index)
-            assert (host.domains, host.disks, host.images) == ({}, {}, set())
+            assert (host.domains, host.volumes, host.own, host.images) == ({}, {}, {}, set())
+        assert self.cloud.contents.files() == set()
+        assert not rows.volumes
+        assert not rows.snapshots
+        assert not rows.contents
         for tenant in (self.cloud.tenant, self.cloud.other_tenant):
             assert self.cloud.engine.usage(tenant.id) == (0, 0, 0)
-        assert all(not image.path for image in rows.images.values())
         self.cloud.store.close()
 
     # What holds ALWAYS ----------------------------------------------------------------------------------
@@ -555,6 +702,11 @@ class Lifecycle(RuleBasedStateMachine):
                 stays=tx.stays.all(),
                 events=tx.events.all(),
                 debris={(row.instance_id, row.host_id) for row in tx.debris.all()},
+                volumes={row.id: row for row in tx.volumes.all()},
+                snapshots={row.id: row for row in tx.snapshots.all()},
+                tasks=tx.tasks.open(),
+                contents={row.checksum: row for row in tx.contents.all()},
+                used=tx.reservations.used(),
             )
 
     @invariant()
@@ -569,6 +721,8 @@ class Lifecycle(RuleBasedStateMachine):
             self._capacity,
             self._addresses,
             self._files,
+            self._volumes,
+            self._snapshots,
             self._jobs,
             self._history,
             self._views,
@@ -661,15 +815,58 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _files(self, rows: Rows) -> None:
         for host_id in rows.hosts:
-            for name in self._driver(host_id).disks:
+            for name in self._driver(host_id).own:
                 belongs = rows.instances[name].host_id == host_id or (name, host_id) in rows.debris
                 assert belongs or host_id in self.unheard, "22"
         for row in rows.instances.values():
             image = rows.images[row.image_id]
-            assert row.detail == "done" or image.path, "15"
+            assert row.detail == "done" or rows.contents[image.checksum].path, "15"
             assert image.state in {ImageState.READY, ImageState.GONE}
             if row.detail == "susp.disk" and row.id not in self.meddled:
                 assert self._driver(str(row.host_id)).domains[row.id].has_checkpoint, "19"
+
+    def _volumes(self, rows: Rows) -> None:
+        """Invariants 15 to 18, and 20: nobody's bytes change by themselves, and nobody has another's."""
+        for volume in rows.volumes.values():
+            attached = volume.instance_id is not None
+            assert attached == (volume.attach is not AttachState.NONE), "16"
+            assert attached == bool(volume.target), "16"
+            if volume.state in {VolumeState.AVAILABLE, VolumeState.CREATING, VolumeState.DELETING}:
+                assert not attached, "16"
+            if attached:
+                instance = rows.instances[str(volume.instance_id)]
+                assert instance.detail != "done", "16"
+                assert instance.tenant_id == volume.tenant_id, "35"
+            if volume.id in self.bytes and volume.made and volume.state is not VolumeState.DELETING:
+                there = self._driver(str(volume.host_id)).volumes.get(volume.id)
+                assert there is not None, ("17", volume)
+                assert there.content == self.bytes[volume.id], ("17", volume)
+                changing = volume.modification is not None and volume.modification.state == "modifying"
+                assert changing or there.virtual_bytes >= volume.size_bytes, "17"
+            if not volume.made and volume.content:
+                assert rows.contents[volume.content].path, "15"
+        plugged: Counter[str] = Counter()
+        for host_id in rows.hosts:
+            driver = self._driver(host_id)
+            for instance_id in driver.running():
+                for disk in driver.open_disks(instance_id).values():
+                    plugged[disk.name] += 1
+                    row = rows.volumes.get(disk.name)
+                    if row is not None and self._answers(rows, host_id):
+                        assert row.instance_id == instance_id, ("16", row)
+                        assert row.host_id == host_id, ("18", row)
+        assert all(count == 1 for count in plugged.values()), "16"
+
+    def _snapshots(self, rows: Rows) -> None:
+        """A completed snapshot has the bytes of one moment, and all that it tells the difference to."""
+        for snapshot in rows.snapshots.values():
+            if snapshot.state is not SnapshotState.COMPLETED:
+                continue
+            assert self._stored(snapshot.content) in self.may_hold[snapshot.id], "20"
+            checksum = snapshot.content
+            while checksum:
+                assert Path(rows.contents[checksum].path).is_file(), "20"
+                checksum = rows.contents[checksum].parent
 
     def _jobs(self, rows: Rows) -> None:
         open_: dict[str, list[Job]] = defaultdict(list)
@@ -750,10 +947,6 @@ class Lifecycle(RuleBasedStateMachine):
     def _quiet(self, rows: Rows) -> None:
         assert not rows.debris, "47"
         assert not rows.jobs, "44"
-        used: dict[str, Capacity] = defaultdict(Capacity)
-        for item in rows.reservations:
-            need = Capacity(cpu=item.cpu, memory_mib=item.memory_mib, disk_gib=item.disk_gib)
-            used[item.host_id] = used[item.host_id].plus(need)
         for host in rows.hosts.values():
             assert host.state is HostState.ON
         for row in rows.instances.values():
@@ -762,14 +955,27 @@ class Lifecycle(RuleBasedStateMachine):
             if row.host_id is not None and not row.detail.startswith("fail."):
                 self._agrees(row)
             if row.detail == "pend":
-                fitting, why = candidates(row, list(rows.hosts.values()), used)
+                fitting, why = candidates(row, list(rows.hosts.values()), rows.used)
                 assert not fitting, "49"
                 assert row.reason_text == why, "49"
         here = {(row.id, row.host_id) for row in rows.instances.values() if row.host_id}
         for host_id in rows.hosts:
             driver = self._driver(host_id)
             assert {(name, host_id) for name in driver.domains} <= here, "45"
-            assert {(name, host_id) for name in driver.disks} <= here, "22"
+            assert {(name, host_id) for name in driver.own} <= here, "22"
+        wiped = {f"missing {row.id}" for row in rows.volumes.values() if row.instance_id in self.meddled}
+        assert self.cloud.wrong_files() <= wiped, "22"
+        for task in rows.tasks:  # only what a saved memory image does not bear waits
+            instance = rows.instances[task.instance_id]
+            assert instance.detail not in {"runn", "poff"}, ("44", task)
+        busy = {task.resource_id for task in rows.tasks}
+        for volume in rows.volumes.values():
+            resting = {VolumeState.AVAILABLE, VolumeState.IN_USE, VolumeState.ERROR}
+            assert volume.state in resting, ("44", volume)
+            settled = volume.attach in {AttachState.NONE, AttachState.ATTACHED}
+            instance = rows.instances.get(volume.instance_id or "")
+            waits = volume.id in busy or (instance is not None and instance.launched_at is None)
+            assert settled or waits, ("44", volume)
 
     def _agrees(self, row: Instance) -> None:
         facts = self._driver(str(row.host_id)).domains.get(row.id)
@@ -802,17 +1008,21 @@ DEEDS: dict[str, tuple[DomainStatus, DomainReason]] = {
 }
 
 
-def _meddle(host: SimulatedHost, instance: Instance, deed: str) -> bool:
+def _meddle(host: SimulatedHost, instance: Instance, deed: str, disks: list[Volume]) -> bool:
     """Do something to a domain that can be done to it in its status; whether it was done."""
     status = host.domains[instance.id].status
+    root_ids = {volume.id for volume in disks if volume.boot}
     if deed == "undefine":
         done = status is DomainStatus.OFF
         if done:
             del host.domains[instance.id]
         return done
+    roots = [name for name in host.volumes if name in root_ids]
     if deed == "wipe":
-        done = status is DomainStatus.OFF and instance.id in host.disks
-        host.disks.pop(instance.id, None) if done else None
+        done = status is DomainStatus.OFF and bool(roots)
+        if done:
+            host.own.pop(instance.id, None)
+            del host.volumes[roots[0]]
         return done
     allowed = {
         "start": {DomainStatus.OFF},
@@ -821,8 +1031,12 @@ def _meddle(host: SimulatedHost, instance: Instance, deed: str) -> bool:
         "preserve": {DomainStatus.RUNNING},
         "save": {DomainStatus.RUNNING, DomainStatus.PAUSED},
     }.get(deed, {DomainStatus.RUNNING, DomainStatus.PAUSED, DomainStatus.CRASHED})
-    if status not in allowed or (deed == "start" and "vda" not in host.disks.get(instance.id, ())):
+    if status not in allowed or (deed == "start" and not roots):
         return False
+    if deed == "start":  # with the disks of its definition
+        plugged = [each for each in disks if each.id in host.volumes]
+        plugged = [each for each in plugged if each.attach is not AttachState.ATTACHING]
+        host.plugged[instance.id] = {each.target: disk_spec(each, b"") for each in plugged}
     host.change(instance.id, *DEEDS[deed])
     return True
 
