@@ -78,9 +78,16 @@ _VERBS = {
 }
 
 
+_PLUGGING = frozenset({"attach a volume to", "detach a volume from"})
+
+
 def _wrong_state(error: BackendError) -> Ec2Error:
-    verb = _VERBS.get(str(error.context.get("op", "")))
+    op = str(error.context.get("op", ""))
+    verb = _VERBS.get(op)
     ids = _ids(error)
+    if op in _PLUGGING and ids:
+        sentence = f"The instance '{ids[0]}' is not in a state in which volumes are attached or detached."
+        return Ec2Error("IncorrectInstanceState", sentence)
     if verb is None or not ids:
         return Ec2Error("IncorrectInstanceState", error.message)
     if verb == "modified" and str(error.context.get("state", "")).startswith("susp"):

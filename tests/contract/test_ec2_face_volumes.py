@@ -345,8 +345,10 @@ def test_attachments_that_are_refused(face):
     face.cloud.settle()
     face.ann.terminate_instances(InstanceIds=[instance])
     face.cloud.settle()
-    code, _ = refused(attach, VolumeId=other, InstanceId=instance, Device="/dev/sdh")
-    assert code == "IncorrectInstanceState"
+    assert refused(attach, VolumeId=other, InstanceId=instance, Device="/dev/sdh") == (
+        "IncorrectInstanceState",
+        f"The instance '{instance}' is not in a state in which volumes are attached or detached.",
+    )
     assert volume(face, made)["State"] == "available"  # it outlives the instance
 
 
