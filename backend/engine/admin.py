@@ -10,6 +10,7 @@ from backend import commands
 from backend.commands import Op, Operate
 from backend.engine.operate import operate
 from backend.engine.silence import host_silent
+from backend.engine.snapshots import call_off, forget_snapshot
 from backend.engine.tasks import begin_task
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
@@ -226,14 +227,14 @@ def _purge_records(work: Work, tenant: Tenant) -> None:
     for mixin in work.tx.mixins.of(tenant.id):
         work.tx.mixins.dissociate(tenant.id, mixin.scheme, mixin.term)
         work.tx.mixins.delete(tenant.id, mixin.scheme, mixin.term)
-    for snapshot in work.tx.snapshots.visible(tenant.id, "", None):
-        if snapshot.tenant_id == tenant.id:
-            work.tx.tags.drop([snapshot.id])
-            work.tx.snapshots.delete(snapshot.id)
     for image in work.tx.images.visible(tenant.id, tenant.account_id):
         if image.tenant_id == tenant.id:
             work.tx.tags.drop([image.id])
             work.tx.images.update(image, state=ImageState.GONE, deregistered_at=work.now)
+            call_off(work, image.id)
+    for snapshot in work.tx.snapshots.visible(tenant.id, "", None):
+        if snapshot.tenant_id == tenant.id:
+            forget_snapshot(work, snapshot)
 
 
 def create_user(work: Work, command: commands.CreateUser) -> User:

@@ -383,8 +383,9 @@ def _protected(
 
 
 def usable_content(work: Work, snapshot_id: str) -> Snapshot:
-    """A snapshot that volumes can be made of now."""
+    """A snapshot that volumes can be made of now; nobody deletes it before this transaction has ended."""
     snapshot = seen_snapshot(work, snapshot_id)
+    work.tx.snapshots.lock(snapshot.id)
     if snapshot.state is not SnapshotState.COMPLETED:
         raise BackendError(
             Code.SNAPSHOT_WRONG_STATE,

@@ -23,7 +23,8 @@ from backend.drivers.libvirt.events import Happenings
 from backend.drivers.libvirt.host import LibvirtHost
 from backend.drivers.libvirt.local_storage import LocalStorage
 from backend.drivers.libvirt.pool_storage import PoolStorage
-from backend.drivers.libvirt.storage import QCOW2, SimulatedStorage, Storage
+from backend.drivers.libvirt.simulated_storage import SimulatedStorage
+from backend.drivers.libvirt.storage import QCOW2, Storage
 from backend.drivers.libvirt.uri import HostKind, Parts, embedded_root, parts_of, store_directory
 from backend.drivers.libvirt.xml import E, text_of
 from backend.model import Value
