@@ -27,7 +27,9 @@ def put(cloud, theirs):
 
     def send(method, name, body=None, **headers):
         auth = (theirs["occi_user"], theirs["occi_password"])
-        return cloud.occi(method, f"/uploads/{name}", body, {k.replace("_", "-"): v for k, v in headers.items()}, auth)
+        return cloud.occi(
+            method, f"/uploads/{name}", body, {k.replace("_", "-"): v for k, v in headers.items()}, auth
+        )
 
     return send
 
@@ -45,7 +47,9 @@ def test_an_upload_becomes_an_image_of_its_tenants_alone(cloud, theirs, put, bla
     assert shown["State"] == "available"
     with pytest.raises(ClientError, match="InvalidParameterValue"):
         cloud.client().register_image(Name="stolen", ImageLocation="upload:blank.qcow2")
-    task = client.import_image(DiskContainers=[{"Format": "QCOW2", "Url": "upload:blank.qcow2"}])["ImportTaskId"]
+    task = client.import_image(DiskContainers=[{"Format": "QCOW2", "Url": "upload:blank.qcow2"}])[
+        "ImportTaskId"
+    ]
 
     def imported():
         [found] = client.describe_import_image_tasks(ImportTaskIds=[task])["ImportImageTasks"]
