@@ -34,7 +34,9 @@ def _reader(data):
 
 def importer(places, **settings):
     folder, uploads = places
-    found = ImageSettings(**({"directories": (folder / "open",), "urls": ("https://ok.example/images/",)} | settings))
+    found = ImageSettings(
+        **({"directories": (folder / "open",), "urls": ("https://ok.example/images/",)} | settings)
+    )
     sources = Sources(directories=found.directories, urls=found.urls, uploads=folder / "uploads")
     return Importer(ImageStore(folder / "store", sources=sources), uploads, found, run=folder / "run")
 
@@ -47,7 +49,9 @@ def test_a_file_in_an_allowed_directory(places):
         assert mine.resolve(location, "t1") == expected
     content = mine.import_location(expected, "raw")
     assert (content.format, content.size_bytes) == ("raw", 512)
-    assert [path.name for path in (folder / "store").rglob("*") if path.is_file()] == [f"{content.checksum}.raw"]
+    assert [path.name for path in (folder / "store").rglob("*") if path.is_file()] == [
+        f"{content.checksum}.raw"
+    ]
 
 
 @pytest.mark.parametrize(

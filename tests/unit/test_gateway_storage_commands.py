@@ -132,9 +132,7 @@ class Cloud:
         return row
 
     def add_host(self) -> Host:
-        host = self.engine.execute(
-            operator(), AddHost(uri="test:///default", region="us-east-1", zone=ZONE)
-        )
+        host = self.engine.execute(operator(), AddHost(uri="test:///default", region="us-east-1", zone=ZONE))
         total = Capacity(cpu=800, memory_mib=16384, disk_gib=100)
         with self.installation.store.begin() as tx:
             self.host = tx.hosts.update(
@@ -170,7 +168,12 @@ def cloud(template, tmp_path, monkeypatch):
 
 def test_a_volume_is_made_listed_and_shown(cloud):
     made = cloud.cli("volume", "create", "--size", "3", "--name", "data", "--type", "gp3", "--no-wait")
-    assert (made["size_gib"], made["type"], made["state"], made["tenant"]) == (3, "gp3", "creating", "default")
+    assert (made["size_gib"], made["type"], made["state"], made["tenant"]) == (
+        3,
+        "gp3",
+        "creating",
+        "default",
+    )
     assert "secret" not in made
     [listed] = cloud.cli("volume", "list", "--tenant", "default")
     assert (listed["id"], listed["host"]) == (made["id"], "test:///default")
@@ -372,11 +375,19 @@ def test_an_image_whose_bytes_are_others_is_refused(cloud, disk):
 
 
 def test_versions_of_a_line(cloud, disk):
-    first = cloud.cli("image", "import", str(disk), "--name", "version 1", "--line", "debian", "--changelog", "new")
+    first = cloud.cli(
+        "image", "import", str(disk), "--name", "version 1", "--line", "debian", "--changelog", "new"
+    )
     second = cloud.cli("image", "import", str(disk), "--name", "version 2", "--line", "debian")
-    assert [(each["line_version"], each["publication"]) for each in (first, second)] == [(1, "built"), (2, "built")]
+    assert [(each["line_version"], each["publication"]) for each in (first, second)] == [
+        (1, "built"),
+        (2, "built"),
+    ]
     assert second["parent_id"] == first["id"]
-    assert [each["id"] for each in cloud.cli("image", "list", "--line", "debian")] == [first["id"], second["id"]]
+    assert [each["id"] for each in cloud.cli("image", "list", "--line", "debian")] == [
+        first["id"],
+        second["id"],
+    ]
     assert "built" in cloud.refused("image", "publish", first["id"])
 
 
@@ -454,7 +465,9 @@ def test_copying_sharing_and_switching(cloud):
     image = cloud.image()
     copy = cloud.cli("image", "copy", image.id, "--name", "theirs", "--tenant", "physics")
     assert (copy["account_id"], copy["source_image_id"]) == (other.account_id, image.id)
-    assert cloud.cli("image", "modify", image.id, "--share", "physics")["launch_accounts"] == [other.account_id]
+    assert cloud.cli("image", "modify", image.id, "--share", "physics")["launch_accounts"] == [
+        other.account_id
+    ]
     assert cloud.cli("image", "modify", image.id, "--unshare", "physics")["launch_accounts"] == []
     assert cloud.cli("image", "disable", image.id)["state"] == "disa"
     assert cloud.cli("image", "enable", image.id)["state"] == "rdy"

@@ -37,7 +37,11 @@ def lying(uploads, tenant="t1"):
 
 def test_an_upload_is_whole_private_and_known_by_its_bytes(uploads):
     made = put(uploads, "disk.qcow2", b"x" * 700)
-    assert (made.size_bytes, made.sha256, made.replaced) == (700, hashlib.sha256(b"x" * 700).hexdigest(), False)
+    assert (made.size_bytes, made.sha256, made.replaced) == (
+        700,
+        hashlib.sha256(b"x" * 700).hexdigest(),
+        False,
+    )
     assert made.location == "upload:disk.qcow2"
     path = uploads.path("t1", "disk.qcow2")
     assert path.read_bytes() == b"x" * 700
@@ -146,7 +150,9 @@ def test_a_name_is_no_path(name):
         assert name.isascii()
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".part", "a/b", "a\0", "a\n", "ä", "x" * 129, "a b", "-f", "_x"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".part", "a/b", "a\0", "a\n", "ä", "x" * 129, "a b", "-f", "_x"]
+)
 def test_names_that_are_none(name):
     assert not is_name(name)
 
