@@ -112,6 +112,11 @@ def is_deferred(task: Task) -> bool:
     return task.arguments.get("deferred") == "true" and task.step == 0
 
 
+def is_hotpluggable(instance: Instance) -> bool:
+    """Whether the instance is in a state in which its disks can be worked on."""
+    return instance.detail in _HOTPLUG
+
+
 def begin_hotplug(work: Work, instance: Instance) -> Instance:
     """Begin the instance's hot-plug job if it has work to do and is free for it; answers the instance."""
     row = _HOTPLUG.get(instance.detail)

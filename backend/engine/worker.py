@@ -24,7 +24,7 @@ from backend.engine.scheduler import Scheduler
 from backend.engine.silence import host_silent
 from backend.engine.stages import CONSOLE_LIMIT
 from backend.engine.task_runner import TaskRunner, guest_let_go, guests_let_go
-from backend.engine.tasks import begin_hotplug, enqueue
+from backend.engine.tasks import begin_hotplug, enqueue, is_deferred, is_hotpluggable
 from backend.engine.work import ENGINE
 from backend.errors import BackendError, Code
 from backend.lifecycle import STAY
@@ -235,25 +235,32 @@ class Worker:
             silent = {
                 host.id for host in tx.hosts.all() if host.failures and host.state is not HostState.OFFLINE
             }
-            volumes = tx.volumes.some([task.arguments.get("volume", task.resource_id) for task in open_tasks])
-        alone = [task for task in open_tasks if not task.instance_id and not task.busy]
-        for task in alone:
+            volumes = tx.volumes.some([_volume_of(task) for task in open_tasks])
+            instances = tx.instances.some(list({task.instance_id for task in open_tasks if task.instance_id}))
+        for task in open_tasks:
+            if task.instance_id or task.busy:
+                continue
+            volume = volumes.get(_volume_of(task))
+            place = task.arguments.get("host") or (volume.host_id if volume is not None else None)
+            answers = task.state is JobState.WAITING and place not in silent
             overdue = task.state is JobState.QUEUED and now - task.created_at > _WISH_RETRY
-            with self._careful(), self.engine.store.begin() as tx:
-                fresh = tx.tasks.get(task.id)
-                if fresh is None or fresh.version != task.version:
-                    continue
-                volume = volumes.get(_volume_of(task))
-                place = task.arguments.get("host") or (volume.host_id if volume is not None else None)
-                answers = task.state is JobState.WAITING and place not in silent
-                if answers or (overdue and self._due_again(task.id)):
-                    work = self.engine.work(tx, ENGINE)
-                    enqueue(work, tx.tasks.update(fresh, state=JobState.QUEUED))
-        for instance_id in {task.instance_id for task in open_tasks if task.instance_id}:
-            with self._careful(), self.engine.store.begin() as tx:
-                instance = tx.instances.get(instance_id)
-                if instance is not None and instance.desired is not Desired.GONE:
-                    begin_hotplug(self.engine.work(tx, ENGINE), instance)
+            if answers or (overdue and self._due_again(task.id)):
+                self._enqueue_task(task)
+        plugging = {task.instance_id for task in open_tasks if not is_deferred(task)}
+        for instance in instances.values():
+            idle = instance.job_id is None and instance.desired is not Desired.GONE
+            if idle and instance.id in plugging and is_hotpluggable(instance):
+                with self._careful(), self.engine.store.begin() as tx:
+                    fresh = tx.instances.get(instance.id)
+                    if fresh is not None and fresh.version == instance.version:
+                        begin_hotplug(self.engine.work(tx, ENGINE), fresh)
+
+    def _enqueue_task(self, task: Task) -> None:
+        with self._careful(), self.engine.store.begin() as tx:
+            fresh = tx.tasks.get(task.id)
+            if fresh is not None and fresh.version == task.version:
+                work = self.engine.work(tx, ENGINE)
+                enqueue(work, tx.tasks.update(fresh, state=JobState.QUEUED))
 
     def _due_again(self, task_id: str) -> bool:
         """A task whose turn does not come is enqueued again now and then, not at every sweep."""
