@@ -83,6 +83,13 @@ ENDINGS = {Op.TERMINATE, Op.CANCEL, Op.DELETE}
 HOST = st.integers(0, HOSTS - 1)
 PICK = st.integers(0, 9)
 AHEAD = st.integers(0, 6)
+OWNERS = st.sampled_from([0, 0, 0, 1])
+DEED = st.sampled_from(
+    [
+        *("create", "create of snapshot", "delete", "delete snapshot", "grow", "detach", "detach by force"),
+        *("snapshot", "snapshot", "attach", "attach", "attach", "attach to any"),
+    ]
+)
 STEPS = st.sampled_from([0, 1, 2, 3, 5, 8, 60, 60])
 USUAL = (Op.TERMINATE, Op.POWEROFF, Op.START, Op.SUSPEND, Op.PAUSE, Op.REBOOT, Op.RESUBMIT, Op.POWEROFF_HARD)
 TROUBLE = (*(fault for fault in Fault if fault is not Fault.NONE), "die before", "die after")
@@ -156,8 +163,6 @@ class Lifecycle(RuleBasedStateMachine):
         self.placed: set[tuple[str, int]] = set()
         self.host_states: dict[str, HostState] = {}
         self.healed = False
-        self.volume_ids: list[str] = []
-        self.snapshot_ids: list[str] = []
         self.bytes: dict[str, bytes] = {}
         self.may_hold: dict[str, set[bytes]] = {}
         self.writes = 0
@@ -165,6 +170,11 @@ class Lifecycle(RuleBasedStateMachine):
         self.sound = True
         for who, count in ((0, 2), (1, 1), (2, 1)):
             self.launch(who, (count, 0), {}, 0, "")
+        for _ in range(3):
+            self._try(cloud.caller, CreateVolume(size_gib=1))
+        self._known()
+        self.cloud.settle()
+        self._storage(0, "attach", 0, 0)
         self.cloud.settle()
 
     # People ---------------------------------------------------------------------------------------------
@@ -342,11 +352,23 @@ class Lifecycle(RuleBasedStateMachine):
 
     # Volumes --------------------------------------------------------------------------------------------
 
-    def _volume(self, number: int) -> str:
-        return self.volume_ids[number % len(self.volume_ids)] if self.volume_ids else "vol-none"
+    def _volume(self, number: int, *states: VolumeState) -> str:
+        """One of the volumes that are there, if possible of those in some states."""
+        with self.cloud.store.read() as tx:
+            found = [each for each in tx.volumes.all() if each.id in self.bytes]
+        fitting = [each for each in found if each.state in states] or found
+        return fitting[number % len(fitting)].id if fitting else "vol-none"
+
+    def _pluggable(self, number: int) -> str:
+        """One of the first tenant's instances, if possible one whose disks can be changed."""
+        mine = [row for row in self._instances() if row.tenant_id == self.cloud.tenant.id]
+        fitting = [row for row in mine if row.detail in {"runn", "poff"}] or mine
+        return fitting[number % len(fitting)].id
 
     def _snapshot(self, number: int) -> str:
-        return self.snapshot_ids[number % len(self.snapshot_ids)] if self.snapshot_ids else "snap-none"
+        with self.cloud.store.read() as tx:
+            found = tx.snapshots.all()
+        return found[number % len(found)].id if found else "snap-none"
 
     def _known(self) -> None:
         """Take note of volumes and snapshots that a command made, also one that the gateway died of."""
@@ -355,14 +377,12 @@ class Lifecycle(RuleBasedStateMachine):
         for volume in volumes:
             if volume.boot or volume.id in self.bytes or volume.tenant_id != self.cloud.tenant.id:
                 continue
-            self.volume_ids.append(volume.id)
             if volume.snapshot_id:
                 self.bytes[volume.id] = self._stored(volume.content)
             else:
                 self.bytes[volume.id] = b""
         for snapshot in snapshots:
             if snapshot.id not in self.may_hold:
-                self.snapshot_ids.append(snapshot.id)
                 self.may_hold[snapshot.id] = {self.bytes[snapshot.volume_id]}
 
     def _stored(self, checksum: str) -> bytes:
@@ -372,49 +392,51 @@ class Lifecycle(RuleBasedStateMachine):
         data = Path(content.path).read_bytes()
         return data.partition(b"\n")[2] if data.startswith(b"since ") else data
 
-    @rule(size=st.integers(1, 2), pick=PICK, of_snapshot=st.booleans(), steps=STEPS)
-    def create_volume(self, size: int, pick: int, of_snapshot: bool, steps: int) -> None:
-        source = self._snapshot(pick) if of_snapshot else ""
-        self._try(self.cloud.caller, CreateVolume(size_gib=size, snapshot_id=source))
+    @rule(deeds=st.lists(st.tuples(DEED, PICK, PICK, STEPS), min_size=1, max_size=4), who=OWNERS)
+    def storage(self, deeds: list[tuple[str, int, int, int]], who: int) -> None:
+        """Things that are done to volumes, each when the worker has got some way with the one before."""
+        for deed, volume, pick, steps in deeds:
+            self._storage(who, deed, volume, pick)
+            self._work(steps)
+
+    @rule(host=HOST, ahead=AHEAD, deed=DEED, volume=PICK, pick=PICK, who=OWNERS, steps=STEPS)
+    def meanwhile_storage(
+        self, host: int, ahead: int, deed: str, volume: int, pick: int, who: int, steps: int
+    ) -> None:
+        """While a host is at work on something, somebody asks for something to be done to a volume."""
+        self.cloud.host(host).plan.append((ahead, lambda: self._storage(who, deed, volume, pick)))
+        self._work(steps)
+
+    def _storage(self, who: int, deed: str, volume: int, pick: int) -> None:
+        free, used = VolumeState.AVAILABLE, VolumeState.IN_USE
+        match deed:
+            case "create":
+                self._try(self.cloud.caller, CreateVolume(size_gib=1 + pick % 2))
+            case "create of snapshot":
+                self._try(self.cloud.caller, CreateVolume(snapshot_id=self._snapshot(pick)))
+            case "delete snapshot":
+                self._try(self.cloud.caller, DeleteSnapshot(snapshot_id=self._snapshot(pick)))
+            case "delete":
+                self._on_volume(who, DeleteVolume(volume_id=self._volume(volume, free)))
+            case "grow":
+                self._on_volume(who, ModifyVolume(volume_id=self._volume(volume, free, used), size_gib=pick))
+            case "attach":
+                name, target = self._volume(volume, free), self._pluggable(pick)
+                command = AttachVolume(
+                    volume_id=name, instance_id=target, delete_on_termination=pick % 3 == 0
+                )
+                self._on_volume(who, command)
+            case "attach to any":
+                command = AttachVolume(volume_id=self._volume(volume), instance_id=self._pick(pick))
+                answer = self._on_volume(who, command)
+                if isinstance(answer, Volume):
+                    assert self.first[command.instance_id].tenant_id == answer.tenant_id, "35"
+            case "detach" | "detach by force":
+                command = DetachVolume(volume_id=self._volume(volume, used), force=deed != "detach")
+                self._on_volume(who, command)
+            case _:
+                self._on_volume(who, CreateSnapshot(volume_id=self._volume(volume, used, free)))
         self._known()
-        self._work(steps)
-
-    @rule(who=st.integers(0, 1), volume=PICK, steps=STEPS)
-    def delete_volume(self, who: int, volume: int, steps: int) -> None:
-        self._on_volume(who, DeleteVolume(volume_id=self._volume(volume)))
-        self._work(steps)
-
-    @rule(volume=PICK, size=st.integers(1, 4), steps=STEPS)
-    def grow_volume(self, volume: int, size: int, steps: int) -> None:
-        self._on_volume(0, ModifyVolume(volume_id=self._volume(volume), size_gib=size))
-        self._work(steps)
-
-    @rule(who=st.integers(0, 1), volume=PICK, pick=PICK, ends=st.booleans(), steps=STEPS)
-    def attach_volume(self, who: int, volume: int, pick: int, ends: bool, steps: int) -> None:
-        instance_id = self._pick(pick)
-        answer = self._on_volume(
-            who,
-            AttachVolume(volume_id=self._volume(volume), instance_id=instance_id, delete_on_termination=ends),
-        )
-        if isinstance(answer, Volume):
-            assert self.first[instance_id].tenant_id == answer.tenant_id, "35"
-        self._work(steps)
-
-    @rule(who=st.integers(0, 1), volume=PICK, force=st.booleans(), steps=STEPS)
-    def detach_volume(self, who: int, volume: int, force: bool, steps: int) -> None:
-        self._on_volume(who, DetachVolume(volume_id=self._volume(volume), force=force))
-        self._work(steps)
-
-    @rule(who=st.integers(0, 1), volume=PICK, steps=STEPS)
-    def keep_volume(self, who: int, volume: int, steps: int) -> None:
-        """A snapshot."""
-        self._on_volume(who, CreateSnapshot(volume_id=self._volume(volume)))
-        self._known()
-        self._work(steps)
-
-    @rule(number=PICK)
-    def delete_snapshot(self, number: int) -> None:
-        self._try(self.cloud.caller, DeleteSnapshot(snapshot_id=self._snapshot(number)))
 
     def _on_volume(self, who: int, command: Any) -> Any:
         answer = self._try(self._callers()[who], command)
