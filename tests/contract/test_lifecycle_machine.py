@@ -698,13 +698,13 @@ class Lifecycle(RuleBasedStateMachine):
         assert not rows.reservations
         assert not rows.debris
         assert not [item for item in rows.placements if item.closed_at is None]
+        assert not rows.volumes
+        assert not rows.snapshots
+        assert not rows.contents
         for index in range(HOSTS):
             host = self.cloud.host(index)
             assert (host.domains, host.volumes, host.own, host.images) == ({}, {}, {}, set())
         assert self.cloud.contents.files() == set()
-        assert not rows.volumes
-        assert not rows.snapshots
-        assert not rows.contents
         for tenant in (self.cloud.tenant, self.cloud.other_tenant):
             assert self.cloud.engine.usage(tenant.id) == (0, 0, 0)
         self.cloud.store.close()
