@@ -561,8 +561,9 @@ def ready(world: World, spec: DomainSpec, boots: int) -> dict:
     """The guest's own report of its boot number so much, from the console."""
 
     def found():
-        for line in world.driver.console(spec.instance_id, 65536).decode(errors="replace").splitlines():
-            if "isthmus-guest: ready " in line:
+        said = world.driver.console(spec.instance_id, 65536).decode(errors="replace")
+        for line in said.splitlines(keepends=True):
+            if "isthmus-guest: ready " in line and line.endswith("\n"):  # else it is still being said
                 report = msgspec.json.decode(line.partition("ready ")[2])
                 if report["boots"] == boots:
                     return report
