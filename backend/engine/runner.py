@@ -363,9 +363,9 @@ def _lost(work: Work, job: Job, instance: Instance, act: Act, message: str) -> f
 def _leave_behind(work: Work, instance: Instance, act: Act, message: str) -> Instance:
     """Nothing ever ran on the silent host: its files are debris, and another is tried if there is one."""
     for place in act.places:
-        work.tx.debris.put(
-            Debris(instance_id=instance.id, host_id=place.host.id, at=work.now, message=message)
-        )
+        names = [volume.id for volume in act.volumes if not volume.made and volume.host_id == place.host.id]
+        for name in (instance.id, *names):
+            work.tx.debris.put(Debris(instance_id=name, host_id=place.host.id, at=work.now, message=message))
     excluded = instance.excluded
     if _others(work, instance):
         excluded = (*excluded, act.place.host.id)

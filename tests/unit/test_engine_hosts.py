@@ -309,7 +309,9 @@ def test_a_silent_host_during_the_prolog_sends_the_launch_elsewhere():
     cloud.settle()
     assert cloud.get(instance).host_id == cloud.host_ids[0]
     with cloud.store.read() as tx:
-        assert [item.host_id for item in tx.debris.all()] == [cloud.host_ids[1]]
+        (root,) = cloud.disks(instance)
+        left = {(item.instance_id, item.host_id) for item in tx.debris.all()}
+        assert left == {(instance.id, cloud.host_ids[1]), (root.id, cloud.host_ids[1])}
         assert [item.closed_by for item in tx.placements.of(instance.id)] == ["never_booted", ""]
     cloud.host(1).silent = False
     cloud.quiesce()
