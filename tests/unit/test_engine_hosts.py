@@ -308,8 +308,8 @@ def test_a_silent_host_during_the_prolog_sends_the_launch_elsewhere():
     cloud.sweep()
     cloud.settle()
     assert cloud.get(instance).host_id == cloud.host_ids[0]
+    (root,) = cloud.disks(instance)
     with cloud.store.read() as tx:
-        (root,) = cloud.disks(instance)
         left = {(item.instance_id, item.host_id) for item in tx.debris.all()}
         assert left == {(instance.id, cloud.host_ids[1]), (root.id, cloud.host_ids[1])}
         assert [item.closed_by for item in tx.placements.of(instance.id)] == ["never_booted", ""]
