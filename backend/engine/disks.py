@@ -242,6 +242,7 @@ def plan_volumes(
     Raises:
         BackendError: BLOCK_DEVICE_INVALID, or what is said of a snapshot, a size, a type or a device.
     """
+    _check_root(image, mappings)
     merged = merge(image.mappings, mappings)
     root = next((each for each in merged if is_root_device(each.device)), BlockDevice(device=ROOT_DEVICE))
     least = max(flavor.root_gib, gib(image.virtual_bytes))
@@ -262,6 +263,17 @@ def plan_volumes(
             continue
         others.append(_extra(work, prototype, image, each, [first, *others], keys))
     return Plan(root=first, others=tuple(others), keys=keys)
+
+
+def _check_root(image: Image, mappings: Sequence[BlockDevice]) -> None:
+    """A machine boots from its image: neither nothing nor another snapshot can take the root's place."""
+    for each in mappings:
+        if not is_root_device(each.device):
+            continue
+        if each.no_device:
+            raise _bad_mapping(f"The root device {each.device} cannot be left out.")
+        if each.snapshot_id not in {"", image.snapshot_id}:
+            raise _bad_mapping("snapshotId cannot be modified on root device")
 
 
 def merge(base: Sequence[BlockDevice], more: Sequence[BlockDevice]) -> list[BlockDevice]:

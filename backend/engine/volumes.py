@@ -84,7 +84,7 @@ def create_volume(work: Work, command: commands.CreateVolume) -> Volume:
         raise BackendError(
             Code.PARAMETER_MISSING, "A size or a snapshot is needed.", parameter="size/snapshot"
         )
-    if size < (least or 1):
+    if least is not None and size < least:
         raise BackendError(
             Code.PARAMETER_INVALID,
             f"Volume of size {size}GB is smaller than snapshot, expect size >= {least}GB",
@@ -479,6 +479,8 @@ def in_use(volume: Volume) -> BackendError:
 def wrong_volume_state(volume: Volume, op: str) -> BackendError:
     """The refusal of an operation that a volume's state does not allow."""
     shown = volume.state.value if volume.online or volume.state is not VolumeState.AVAILABLE else "offline"
+    if volume.attach not in {AttachState.NONE, AttachState.ATTACHED}:
+        shown = volume.attach.value
     return BackendError(
         Code.VOLUME_WRONG_STATE,
         f"Volume '{volume.id}' is {shown}: it cannot be asked to {op} now.",

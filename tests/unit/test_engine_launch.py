@@ -8,7 +8,7 @@ from simulation import ADMIN, Cloud, Op
 from backend.commands import DeregisterImage, ImportKeyPair, Launch, ModifyImage, SetQuota
 from backend.engine import EngineSettings
 from backend.errors import BackendError, Code, DryRunPassed
-from backend.model import Capacity, GuestShutdown, QuotaName, Reason
+from backend.model import BlockDevice, Capacity, GuestShutdown, QuotaName, Reason
 
 
 @pytest.fixture
@@ -227,3 +227,11 @@ def test_what_the_launch_says_is_kept(cloud):
     assert instance.on_guest_shutdown is GuestShutdown.TERMINATE
     assert instance.locked_terminate
     assert (instance.hostname, instance.summary) == ("h", "s")
+
+
+def test_nothing_takes_the_place_of_the_root(cloud):
+    snapshot = BlockDevice(device="/dev/sda1", snapshot_id="snap-0123456789abcdef0")
+    for mapping in (snapshot, BlockDevice(device="/dev/vda", no_device=True)):
+        with pytest.raises(BackendError) as refused:
+            cloud.launch(mappings=(mapping,))
+        assert refused.value.code is Code.BLOCK_DEVICE_INVALID
