@@ -25,6 +25,7 @@ CHUNK: Final = 4 << 20
 DIGESTS: Final = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 """What an image can be compared with, and how many hexadecimal digits it has."""
 
+_KNOWS_NO_HOLES: Final = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 _BLOCK: Final = 64 << 10
 _ZEROS: Final = bytes(_BLOCK)
 _UPLOAD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}/[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -130,8 +131,10 @@ def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
             begin = os.lseek(descriptor, position, os.SEEK_DATA)
             end = min(os.lseek(descriptor, begin, os.SEEK_HOLE), size)
         except OSError as error:
-            if error.errno != errno.ENXIO:  # a file system that knows no holes
+            if error.errno in _KNOWS_NO_HOLES:
                 yield position, size
+            elif error.errno != errno.ENXIO:  # there is no data after that position
+                raise
             return
         yield begin, end
         position = end

@@ -10,9 +10,9 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import libvirt
 
@@ -123,7 +123,7 @@ def _stream(connection: libvirt.virConnect) -> Iterator[libvirt.virStream]:
 def _send(
     connection: libvirt.virConnect,
     volume: libvirt.virStorageVol,
-    file: BinaryIO,
+    file: FileIO | BytesIO,
     start: int,
     end: int,
     told: _Told,
@@ -153,11 +153,11 @@ def _send_all(stream: libvirt.virStream, data: bytes) -> int:
     return sent
 
 
-def _extents(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _extents(file: FileIO | BytesIO, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Where there is data from a place to another; a file in memory is nothing else."""
     if isinstance(file, BytesIO):
         return iter([(start, end)])
-    return extents(file.fileno(), end, start)
+    return extents(file, end, start)
 
 
 def _append_hole(
@@ -171,7 +171,7 @@ def _append_hole(
 def _receive(
     connection: libvirt.virConnect,
     volume: libvirt.virStorageVol,
-    file: BinaryIO,
+    file: FileIO | BytesIO,
     offset: int,
     length: int,
     told: _Told,

@@ -7,6 +7,7 @@ no name: it is neither in a file nor on a command line.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,8 @@ from backend.ports import HostSilent, ImageSource, Progress, StepFailed, VolumeS
 
 CHUNK: Final = 4 << 20
 FICLONE: Final = 0x40049409
+KNOWS_NO_HOLES: Final = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
+"""What a file system answers that cannot tell where a file has data."""
 _KEY: Final = "key"
 _LUKS: Final = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
 """The time to stretch the key in milliseconds: ours are random, and need no stretching."""
@@ -245,7 +249,7 @@ def copy_file(source: str, target: str, progress: Progress = no_progress) -> Non
                 fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
             except OSError:
                 os.ftruncate(writer.fileno(), 0)
-                for start, end in extents(reader.fileno(), size):
+                for start, end in extents(reader, size):
                     _copy_range(reader.fileno(), writer.fileno(), start, end, size, progress)
                 os.ftruncate(writer.fileno(), size)
             os.fsync(writer.fileno())
@@ -254,16 +258,27 @@ def copy_file(source: str, target: str, progress: Progress = no_progress) -> Non
     progress(size, size)
 
 
-def extents(descriptor: int, size: int, here: int = 0) -> Iterator[tuple[int, int]]:
-    """Where a file has data, as (start, end), from one place to another."""
+def extents(file: FileIO, size: int, here: int = 0) -> Iterator[tuple[int, int]]:
+    """Where a file has data, as (start, end), from one place to another.
+
+    The file is asked for its descriptor each time: who reads for somebody that has given up and closed it
+    must not read what has that number now.
+
+    Raises:
+        OSError: the file cannot be read, which must not be taken for a hole.
+    """
     while here < size:
         try:
-            start = os.lseek(descriptor, here, os.SEEK_DATA)
-        except OSError:  # no data after here
+            start = os.lseek(file.fileno(), here, os.SEEK_DATA)
+            end = min(os.lseek(file.fileno(), start, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno in KNOWS_NO_HOLES:
+                yield here, size
+            elif error.errno != errno.ENXIO:  # there is no data after here
+                raise
             return
         if start >= size:
             return
-        end = min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
         yield start, end
         here = end
 
