@@ -747,13 +747,15 @@ class Stay(Value, frozen=True, kw_only=True):
 
 class Debris(Value, frozen=True, kw_only=True):
     """Files left on a host that the reaper must still remove: an instance's, or those of the volume or copy
-    that ``instance_id`` names then.
+    that ``instance_id`` names then. ``busy`` is the worker that is removing them.
     """
 
     instance_id: str
     host_id: str
     at: float
     message: str = ""
+    busy: str = ""
+    version: int = 1
 
 
 class Tenant(Value, frozen=True, kw_only=True):

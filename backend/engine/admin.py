@@ -8,9 +8,10 @@ from typing import NoReturn
 
 from backend import commands
 from backend.commands import Op, Operate
+from backend.engine.images import withdraw
 from backend.engine.operate import operate
 from backend.engine.silence import host_silent
-from backend.engine.snapshots import call_off, forget_snapshot
+from backend.engine.snapshots import forget_snapshot
 from backend.engine.tasks import begin_task
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
@@ -24,7 +25,6 @@ from backend.model import (
     Flavor,
     Host,
     HostState,
-    ImageState,
     Task,
     TaskKind,
     Tenant,
@@ -89,12 +89,15 @@ def set_host_state(work: Work, command: commands.SetHostState) -> Host:
 
 
 def delete_host(work: Work, command: commands.DeleteHost) -> None:
-    """Forget a host that nothing refers to (invariant 10)."""
+    """Forget a host that nothing refers to (invariant 10). What is left on a dead one is of no concern."""
     host = work.tx.hosts.get(command.host_id) or _missing(Code.HOST_NOT_FOUND, "host", command.host_id)
     placed = work.tx.placements.open_on(host.id)
     kept = work.tx.volumes.on_host(host.id)
-    if placed or kept or work.tx.reservations.on(host.id) or work.tx.debris.on(host.id):
+    needed = any(task.arguments.get("host") == host.id for task in work.tx.tasks.open())
+    left = host.state is not HostState.OFFLINE and work.tx.debris.on(host.id)
+    if placed or kept or needed or left or work.tx.reservations.on(host.id):
         raise BackendError(Code.HOST_IN_USE, f"The host {host.uri} still has instances or files of ours.")
+    work.tx.debris.forget_host(host.id)
     work.tx.placements.forget_host(host.id)
     work.tx.hosts.delete(host.id)
 
@@ -229,9 +232,7 @@ def _purge_records(work: Work, tenant: Tenant) -> None:
         work.tx.mixins.delete(tenant.id, mixin.scheme, mixin.term)
     for image in work.tx.images.visible(tenant.id, tenant.account_id):
         if image.tenant_id == tenant.id:
-            work.tx.tags.drop([image.id])
-            work.tx.images.update(image, state=ImageState.GONE, deregistered_at=work.now)
-            call_off(work, image.id)
+            withdraw(work, image)
     for snapshot in work.tx.snapshots.visible(tenant.id, "", None):
         if snapshot.tenant_id == tenant.id:
             forget_snapshot(work, snapshot)

@@ -1,13 +1,14 @@
 """The test agent: boots a machine of an image and goes through a check list (lifecycle §9.2).
 
-The machine is an ordinary instance of the image's owner, launched with the task's id as its client token, so
-that a repetition after a crash finds the same one. What a check needs but this installation does not have (a
-way into the guest's network) is said to be skipped, never passed.
+The machine is an ordinary instance of the image's owner. Its client token is the task's id with a number, so
+that a repetition after a crash finds the one before, ends it, and begins with a fresh one. What a check needs
+but this installation does not have (a way into the guest's network) is said to be skipped, never passed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,10 @@ from pathlib import Path
 
 import msgspec
 
-from backend.commands import Launch, Op, Operate
+from backend.commands import Launch, Launched, Op, Operate
 from backend.engine import Engine
 from backend.engine.task_steps import TaskAct
-from backend.errors import BackendError
+from backend.errors import BackendError, Code
 from backend.model import Api, Caller, Content, Image, Instance, Role, Value
 from backend.ports import StepFailed
 
@@ -68,7 +69,7 @@ class ImageTester:
     def _run(self, caller: Caller, image: Image, act: TaskAct) -> dict[str, CheckResult]:
         mark = hashlib.sha256(act.task.id.encode()).hexdigest()[:16]
         try:
-            instance = self._launch(caller, image, act.task.id, mark)
+            instance = self._fresh(caller, image, act.task.id, mark)
         except BackendError as error:
             return {"start": CheckResult(name="start", result="fail", words=error.message)}
         try:
@@ -76,7 +77,22 @@ class ImageTester:
         finally:
             self.engine.execute(caller, Operate(op=Op.TERMINATE, ids=(instance.id,)))
 
-    def _launch(self, caller: Caller, image: Image, token: str, mark: str) -> Instance:
+    def _fresh(self, caller: Caller, image: Image, task_id: str, mark: str) -> Instance:
+        """A machine that no earlier attempt has touched; those of earlier ones are ended."""
+        for number in itertools.count(1):
+            try:
+                launched = self._launch(caller, image, f"{task_id}/{number}", mark)
+            except BackendError as error:
+                if error.code is not Code.TOKEN_TERMINATED:
+                    raise
+                continue
+            if not launched.replayed:
+                return launched.instances[0]
+            ids = tuple(each.id for each in launched.instances if each.detail != "done")
+            self.engine.execute(caller, Operate(op=Op.TERMINATE, ids=ids))
+        raise AssertionError(task_id)
+
+    def _launch(self, caller: Caller, image: Image, token: str, mark: str) -> Launched:
         script = f'#!/bin/sh\necho "{mark} host=$(hostname) time=$(date +%s)" > /dev/console\n'
         wanted = Launch(
             image_id=image.id,
@@ -86,7 +102,7 @@ class ImageTester:
             token_digest=token,
             tags=(("Name", f"test of {image.id}"),),
         )
-        return self.engine.execute(caller, wanted).instances[0]
+        return self.engine.execute(caller, wanted)
 
     def _checks(self, caller: Caller, instance: Instance, mark: str) -> dict[str, CheckResult]:
         started = self._until(lambda: self._detail(caller, instance) == "runn", _PATIENCE)

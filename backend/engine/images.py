@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from backend.engine.access import own_image, own_instances, seen_image
 from backend.engine.disks import (
     ROOT_DEVICE,
     check_type,
+    check_volume_quota,
     choose_device,
     gib,
     is_root_device,
@@ -20,7 +22,7 @@ from backend.engine.disks import (
     reseal,
     usable_content,
 )
-from backend.engine.registry import check_quota, put_tags
+from backend.engine.registry import check_quota, lock_tenant, put_tags
 from backend.engine.snapshots import (
     NO_VOLUME,
     begin_snapshot,
@@ -198,7 +200,10 @@ def _source(work: Work, command: commands.RegisterImage, identity: str) -> dict[
             raise BackendError(
                 Code.PARAMETER_MISSING, "An image needs a content or a snapshot.", parameter="imageLocation"
             )
-        return _content_fields(work.tx.contents.put(command.content))
+        content = work.tx.contents.put(command.content)
+        if not Path(content.path).is_file():  # the same bytes may have been on their way out
+            raise BackendError(Code.IMAGE_UNREADABLE, "The image's file is not in the store; give it again.")
+        return _content_fields(content)
     snapshot = _own_completed(work, command.snapshot_id)
     content = _content(work, snapshot)
     fields = _content_fields(content) | {"snapshot_id": snapshot.id}
@@ -217,8 +222,8 @@ def _content_fields(content: Content) -> dict[str, Any]:
 
 
 def _content(work: Work, snapshot: Snapshot) -> Content:
-    content = work.tx.contents.get(snapshot.content)
-    if content is None:
+    content = work.tx.contents.lock(snapshot.content)
+    if content is None or not content.path:
         raise BackendError(
             Code.SNAPSHOT_WRONG_STATE,
             f"The bytes of the snapshot '{snapshot.id}' are not there.",
@@ -226,6 +231,15 @@ def _content(work: Work, snapshot: Snapshot) -> Content:
             state=snapshot.state.value,
         )
     return content
+
+
+def hold_content(work: Work, image: Image) -> None:
+    """Require the bytes of an image that is ready; nobody removes them before this transaction has ended."""
+    content = work.tx.contents.lock(image.checksum)
+    if content is None or not content.path:
+        raise BackendError(
+            Code.IMAGE_UNAVAILABLE, f"The bytes of the image {image.id} are not there.", ids=(image.id,)
+        )
 
 
 def _own_completed(work: Work, snapshot_id: str) -> Snapshot:
@@ -243,6 +257,7 @@ def _check_name(work: Work, name: str, tenant_id: str) -> None:
         raise BackendError(
             Code.PARAMETER_INVALID, "An image's name has 3 to 128 characters.", parameter="Name"
         )
+    lock_tenant(work, tenant_id)
     own = [image for image in work.tx.images.visible(tenant_id, "") if image.tenant_id == tenant_id]
     taken = next((image for image in own if image.name == name), None)
     if taken is not None:
@@ -252,7 +267,7 @@ def _check_name(work: Work, name: str, tenant_id: str) -> None:
             name=name,
             image=taken.id,
         )
-    check_quota(work, QuotaName.IMAGES, len(own), Code.QUOTA_IMAGES, tenant_id=tenant_id)
+    check_quota(work, QuotaName.IMAGES, lambda: len(own), Code.QUOTA_IMAGES, tenant_id=tenant_id)
 
 
 def _next_version(work: Work, command: commands.RegisterImage) -> dict[str, Any]:
@@ -436,8 +451,7 @@ def _settle(work: Work, image: Image) -> None:
     fields = _content_fields(_content(work, root))
     ready = work.tx.images.update(image, state=ImageState.READY, message="", **fields)
     for instance in _waiting_for(work, ready):
-        _fill_volumes(work, instance, ready, root, disks)
-        _wake(work, instance, "images_ready")
+        _let_go_on(work, instance, ready, root, disks)
 
 
 def _in_error(work: Work, image: Image, why: str) -> Image:
@@ -460,18 +474,26 @@ def _wake(work: Work, instance: Instance, row: str, **changes: Any) -> None:
     work.wake_scheduler()
 
 
-def _fill_volumes(
+def _let_go_on(
     work: Work, instance: Instance, image: Image, root: Snapshot, disks: Mapping[str, Snapshot]
 ) -> None:
-    """What the volumes of a waiting instance begin as is known only now."""
-    for volume in work.tx.volumes.of_instance(instance.id):
-        if volume.made:
-            continue
+    """What the volumes of a waiting instance begin as, and how large the root is, is known only now."""
+    volumes = [volume for volume in work.tx.volumes.of_instance(instance.id) if not volume.made]
+    least = gib(image.virtual_bytes)
+    more = sum(max(least - volume.size_gib, 0) for volume in volumes if volume.boot)
+    try:
+        if more:
+            check_volume_quota(work, instance.tenant_id, 0, more)
+    except BackendError as error:
+        _wake(work, instance, "images_error", reason=Reason.LAUNCH_FAILED, reason_text=error.message)
+        return
+    for volume in volumes:
         if volume.boot:
-            size = max(volume.size_gib, gib(image.virtual_bytes))
+            size = max(volume.size_gib, least)
             work.tx.volumes.update(volume, content=root.content, snapshot_id=root.id, size_gib=size)
         elif volume.snapshot_id in disks:
             work.tx.volumes.update(volume, content=disks[volume.snapshot_id].content)
+    _wake(work, instance, "images_ready", root_gib=instance.root_gib + more)
 
 
 # Copying ------------------------------------------------------------------------------------------------
@@ -488,6 +510,7 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
         _require_same((known.source_image_id, known.name), (source.id, command.name))
         return known
     _check_name(work, command.name, caller.tenant_id)
+    hold_content(work, source)
     disks = work.tx.snapshots.some(
         [each for each in (source.snapshot_id, *(one.snapshot_id for one in source.mappings)) if each]
     )
@@ -560,6 +583,8 @@ def _permissions(image: Image, command: commands.ModifyImage) -> dict[str, Any]:
         return {}
     if image.state is ImageState.DISABLED and (command.public or command.add_accounts):
         raise _wrong_state(image, f"The image {image.id} is disabled and cannot be shared.")
+    if image.encrypted and (command.public or command.add_accounts):
+        raise BackendError(Code.UNSUPPORTED, "Encrypted images cannot be made public or shared.")
     accounts = set() if command.reset_permissions else set(image.launch_accounts)
     accounts = (accounts | set(command.add_accounts)) - set(command.remove_accounts)
     public = False if command.reset_permissions else image.public
@@ -591,6 +616,11 @@ def _withdraw(work: Work, image: Image) -> Image:
     tasks = work.tx.tasks.open_of_resource(image.id)
     if any(task.kind is TaskKind.IMAGE_TEST for task in tasks):
         raise _wrong_state(image, f"The image {image.id} is being tested.")
+    return withdraw(work, image)
+
+
+def withdraw(work: Work, image: Image) -> Image:
+    """Take an image out of use, whatever is being done with it; who waits for it waits no more."""
     if image.state is ImageState.LOCKED:
         image = _in_error(work, image, "The image was deregistered.")
     work.tx.tags.drop([image.id])

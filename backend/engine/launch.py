@@ -11,7 +11,7 @@ import msgspec
 from backend.commands import Launch, Launched
 from backend.engine.access import own_volume, usable_image
 from backend.engine.disks import Plan, choose_device, plan_volumes, volumes_for
-from backend.engine.images import may_launch
+from backend.engine.images import hold_content, may_launch
 from backend.engine.tagging import check_tags
 from backend.engine.volumes import require_attachable
 from backend.engine.work import Work
@@ -50,6 +50,8 @@ def launch(work: Work, command: Launch) -> Launched:
     if replay is not None:
         return replay
     image, flavor = _image(work, command), _flavor(work, command)
+    if image.state is ImageState.READY:
+        hold_content(work, image)
     prototype = _prototype(work, command, image, flavor)
     given = _given_volumes(work, command, prototype)
     plan = plan_volumes(work, prototype, image, flavor, command.mappings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from backend.engine.places import moving_name, same_store
-from backend.model import AttachState, Debris, Instance, Volume, VolumeState
+from backend.model import AttachState, Debris, Instance, TaskKind, Volume, VolumeState
 
 if TYPE_CHECKING:
     from backend.engine.work import Work
@@ -82,16 +82,22 @@ def ends_with(volume: Volume) -> bool:
     return volume.delete_on_termination or not volume.made
 
 
-def volumes_after_end(work: Work, instance: Instance, *, op: str) -> None:
+def volumes_after_end(work: Work, instance: Instance, *, op: str, epilog: bool) -> None:
     """The instance is gone: its volumes are deleted with it or available again.
 
-    After ``delete``, which asks nobody, what the instance wrote to is in error until somebody has looked.
+    What no epilog has deleted is deleted from here on. After ``delete``, which asks nobody, what the instance
+    wrote to is in error until somebody has looked.
     """
+    from backend.engine.tasks import begin_task
+
     torn = op == "delete" and instance.launched_at is not None
     for volume in work.tx.volumes.of_instance(instance.id):
         leave_moving_copies(work, instance, volume, "Its instance ended.")
-        if ends_with(volume):
+        if ends_with(volume) and (epilog or not volume.made):
             forget_volume(work, volume)
+        elif ends_with(volume):
+            set_free(work, volume, VolumeState.DELETING)
+            begin_task(work, TaskKind.VOLUME_DELETE, volume.id, tenant_id=volume.tenant_id, lock=volume.id)
         elif torn:
             set_free(
                 work, volume, VolumeState.ERROR, message="Its instance was deleted while it may have written."

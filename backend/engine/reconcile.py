@@ -16,7 +16,7 @@ from backend.engine.runner import go_on, settled
 from backend.engine.work import ENGINE, Work
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
-from backend.model import Desired, GuestShutdown, Host, Instance, Reason
+from backend.model import Capacity, Desired, GuestShutdown, Host, Instance, Reason
 from backend.ports import (
     DomainFacts,
     DomainReason,
@@ -218,8 +218,8 @@ def _vanished(
 
 def seen(work: Work, host: Host, listing: Inventory, **changes: Any) -> Host:
     """Record a successful answer of a host."""
-    used = work.tx.reservations.used().get(host.id)
-    over = used is not None and not used.plus(listing.foreign).fits(host.limit)
+    used = work.tx.reservations.used_on(host.id)
+    over = used != Capacity() and not used.plus(listing.foreign).fits(host.limit)
     return work.tx.hosts.update(
         host,
         last_seen=work.now,

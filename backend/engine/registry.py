@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from backend import commands
 from backend.engine.access import own_instances, own_key_pair, own_volume
@@ -15,20 +15,27 @@ from backend.model import (
     KeyPair,
     QuotaName,
     Tag,
+    Tenant,
     UserMixin,
     new_id,
 )
 
 
-def check_quota(
-    work: Work, name: QuotaName, used: int, code: Code, *, tenant_id: str = "", more: int = 1
-) -> None:
-    """Refuse more of something than a tenant's limit; its row is locked, so claims come one by one."""
-    tenant = work.tx.tenants.lock(tenant_id or work.caller.tenant_id)
+def lock_tenant(work: Work, tenant_id: str) -> Tenant:
+    """A tenant, whose claims come one by one from here on: what is counted after this stays true."""
+    tenant = work.tx.tenants.lock(tenant_id)
     if tenant is None:
         raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    return tenant
+
+
+def check_quota(
+    work: Work, name: QuotaName, used: Callable[[], int], code: Code, *, tenant_id: str = "", more: int = 1
+) -> None:
+    """Refuse more of something than a tenant's limit; what is ``used`` is counted behind the lock."""
+    tenant = lock_tenant(work, tenant_id or work.caller.tenant_id)
     limit = tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
-    if limit != UNLIMITED and used + more > limit:
+    if limit != UNLIMITED and used() + more > limit:
         raise BackendError(
             code, f"Your limit of {limit} {name.value} has been reached.", limit=limit, quota=name.value
         )
@@ -66,7 +73,7 @@ def import_key_pair(work: Work, command: commands.ImportKeyPair) -> KeyPair:
         raise BackendError(
             Code.KEY_PAIR_EXISTS, f"The keypair '{command.name}' already exists.", name=command.name
         )
-    check_quota(work, QuotaName.KEY_PAIRS, work.tx.key_pairs.count(tenant_id), Code.QUOTA_KEY_PAIRS)
+    check_quota(work, QuotaName.KEY_PAIRS, lambda: work.tx.key_pairs.count(tenant_id), Code.QUOTA_KEY_PAIRS)
     pair = KeyPair(
         id=new_id("key"),
         tenant_id=tenant_id,

@@ -12,11 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 from backend.engine import Engine
 from backend.engine.leaving import is_fresh
+from backend.engine.places import same_store, volume_of
 from backend.engine.runner import open_stay
 from backend.engine.work import ENGINE, Work
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
 from backend.model import Capacity, Desired, Host, HostState, Instance, Placement, Reason, Reservation
+from backend.store import Tx
 
 
 class Scheduler:
@@ -55,7 +57,7 @@ class Scheduler:
             pending = tx.instances.in_details(["pend"], limit=settings.max_pending)
             hosts = tx.hosts.all()
             used = tx.reservations.used()
-            littered = {(item.instance_id, item.host_id) for item in tx.debris.all()}
+            littered = litter(tx, hosts)
         dispatched = 0
         waits: dict[Instance, str] = {}
         hopeless: dict[object, str] = {}
@@ -138,6 +140,34 @@ def candidates(
     return [host for _, _, host in sorted(fitting, key=lambda item: item[:2])], _sentence(len(hosts), reasons)
 
 
+def litter(tx: Tx, hosts: Sequence[Host]) -> set[tuple[str, str]]:
+    """Instances, each with a host where files of it, or of a volume that is to be put there, must go first.
+
+    The reaper would remove the new files, or the prolog would take the old for its own.
+    """
+    left = tx.debris.all()
+    if not left:
+        return set()
+    volumes = tx.volumes.some(list({volume_of(item.instance_id) for item in left}))
+    by_id = {host.id: host for host in hosts}
+    found = set()
+    for item in left:
+        name, place = item.instance_id, by_id.get(item.host_id)
+        volume = volumes.get(volume_of(name))
+        at = by_id.get(volume.host_id or "") if volume is not None and volume.made else None
+        for host in hosts:
+            near = same_store(host, place)
+            if volume is None:
+                stands_in_the_way = near and name.startswith("i-")
+            elif name == volume.id:
+                stands_in_the_way = near and not same_store(host, at)
+            else:  # a copy for moving: on the way to any other host it would be in the way
+                stands_in_the_way = not same_store(host, at)
+            if stands_in_the_way:
+                found.add((str(volume.instance_id) if volume is not None else name, host.id))
+    return found
+
+
 def _need(instance: Instance) -> Capacity:
     """What an instance takes with the volumes that were to be made for it."""
     return instance.need.plus(Capacity(disk_gib=instance.root_gib))
@@ -174,7 +204,7 @@ def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
     instance = work.tx.instances.get(instance_id)
     if host is None or instance is None or instance.detail != "pend":
         return False
-    used = work.tx.reservations.used().get(host_id, Capacity())
+    used = work.tx.reservations.used_on(host_id)
     volumes = work.tx.volumes.of_instance(instance_id)
     there = sum(
         volume.size_gib for volume in volumes if volume.host_id == host_id and is_fresh(instance, volume)
@@ -182,8 +212,8 @@ def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
     kept = Capacity(cpu=used.cpu, memory_mib=used.memory_mib, disk_gib=used.disk_gib - there)
     if _refusal(instance, host, kept):
         return False
-    if work.tx.debris.get(instance_id, host_id) is not None:
-        return False  # the reaper would remove the new files, or the prolog would take the old for its own
+    if (instance_id, host_id) in litter(work.tx, work.tx.hosts.all()):
+        return False
     edge = transition("deploy", instance.detail)
     if edge is None:
         return False

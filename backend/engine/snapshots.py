@@ -126,8 +126,14 @@ def begin_snapshot(work: Work, volume: Volume, description: str, *, deferred: bo
 
 def check_snapshot_quota(work: Work, tenant_id: str, more: int) -> None:
     """Refuse more snapshots than the tenant's limit."""
-    have = work.tx.snapshots.count(tenant_id)
-    check_quota(work, QuotaName.SNAPSHOTS, have, Code.QUOTA_SNAPSHOTS, tenant_id=tenant_id, more=more)
+    check_quota(
+        work,
+        QuotaName.SNAPSHOTS,
+        lambda: work.tx.snapshots.count(tenant_id),
+        Code.QUOTA_SNAPSHOTS,
+        tenant_id=tenant_id,
+        more=more,
+    )
 
 
 # Copying, sharing ---------------------------------------------------------------------------------------

@@ -91,7 +91,8 @@ class Act:
         """The hosts of the copies that deferred snapshots are made of, by task."""
         if self.job.stages[self.job.stage] != "epil.done":
             return {}
-        hosts = {volume.id: volume.host_id for volume in self.volumes}
+        dead = {place.host.id for place in self.places if place.host.state is HostState.OFFLINE}
+        hosts = {volume.id: volume.host_id for volume in self.volumes if volume.host_id not in dead}
         found = {task.id: hosts.get(task.arguments["volume"]) for task in self.deferred}
         return {task_id: host_id for task_id, host_id in found.items() if host_id is not None}
 
@@ -334,6 +335,8 @@ def _copy_deferred(act: Act) -> None:
         if volume is None or host is None:
             continue
         driver = act.driver(host)
+        if driver is OFFLINE:
+            continue  # its bytes are out of reach, and the end is not to wait for them
         driver.cpds(volume.id, task.resource_id, act.tools.key(volume))
         if driver.volume(task.resource_id) is None:
             raise StepFailed(f"The copy of {volume.id} is not there.", transient=True)

@@ -69,10 +69,14 @@ def begin_task(
     return task
 
 
+def queue_key(task: Task) -> str:
+    """What a task is called on the queue, until it changes: enqueued twice it is there once."""
+    return f"{task.id}:{task.version}"
+
+
 def enqueue(work: Work, task: Task) -> None:
-    """Put a task that runs on its own on the queue, under a key of this occasion."""
-    key = f"{task.id}:{secrets.token_hex(4)}"
-    work.queue.enqueue(work.tx.connection, "job", key, task.id)
+    """Put a task that runs on its own on the queue."""
+    work.queue.enqueue(work.tx.connection, "job", queue_key(task), task.id)
 
 
 # An instance's tasks ------------------------------------------------------------------------------------
@@ -210,8 +214,8 @@ def _next_in_line(work: Work, task: Task) -> None:
             instance = work.tx.instances.get(other.instance_id)
             if instance is not None:
                 begin_hotplug(work, instance)
-        else:
-            enqueue(work, other)
+        elif other.state is not JobState.RUNNING:  # changed: it may have been queued before its turn
+            enqueue(work, work.tx.tasks.update(other, state=JobState.QUEUED))
         return
 
 

@@ -90,9 +90,13 @@ class Work:
             changes["state_since"] = self.now
         if detail == "done":
             self.tx.mixins.forget([instance.id])
-            volumes_after_end(self, instance, op=op)
+            volumes_after_end(self, instance, op=op, epilog=job is not None)
         moved = self.tx.instances.update(instance, detail=detail, **changes)
         self.note(moved, op=op, old=instance.detail, why=why, job=job)
+        if detail == "done" and job is None:  # a job knows what its epilog kept for them
+            from backend.engine.tasks import abandon
+
+            abandon(self, moved, {})
         return moved
 
     def note(self, instance: Instance, *, op: str, old: str, why: str = "", job: Job | None = None) -> None:

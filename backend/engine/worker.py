@@ -24,13 +24,13 @@ from backend.engine.scheduler import Scheduler
 from backend.engine.silence import host_silent
 from backend.engine.stages import CONSOLE_LIMIT
 from backend.engine.task_runner import TaskRunner, guest_let_go, guests_let_go
-from backend.engine.tasks import begin_hotplug, enqueue, is_deferred, is_hotpluggable
+from backend.engine.tasks import begin_hotplug, enqueue, is_deferred, is_hotpluggable, queue_key
 from backend.engine.work import ENGINE
 from backend.errors import BackendError, Code
 from backend.lifecycle import STAY
 from backend.model import Content, Debris, Desired, Host, HostState, JobState, Task
 from backend.ports import ContentStore, HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
-from backend.store import Conflict
+from backend.store import Conflict, Tx
 
 _log = logging.getLogger(__name__)
 _RETRY_SILENT = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -41,6 +41,9 @@ _HEARTBEAT = 10.0
 _WISH_RETRY = 30.0
 _PURGE_EVERY = 3600.0
 _KEEP_FINISHED_WORK = 86400.0
+_AT_ONCE = (-math.inf, 30.0)
+"""When hosts are asked to forget a content, and the pause should one of them still need it."""
+_RAREST_QUESTION = 3600.0
 _WORK = "work/"
 _SCRATCH = ("task-", "import-ami-", "import-snap-", "export-ami-", "vol-")
 """Scratch names of the image store that are the worker's own."""
@@ -82,6 +85,7 @@ class Worker:
         self._threads: list[threading.Thread] = []
         self._beat_at = -math.inf
         self._enqueued_at: dict[str, float] = {}
+        self._lingering: dict[str, tuple[float, float]] = {}
 
     # What the queue calls -------------------------------------------------------------------------------
 
@@ -117,9 +121,7 @@ class Worker:
         with self.engine.store.begin() as tx:
             alone = [beat.executor for beat in tx.workers.all()] if self.engine.store.is_sqlite else []
             for executor in {self.executor, *alone}:  # SQLite has one worker: all others have ended
-                tx.jobs.release(executor)
-                tx.tasks.release(executor)
-                tx.workers.delete(executor)
+                _release(tx, executor)
             tx.workers.beat(self.executor, now)
         self.hosts.watch(self._hint)
         self._meet_hosts()
@@ -198,9 +200,7 @@ class Worker:
             self._take_over(dead)  # may be repeated, so their rows go last
             with self.engine.store.begin() as tx:
                 for executor in dead:
-                    tx.jobs.release(executor)
-                    tx.tasks.release(executor)
-                    tx.workers.delete(executor)
+                    _release(tx, executor)
                     self.colleagues.forget(executor)
 
     def _wake_waiting(self, now: float) -> None:
@@ -209,10 +209,15 @@ class Worker:
             waiting = [job for job in tx.jobs.open() if job.state is JobState.WAITING]
             hosts = {host.id: host for host in tx.hosts.all()}
             instances = tx.instances.some([job.instance_id for job in waiting])
+            volumes = tx.volumes.of_instances(list(instances))
         for job in waiting:
             instance = instances.get(job.instance_id)
             host = hosts.get(instance.host_id or "") if instance else None
-            answers = host is None or host.state is HostState.OFFLINE or not host.failures
+            answers = _answers(host)
+            if job.stages[job.stage].startswith("prol."):  # a volume may have to be brought from elsewhere
+                places = {each.host_id for each in volumes.get(job.instance_id, ())}
+                others = [hosts.get(place) for place in places if place and hosts.get(place) != host]
+                answers &= all(map(_answers, others)) and (not others or self._due_again(job.id))
             due = now >= job.deadline and bool(job.on_lost) and job.on_lost[job.stage] != STAY
             given_up = self.engine.settings.silent(host) and job.stages[job.stage].startswith("prol.")
             if answers or due or given_up:
@@ -244,7 +249,7 @@ class Worker:
             place = task.arguments.get("host") or (volume.host_id if volume is not None else None)
             answers = task.state is JobState.WAITING and place not in silent
             overdue = task.state is JobState.QUEUED and now - task.created_at > _WISH_RETRY
-            if answers or (overdue and self._due_again(task.id)):
+            if answers or (overdue and self._due_again(task.id) and not self._is_queued(task)):
                 self._enqueue_task(task)
         plugging = {task.instance_id for task in open_tasks if not is_deferred(task)}
         for instance in instances.values():
@@ -261,6 +266,10 @@ class Worker:
             if fresh is not None and fresh.version == task.version:
                 work = self.engine.work(tx, ENGINE)
                 enqueue(work, tx.tasks.update(fresh, state=JobState.QUEUED))
+
+    def _is_queued(self, task: Task) -> bool:
+        """Whether the task's turn is still to come: it is in the queue once at most."""
+        return self.engine.queue.status(queue_key(task)) in {"ENQUEUED", "PENDING"}
 
     def _due_again(self, task_id: str) -> bool:
         """A task whose turn does not come is enqueued again now and then, not at every sweep."""
@@ -290,9 +299,10 @@ class Worker:
         """Bytes of withdrawn images nobody uses, files left on hosts, and rows past their time."""
         now, settings = self.engine.clock(), self.engine.settings
         with self.engine.store.read() as tx:
-            parents = {task.arguments.get("parent", "") for task in tx.tasks.open()}
-            unused = [content for content in tx.contents.unused() if content.checksum not in parents]
-            left = [item for host in tx.hosts.all() for item in tx.debris.on(host.id)]
+            unused = tx.contents.unused()
+            asked = [host for host in tx.hosts.all() if host.state in _ASKED]
+            left = [item for host in asked for item in tx.debris.on(host.id)]
+        self._lingering = {each.checksum: self._lingering.get(each.checksum, _AT_ONCE) for each in unused}
         for content in unused:
             with self._careful():
                 self._remove_content(content)
@@ -327,20 +337,50 @@ class Worker:
             self.contents.drop(name)
 
     def _remove_debris(self, item: Debris) -> None:
-        """Remove what was left on a host; not a volume that has come back there meanwhile."""
-        host = self._host(item.host_id)
-        if host is None or host.state not in _ASKED:
+        """Remove what was left on a host; not a volume that has come back there meanwhile.
+
+        The row stays until the host has answered: as long as it is there, nothing of that name is put there.
+        """
+        claimed = self._claim_debris(item)
+        if claimed is None:
             return
+        host, item = claimed
         driver = self.hosts.driver(host.id, host.uri)
-        with self.engine.store.read() as tx:
-            volume = tx.volumes.get(item.instance_id)
-            place = tx.hosts.get(volume.host_id or "") if volume is not None else None
-        if item.instance_id.startswith("i-"):
-            driver.delete_files(item.instance_id)
-        elif not same_store(place, host):
-            driver.delete(item.instance_id)
+        try:
+            if item.instance_id.startswith("i-"):
+                driver.delete_files(item.instance_id)
+            else:
+                driver.delete(item.instance_id)
+        except Exception:
+            self._give_back(item, removed=False)
+            raise
+        self._give_back(item, removed=True)
+
+    def _give_back(self, item: Debris, *, removed: bool) -> None:
+        """What was removed is forgotten, unless it was noted again meanwhile: it may have come after that."""
         with self.engine.store.begin() as tx:
-            tx.debris.delete(item.instance_id, item.host_id)
+            fresh = tx.debris.lock(item.instance_id, item.host_id)
+            if fresh is not None and removed and fresh.version == item.version:
+                tx.debris.delete(item.instance_id, item.host_id)
+            elif fresh is not None and fresh.busy == self.executor:
+                tx.debris.update(fresh, busy="")
+
+    def _claim_debris(self, item: Debris) -> tuple[Host, Debris] | None:
+        """The row, for this worker alone, with its host; None when there is nothing to remove now."""
+        with self.engine.store.begin() as tx:
+            fresh, host = tx.debris.lock(item.instance_id, item.host_id), tx.hosts.get(item.host_id)
+            if fresh is None or host is None or host.state not in _ASKED:
+                return None
+            others = fresh.busy not in {"", self.executor}
+            if others and self.colleagues.lives(tx.workers.get(fresh.busy)):
+                return None
+            if any(place.host_id == host.id for place in tx.placements.open_of(fresh.instance_id)):
+                return None  # the job that works there comes first
+            volume = tx.volumes.get(fresh.instance_id)
+            if volume is not None and same_store(tx.hosts.get(volume.host_id or ""), host):
+                tx.debris.delete(fresh.instance_id, fresh.host_id)
+                return None
+            return host, tx.debris.update(fresh, busy=self.executor)
 
     def _remove_content(self, content: Content) -> None:
         """The store's file first, then every host's copy, then the row: repeatable at every point.
@@ -348,15 +388,11 @@ class Worker:
         A host's cache may be in use by volumes for a long time; the row waits for it, the file does not. It
         waits until every host can be asked, but for those declared dead: no copy is forgotten.
         """
-        with self.engine.store.begin() as tx:
-            fresh = tx.contents.lock(content.checksum)
-            if fresh is None or all(fresh.checksum != each.checksum for each in tx.contents.unused()):
-                return
-            if fresh.path:
-                self.contents.remove(fresh)
-                tx.contents.update(fresh, path="")
+        if content.path and not self._remove_file(content):
+            return
+        due, pause = self._lingering.get(content.checksum, _AT_ONCE)
         hosts = [host for host in self.engine.hosts() if host.state is not HostState.OFFLINE]
-        if not all(host.state in _ASKED and not host.failures for host in hosts):
+        if self.monotonic() < due or not all(host.state in _ASKED and not host.failures for host in hosts):
             return
         kept = [
             host.id
@@ -364,15 +400,25 @@ class Worker:
             if not self.hosts.driver(host.id, host.uri).forget_image(content.checksum)
         ]
         if kept:
+            self._lingering[content.checksum] = (self.monotonic() + pause, min(2 * pause, _RAREST_QUESTION))
             return
         with self.engine.store.begin() as tx:
             gone = tx.contents.lock(content.checksum)
             if gone is not None and not gone.path:
                 tx.contents.delete(content.checksum)
 
-    def _host(self, host_id: str) -> Host | None:
-        with self.engine.store.read() as tx:
-            return tx.hosts.get(host_id)
+    def _remove_file(self, content: Content) -> bool:
+        """Remove a content's file from the store, if still nothing refers to it; whether it went."""
+        with self.engine.store.begin() as tx:
+            fresh = tx.contents.lock(content.checksum)
+            if fresh is None or not tx.contents.is_unused(fresh.checksum):
+                return False
+            if any(task.arguments.get("parent") == fresh.checksum for task in tx.tasks.open()):
+                return False  # the difference to it is on its way
+            if fresh.path:
+                self.contents.remove(fresh)
+                tx.contents.update(fresh, path="")
+            return True
 
     @contextlib.contextmanager
     def _careful(self) -> Iterator[None]:
@@ -386,6 +432,19 @@ class Worker:
                 _log.exception("sweep step refused")
         except Exception:
             _log.exception("sweep step failed")
+
+
+def _release(tx: Tx, executor: str) -> None:
+    """Forget a worker, and what it was in the middle of."""
+    tx.jobs.release(executor)
+    tx.tasks.release(executor)
+    tx.debris.release(executor)
+    tx.workers.delete(executor)
+
+
+def _answers(host: Host | None) -> bool:
+    """Whether nothing stands against asking a host; one declared dead refuses at once."""
+    return host is None or host.state is HostState.OFFLINE or not host.failures
 
 
 def _volume_of(task: Task) -> str:

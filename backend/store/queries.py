@@ -54,7 +54,7 @@ from backend.model import (
 )
 from backend.store import tables
 from backend.store.rows import Rows, columns_of
-from backend.store.tables import CURRENT, LIVE
+from backend.store.tables import CURRENT, LIVE, OPEN
 
 DONE = "done"
 _CHUNK = 500  # ids in one IN list; both databases allow more, plans stay good with this
@@ -291,7 +291,7 @@ class JobRows(Rows[Job]):
     def open(self) -> list[Job]:
         """Jobs that have not ended."""
         c = self.table.c
-        return self.where(c.finished_at.is_(None), order=(c.created_at,))
+        return self.where(OPEN, order=(c.created_at,))
 
     def of_instance(self, instance_id: str) -> list[Job]:
         """All jobs of an instance, oldest first."""
@@ -373,6 +373,19 @@ class ReservationRows(Rows[Reservation]):
         for host_id, gib in self.connection.execute(volumes):
             found[host_id] = found.get(host_id, Capacity()).plus(Capacity(disk_gib=int(gib)))
         return found
+
+    def used_on(self, host_id: str) -> Capacity:
+        """What is reserved on one host, with the volumes that are there."""
+        c, v = self.table.c, tables.volume.c
+        claims = select(
+            func.coalesce(func.sum(c.cpu), 0),
+            func.coalesce(func.sum(c.memory_mib), 0),
+            func.coalesce(func.sum(c.disk_gib), 0),
+        ).where(c.host_id == host_id)
+        cpu, memory, disk = self.connection.execute(claims).one()
+        volumes = select(func.coalesce(func.sum(v.size_gib), 0)).where(v.host_id == host_id)
+        there = self.connection.execute(volumes).scalar_one()
+        return Capacity(cpu=int(cpu), memory_mib=int(memory), disk_gib=int(disk) + int(there))
 
     def of(self, instance_id: str) -> list[Reservation]:
         """Claims of an instance."""
@@ -464,15 +477,21 @@ class ContentRows(Rows[Content]):
 
     def unused(self) -> list[Content]:
         """Contents that nothing refers to: no image, no snapshot, no volume yet to be made, no difference."""
-        c, i, s, v = self.table.c, tables.image.c, tables.snapshot.c, tables.volume.c
-        child = tables.content.alias("child")
-        referred = (
-            select(i.checksum).where(i.state != ImageState.GONE.value),
-            select(s.content),
-            select(v.content).where(or_(v.made.is_(False), v.boot.is_(True))),
-            select(child.c.parent),
-        )
-        return self.where(*(c.checksum.not_in(each) for each in referred), order=(c.created_at,))
+        return self.where(*self._unreferred(), order=(self.table.c.created_at,))
+
+    def is_unused(self, checksum: str) -> bool:
+        """Whether nothing refers to one content, which may be unknown."""
+        return bool(self.where(self.table.c.checksum == checksum, *self._unreferred()))
+
+    def _unreferred(self) -> list[ColumnElement[bool]]:
+        checksum, i, s, v = self.table.c.checksum, tables.image.c, tables.snapshot.c, tables.volume.c
+        child = tables.content.alias("child").c
+        return [
+            ~exists().where(i.checksum == checksum, i.state != ImageState.GONE.value),
+            ~exists().where(s.content == checksum),
+            ~exists().where(v.content == checksum, or_(v.made.is_(False), v.boot.is_(True))),
+            ~exists().where(child.parent == checksum),
+        ]
 
 
 class VolumeRows(Rows[Volume]):
@@ -594,22 +613,22 @@ class TaskRows(Rows[Task]):
     def open(self) -> list[Task]:
         """Tasks that have not ended, oldest first."""
         c = self.table.c
-        return self.where(c.finished_at.is_(None), order=(c.created_at, c.id))
+        return self.where(OPEN, order=(c.created_at, c.id))
 
     def open_of_instance(self, instance_id: str) -> list[Task]:
         """Tasks for an instance's job that have not ended, in the order accepted."""
         c = self.table.c
-        return self.where(c.finished_at.is_(None), c.instance_id == instance_id, order=(c.created_at, c.id))
+        return self.where(OPEN, c.instance_id == instance_id, order=(c.created_at, c.id))
 
     def open_with_lock(self, lock: str) -> list[Task]:
         """Tasks with a lock that have not ended, in the order accepted."""
         c = self.table.c
-        return self.where(c.finished_at.is_(None), c.lock == lock, order=(c.created_at, c.id))
+        return self.where(OPEN, c.lock == lock, order=(c.created_at, c.id))
 
     def open_of_resource(self, resource_id: str) -> list[Task]:
         """Tasks about a resource that have not ended, in the order accepted."""
         c = self.table.c
-        return self.where(c.finished_at.is_(None), c.resource_id == resource_id, order=(c.created_at, c.id))
+        return self.where(OPEN, c.resource_id == resource_id, order=(c.created_at, c.id))
 
     def of(self, tenant_id: str | None, kinds: Sequence[TaskKind], limit: int) -> list[Task]:
         """The newest tasks of a tenant (None: of all) of some kinds (none: any), newest first."""
@@ -744,9 +763,21 @@ class DebrisRows(Rows[Debris]):
         return self.where(self.table.c.host_id == host_id)
 
     def put(self, item: Debris) -> None:
-        """Note something left behind; once is enough."""
-        self.delete(item.instance_id, item.host_id)
-        self.insert(item)
+        """Note something left behind; once is enough, and who is removing it already has to look again."""
+        known = self.lock(item.instance_id, item.host_id)
+        if known is None:
+            self.insert(item)
+        else:
+            self.update(known, at=item.at, message=item.message)
+
+    def release(self, executor: str) -> int:
+        """Forget what a dead executor was removing."""
+        c = self.table.c
+        return self.connection.execute(update(self.table).where(c.busy == executor).values(busy="")).rowcount
+
+    def forget_host(self, host_id: str) -> int:
+        """Forget what is left on a host that will never be asked again."""
+        return self.delete_where(self.table.c.host_id == host_id)
 
 
 class TenantRows(Rows[Tenant]):

@@ -223,6 +223,8 @@ LIVE: ColumnElement[Any] = literal_column("detail <> 'done'")
 """Instances that have not ended."""
 CURRENT: ColumnElement[Any] = literal_column("archived = 0")
 """Instances that have not ended, or so lately that they are still shown."""
+OPEN: ColumnElement[Any] = literal_column("finished_at IS NULL")
+"""Work that has not ended."""
 
 
 def _partial(name: str, *columns: str, where: ColumnElement[Any], unique: bool = False) -> Index:
@@ -379,7 +381,7 @@ task = Table(
     metadata,
     _text("id", key=True),
     _text("kind"),
-    Column("resource_id", String, nullable=False, index=True),
+    _text("resource_id"),
     _text("tenant_id"),
     _text("actor"),
     _time("created_at", null=False),
@@ -397,14 +399,9 @@ task = Table(
     _text("request_id"),
     _time("finished_at"),
     _number("version"),
-    Index(
-        "ix_task_open",
-        "instance_id",
-        "lock",
-        "created_at",
-        sqlite_where=text("finished_at IS NULL"),
-        postgresql_where=text("finished_at IS NULL"),
-    ),
+    _partial("ix_task_open", "instance_id", "created_at", where=OPEN),
+    _partial("ix_task_lock", "lock", "created_at", where=OPEN),
+    _partial("ix_task_resource", "resource_id", "created_at", where=OPEN),
     Index("ix_task_listing", "tenant_id", "kind", "created_at"),
 )
 
@@ -500,12 +497,7 @@ job = Table(
     _time("created_at", null=False),
     _time("finished_at"),
     _number("version"),
-    Index(
-        "ix_job_open",
-        "state",
-        sqlite_where=text("finished_at IS NULL"),
-        postgresql_where=text("finished_at IS NULL"),
-    ),
+    _partial("ix_job_open", "state", where=OPEN),
 )
 
 event = Table(
@@ -549,6 +541,8 @@ debris = Table(
     Column("host_id", String, ForeignKey("host.id"), primary_key=True),
     _time("at", null=False),
     Column("message", Text, nullable=False),
+    _text("busy"),
+    _number("version"),
 )
 
 user_mixin = Table(

@@ -539,6 +539,7 @@ def test_only_contents_that_nothing_refers_to_are_unused(cloud):
         tx.volumes.insert(volume(2, content="5" * 64, made=True))
         tx.volumes.insert(volume(3, content="6" * 64, made=True, boot=True))  # may be made again
         unused = [item.checksum[0] for item in tx.contents.unused()]
+        assert [letter for letter in "123456789abcd" if tx.contents.is_unused(letter * 64)] == sorted(unused)
     assert sorted(unused) == ["2", "5", "7", "8", "a", "b"]
 
 
@@ -633,6 +634,15 @@ def test_workers_stays_debris_and_tokens(cloud):
         for at in (1.0, 2.0):
             tx.debris.put(Debris(instance_id="i-1", host_id="h-1", at=at))
         assert [item.at for item in tx.debris.on("h-1")] == [2.0]
+        [item] = tx.debris.on("h-1")
+        claimed = tx.debris.update(item, busy="w1")
+        tx.debris.put(Debris(instance_id="i-1", host_id="h-1", at=3.0, message="again"))
+        [again] = tx.debris.on("h-1")
+        assert (again.at, again.message, again.busy) == (3.0, "again", "w1")
+        assert again.version > claimed.version
+        assert (tx.debris.release("w2"), tx.debris.release("w1")) == (0, 1)
+        assert [item.busy for item in tx.debris.on("h-1")] == [""]
+        assert (tx.debris.forget_host("h-1"), tx.debris.on("h-1")) == (1, [])
         old = LaunchToken(tenant_id=TENANT, region="n", token="x", digest="", launch_id="", created_at=1.0)
         tx.launch_tokens.insert(old)
         assert tx.launch_tokens.forget_before(1.0) == 0

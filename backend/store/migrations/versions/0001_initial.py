@@ -147,14 +147,29 @@ def upgrade() -> None:
     )
     op.create_index("ix_task_listing", "task", ["tenant_id", "kind", "created_at"], unique=False)
     op.create_index(
-        "ix_task_open",
+        "ix_task_lock",
         "task",
-        ["instance_id", "lock", "created_at"],
+        ["lock", "created_at"],
         unique=False,
         sqlite_where=sa.text("finished_at IS NULL"),
         postgresql_where=sa.text("finished_at IS NULL"),
     )
-    op.create_index(op.f("ix_task_resource_id"), "task", ["resource_id"], unique=False)
+    op.create_index(
+        "ix_task_open",
+        "task",
+        ["instance_id", "created_at"],
+        unique=False,
+        sqlite_where=sa.text("finished_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_index(
+        "ix_task_resource",
+        "task",
+        ["resource_id", "created_at"],
+        unique=False,
+        sqlite_where=sa.text("finished_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
     op.create_table(
         "tenant",
         sa.Column("id", sa.String(), nullable=False),
@@ -201,6 +216,8 @@ def upgrade() -> None:
         sa.Column("host_id", sa.String(), nullable=False),
         sa.Column("at", sa.Float(precision=53), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("busy", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.ForeignKeyConstraint(["host_id"], ["host.id"], name=op.f("fk_debris_host_id")),
         sa.PrimaryKeyConstraint("instance_id", "host_id", name=op.f("pk_debris")),
     )
