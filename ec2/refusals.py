@@ -60,7 +60,7 @@ def _parameter(error: BackendError) -> Ec2Error:
 
 def _missing_parameter(error: BackendError) -> Ec2Error:
     name = str(error.context.get("parameter", ""))
-    wire = {"image": "ImageId"}.get(name, name[:1].upper() + name[1:])
+    wire = {"image": "ImageId", "iops": "iops"}.get(name, name[:1].upper() + name[1:])
     return Ec2Error("MissingParameter", f"The request must contain the parameter {wire}")
 
 

@@ -90,28 +90,32 @@ def _same(one: str, other: str) -> bool:
 
 
 def check_type(name: str, size_gib: int, iops: int, throughput: int) -> str:
-    """The type to use; refuses what EC2's types do not allow (PARAMETER_INVALID, with ``dependency``)."""
+    """The type to use; refuses what EC2's types do not allow.
+
+    Raises:
+        BackendError: PARAMETER_INVALID, with ``dependency`` for what a type does not take at all, or
+            PARAMETER_MISSING.
+    """
     found = VOLUME_TYPES.get(name or DEFAULT_TYPE)
     if found is None:
         raise _invalid("volumeType", name, "There is no such volume type.")
-    if not found.least_gib <= size_gib <= found.most_gib:
-        raise _invalid(
-            "size",
-            size_gib,
-            f"Volumes of the type {found.name} have {found.least_gib} to {found.most_gib} GiB.",
-        )
     if iops and not found.may_ask_iops:
         raise _dependency("iops", f"The parameter iops is not supported for {found.name} volumes.")
     if found.asks_iops and not iops:
-        raise _dependency("iops", f"The parameter iops must be specified for {found.name} volumes.")
-    if iops and not 100 <= iops <= found.most_iops:
-        raise _invalid("iops", iops, f"It is between 100 and {found.most_iops} for {found.name} volumes.")
+        raise BackendError(
+            Code.PARAMETER_MISSING,
+            f"The parameter iops must be specified for {found.name} volumes.",
+            parameter="iops",
+        )
     if throughput and not found.may_ask_throughput:
         raise _dependency(
             "throughput", f"The parameter throughput is not supported for {found.name} volumes."
         )
-    if throughput and not 125 <= throughput <= found.most_throughput:
-        raise _invalid("throughput", throughput, f"It is between 125 and {found.most_throughput} MiB/s.")
+    refused = found.refusal(size_gib, iops, throughput)
+    if refused is not None:
+        parameter, sentence = refused
+        asked = {"size": size_gib, "iops": iops, "throughput": throughput}
+        raise _invalid(parameter, asked[parameter], sentence)
     return found.name
 
 

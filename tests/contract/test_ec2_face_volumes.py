@@ -105,8 +105,10 @@ def test_a_volume_is_made(face):
     [
         ({"VolumeType": "standard"}, None, None),
         ({}, 3000, None),
-        ({"VolumeType": "gp3", "Iops": 4000, "Throughput": 200}, 4000, 200),
-        ({"VolumeType": "io1", "Size": 4, "Iops": 150}, 150, None),
+        ({"VolumeType": "gp3"}, 3000, 125),
+        ({"VolumeType": "gp3", "Iops": 3000, "Throughput": 750}, 3000, 750),
+        ({"VolumeType": "gp3", "Size": 8, "Iops": 4000, "Throughput": 200}, 4000, 200),
+        ({"VolumeType": "io1", "Size": 4, "Iops": 200}, 200, None),
         ({"VolumeType": "st1", "Size": 125}, None, None),
     ],
 )
@@ -144,7 +146,29 @@ def test_a_client_token_makes_one_volume(face):
         ({"VolumeType": "fast"}, "InvalidParameterValue", "fast"),
         ({"VolumeType": "st1"}, "InvalidParameterValue", "125"),
         ({"Iops": 200}, "InvalidParameterDependency", "not supported for gp2 volumes"),
-        ({"VolumeType": "io1", "Size": 4}, "InvalidParameterDependency", "must be specified for io1 volumes"),
+        (
+            {"VolumeType": "io1", "Size": 4},
+            "MissingParameter",
+            "The request must contain the parameter iops",
+        ),
+        (
+            {"VolumeType": "io1", "Size": 4, "Iops": 201},
+            "InvalidParameterValue",
+            "Iops to volume size ratio of 50.250000 is too high; maximum is 50.",
+        ),
+        ({"VolumeType": "io2", "Size": 4, "Iops": 2001}, "InvalidParameterValue", "maximum is 500."),
+        (
+            {"VolumeType": "gp3", "Iops": 300},
+            "InvalidParameterValue",
+            "Volume iops of 300 is too low; minimum is 3000.",
+        ),
+        ({"VolumeType": "gp3", "Size": 90, "Iops": 16001}, "InvalidParameterValue", "maximum is 16000."),
+        ({"VolumeType": "gp3", "Size": 7, "Iops": 3501}, "InvalidParameterValue", "maximum is 500."),
+        (
+            {"VolumeType": "gp3", "Throughput": 751},
+            "InvalidParameterValue",
+            "Throughput (MiBps) to iops ratio of 0.250333 is too high; maximum is 0.250000 MiBps per iops.",
+        ),
         ({"VolumeType": "io2", "Size": 4, "Iops": 99}, "InvalidParameterValue", "(99)"),
         ({"Throughput": 200}, "InvalidParameterDependency", "not supported for gp2 volumes"),
         ({"VolumeType": "gp3", "Throughput": 9}, "InvalidParameterValue", "(9)"),
@@ -414,7 +438,7 @@ def test_a_guest_that_keeps_its_disk(face):
 def test_growing(face):
     made = create(face)
     modify = face.ann.modify_volume
-    change = modify(VolumeId=made, Size=4, VolumeType="gp3", Iops=4000)["VolumeModification"]
+    change = modify(VolumeId=made, Size=4, VolumeType="gp3", Iops=3000)["VolumeModification"]
     started = change.pop("StartTime")
     assert change == {
         "ModificationState": "modifying",
@@ -423,7 +447,7 @@ def test_growing(face):
         "OriginalSize": 2,
         "OriginalVolumeType": "gp2",
         "Progress": 0,
-        "TargetIops": 4000,
+        "TargetIops": 3000,
         "TargetMultiAttachEnabled": False,
         "TargetSize": 4,
         "TargetThroughput": 125,
@@ -436,7 +460,7 @@ def test_growing(face):
     assert (done["ModificationState"], done["Progress"], done["StartTime"]) == ("completed", 100, started)
     assert done["EndTime"] >= started
     shown = volume(face, made)
-    assert (shown["Size"], shown["VolumeType"], shown["Iops"]) == (4, "gp3", 4000)
+    assert (shown["Size"], shown["VolumeType"], shown["Iops"]) == (4, "gp3", 3000)
     code, message = refused(modify, VolumeId=made, Size=3)
     assert (code, "New size cannot be smaller than existing size" in message) == (
         "InvalidParameterValue",

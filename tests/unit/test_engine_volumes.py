@@ -734,7 +734,7 @@ def test_each_instance_of_a_launch_has_volumes_of_its_own(cloud):
         ([{"device": "/dev/sdf", "snapshot_id": "snap-0"}], Code.SNAPSHOT_NOT_FOUND),
         ([{"device": "/dev/sdf", "size_gib": 0}], Code.PARAMETER_INVALID),
         ([{"device": "floppy", "size_gib": 1}], Code.PARAMETER_INVALID),
-        ([{"device": "/dev/sdf", "size_gib": 1, "type": "io1"}], Code.PARAMETER_INVALID),
+        ([{"device": "/dev/sdf", "size_gib": 1, "type": "io1"}], Code.PARAMETER_MISSING),
     ],
 )
 def test_mappings_that_cannot_be_are_refused(cloud, mapping, code):
