@@ -114,8 +114,16 @@ NOT_FOUND: dict[IdKind, Refusal] = {
         one="The image id '[{ids}]' does not exist",
         many="The image ids '[{ids}]' do not exist",
     ),
-    IdKind.VOLUME: Refusal(code="InvalidVolume.NotFound", one="The volume '{ids}' does not exist."),
-    IdKind.SNAPSHOT: Refusal(code="InvalidSnapshot.NotFound", one="The snapshot '{ids}' does not exist."),
+    IdKind.VOLUME: Refusal(
+        code="InvalidVolume.NotFound",
+        one="The volume '{ids}' does not exist.",
+        many="The volumes '{ids}' do not exist.",
+    ),
+    IdKind.SNAPSHOT: Refusal(
+        code="InvalidSnapshot.NotFound",
+        one="The snapshot '{ids}' does not exist.",
+        many="The snapshots '{ids}' do not exist.",
+    ),
     IdKind.KEY_PAIR: Refusal(
         code="InvalidKeyPair.NotFound",
         one="The key pair '{ids}' does not exist",

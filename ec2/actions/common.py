@@ -59,6 +59,21 @@ def _check_offered(name: str, value: Any, allowed: Any) -> None:
         raise unsupported_value(value, name)
 
 
+_LONGEST_DESCRIPTION = 255
+
+
+def described(params: Params, default: str = "") -> str:
+    """The description of an image or a snapshot to be; raises InvalidParameterValue for a long one."""
+    text: str = params.get("Description", default)
+    if len(text) > _LONGEST_DESCRIPTION:
+        raise Ec2Error(
+            "InvalidParameterValue",
+            f"Value ({text[:120]}) for parameter description is invalid. "
+            f"It must have at most {_LONGEST_DESCRIPTION} characters.",
+        )
+    return text
+
+
 def well_formed_ids(kind: IdKind, ids: Sequence[str]) -> list[str]:
     """Ids of a call, each once; raises the kind's Malformed error."""
     require_well_formed(kind, ids)

@@ -18,6 +18,7 @@ from backend.model import BlockDevice, Content, Image
 from ec2 import image_mapping, mapping
 from ec2.actions.block_devices import block_devices
 from ec2.actions.common import (
+    described,
     missing,
     refuse_all,
     refuse_unless,
@@ -211,7 +212,7 @@ def create_image(context: Ec2Context, params: Params) -> Document:
         commands.CreateImage(
             instance_id=instance_id,
             name=name,
-            description=params.get("Description", ""),
+            description=described(params),
             no_reboot=params.get("NoReboot", False),
             mappings=block_devices(params.get("BlockDeviceMappings", ())),
             tags=specified_tags(params, "image", also=_BOTH),
@@ -247,7 +248,7 @@ def copy_image(context: Ec2Context, params: Params) -> Document:
         commands.CopyImage(
             source_id=source_id,
             name=name,
-            description=params.get("Description", source.description),
+            description=described(params, source.description),
             tags=tuple(tags.items()),
             snapshot_tags=specified_tags(params, "snapshot", also=_BOTH),
             client_token=client_token(params),
@@ -292,7 +293,7 @@ def register_image(context: Ec2Context, params: Params) -> Document:
     wanted = commands.RegisterImage(
         name=name,
         snapshot_id=snapshot_id,
-        description=params.get("Description", ""),
+        description=described(params),
         location=location or "",
         mappings=mappings,
         tags=specified_tags(params, "image", also=_BOTH),
@@ -505,12 +506,11 @@ def reset_image_attribute(context: Ec2Context, params: Params) -> Document:
 def _description(params: Params) -> str | None:
     """The new description; an empty one clears it."""
     if "Description" in params:
-        text: str = params["Description"].get("Value", "")
-        return text
+        return described({"Description": params["Description"].get("Value", "")})
     if params.get("Attribute") == "description":
         if "Value" not in params:
             raise missing("Value")
-        return str(params["Value"])
+        return described({"Description": params["Value"]})
     if params.get("Attribute") not in {None, "launchPermission"}:
         raise Ec2Error(
             "InvalidParameterValue",

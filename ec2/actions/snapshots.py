@@ -11,7 +11,7 @@ import msgspec
 from backend import commands
 from backend.model import Snapshot
 from ec2 import mapping, volume_mapping
-from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
+from ec2.actions.common import described, missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
 from ec2.actions.volumes import volume_id_of
 from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.errors import Ec2Error
@@ -71,7 +71,7 @@ def create_snapshot(context: Ec2Context, params: Params) -> Document:
     tags = specified_tags(params, "snapshot")
     snapshot = context.engine.execute(
         context.caller,
-        commands.CreateSnapshot(volume_id=volume_id, description=params.get("Description", ""), tags=tags),
+        commands.CreateSnapshot(volume_id=volume_id, description=described(params), tags=tags),
     )
     return volume_mapping.snapshot_document(snapshot, dict(tags))
 
@@ -86,7 +86,7 @@ def create_snapshots(context: Ec2Context, params: Params) -> Document:
         context.caller,
         commands.CreateSnapshots(
             instance_id=instance_id,
-            description=params.get("Description", ""),
+            description=described(params),
             exclude_boot=wanted.get("ExcludeBootVolume", False),
             exclude=tuple(well_formed_ids(IdKind.VOLUME, wanted.get("ExcludeDataVolumeIds", ()))),
             copy_tags=params.get("CopyTagsFromSource") == "volume",
@@ -126,7 +126,7 @@ def copy_snapshot(context: Ec2Context, params: Params) -> Document:
         context.caller,
         commands.CopySnapshot(
             source_id=source_id,
-            description=params.get("Description", ""),
+            description=described(params),
             encrypted=params.get("Encrypted", False),
             tags=tags,
         ),

@@ -298,3 +298,18 @@ def test_a_launch_with_a_volume_of_a_snapshot(face):
         BlockDeviceMappings=[{"DeviceName": "/dev/sdf", "Ebs": {"SnapshotId": snapshot, "VolumeSize": 1}}],
     )
     assert (code, "expect size >= 2GB" in message) == ("InvalidBlockDeviceMapping", True)
+
+
+def test_a_description_has_at_most_255_characters(face):
+    volume = a_volume(face)
+    code, message = refused(face.ann.create_snapshot, VolumeId=volume, Description="d" * 256)
+    assert (code, message.endswith("It must have at most 255 characters.")) == ("InvalidParameterValue", True)
+    assert face.ann.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
+    assert face.ann.create_snapshot(VolumeId=volume, Description="d" * 255)["Description"] == "d" * 255
+
+
+def test_several_that_do_not_exist_are_told_in_the_plural(face):
+    ids = ["snap-00000000000000000", "snap-00000000000000001"]
+    assert refused(face.ann.describe_snapshots, SnapshotIds=ids)[1] == (
+        f"The snapshots '{', '.join(ids)}' do not exist."
+    )
