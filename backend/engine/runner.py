@@ -16,7 +16,15 @@ from backend.engine.leaving import volumes_after_return
 from backend.engine.stages import Act, Place, steps_of
 from backend.engine.task_runner import TaskRunner
 from backend.engine.task_steps import Interrupted, TaskAct
-from backend.engine.tasks import abandon, begin_hotplug, is_deferred, next_task
+from backend.engine.tasks import (
+    CALLED_OFF,
+    abandon,
+    begin_hotplug,
+    failed,
+    is_called_off,
+    is_deferred,
+    next_task,
+)
 from backend.engine.work import DESIRES, ENGINE, Work
 from backend.lifecycle import STAY, Transition, is_quiet, transition
 from backend.model import (
@@ -62,8 +70,6 @@ class Runner:
         claimed = self._claim(job_id)
         if not isinstance(claimed, Act):
             return claimed
-        if claimed.waits:
-            return _AGAIN_SOON
         if claimed.task is not None:
             return self._record_task(claimed, claimed.task, *self.tasks.perform(claimed.task))
         name = f"{claimed.job.stages[claimed.job.stage]}:{claimed.job.step}"
@@ -88,9 +94,8 @@ class Runner:
             if self._others_busy(work, job):
                 return _AGAIN_SOON
             places = self._places(work, instance, job)
-            task, waits = self._task(work, instance, job, places)
-            if not waits:
-                job = tx.jobs.update(job, state=JobState.RUNNING, busy=self.executor, **_patience(job, task))
+            task = self._task(work, instance, job, places)
+            job = tx.jobs.update(job, state=JobState.RUNNING, busy=self.executor, **_patience(job, task))
             volumes = tx.volumes.of_instance(instance.id)
             chains = {
                 each.content: tx.contents.chain(each.content)
@@ -112,24 +117,22 @@ class Runner:
             superseded=lambda: self._superseded(job),
             keep_console=self._keep_console,
             task=task,
-            waits=waits,
             deferred=deferred,
         )
 
-    def _task(
-        self, work: Work, instance: Instance, job: Job, places: Sequence[Place]
-    ) -> tuple[TaskAct | None, bool]:
-        """What a hot-plug stage does next, and whether that must wait for work on the same volume."""
+    def _task(self, work: Work, instance: Instance, job: Job, places: Sequence[Place]) -> TaskAct | None:
+        """What a hot-plug stage does next."""
         stage = job.stages[job.stage]
         if not stage.startswith("hotp@"):
-            return None, False
-        task, waits = next_task(work, instance.id, stage)
+            return None
+        while (task := next_task(work, instance.id, stage)) is not None and is_called_off(task):
+            failed(work, task, CALLED_OFF)
         if task is None:
-            return None, waits
+            return None
         fresh = task.state is JobState.QUEUED or task.deadline < job.stage_started
         deadline = work.now + work.settings.deadlines.of_task(task.kind) if fresh else task.deadline
         task = work.tx.tasks.update(task, state=JobState.RUNNING, busy=self.executor, deadline=deadline)
-        act = self.tasks.act(
+        return self.tasks.act(
             work.tx,
             task,
             instance=instance,
@@ -137,7 +140,6 @@ class Runner:
             running=stage == "hotp@runn",
             superseded=lambda: self._superseded(job),
         )
-        return act, False
 
     def _others_busy(self, work: Work, job: Job) -> bool:
         """Whether a living worker is inside a step: another one of this job, or any of one superseded."""
@@ -208,9 +210,9 @@ class Runner:
                 return _AGAIN_SOON
             job = tx.jobs.update(job, busy="")
             delay: float | None = _AGAIN_AT_ONCE
-            if task is not None and task.finished_at is not None:
-                self.tasks.too_late(work, task)
-            elif task is not None and task.step == of.task.step:
+            if task is None or task.finished_at is not None:
+                self.tasks.too_late(work, of, task)
+            elif task.step == of.task.step:
                 delay = self.tasks.record(work, task, of, outcome, message, transient=transient)
             if instance.job_id != job.id:
                 return None
@@ -242,10 +244,9 @@ class Runner:
         if step < len(steps_of(job.stages[job.stage], act)):
             work.tx.jobs.update(job, step=step, attempt=1)
             return _AGAIN_AT_ONCE
-        if job.stages[job.stage].startswith("hotp@"):
-            task, waits = next_task(work, instance.id, job.stages[job.stage])
-            if task is not None or waits:  # accepted since we looked
-                return _AGAIN_AT_ONCE
+        name = job.stages[job.stage]
+        if name.startswith("hotp@") and next_task(work, instance.id, name) is not None:
+            return _AGAIN_AT_ONCE  # accepted since we looked
         if job.stages[job.stage].startswith("prol."):
             volumes_are_made(work, instance)
         stage = _edge_of(job).after(job.stage)

@@ -8,8 +8,8 @@ from backend import commands
 from backend.engine.access import own_instances, own_snapshot, own_volume
 from backend.engine.disks import reseal, usable_content
 from backend.engine.registry import check_quota, put_tags
-from backend.engine.tasks import begin_task, failed
-from backend.engine.volumes import wrong_volume_state
+from backend.engine.tasks import CALLED_OFF, begin_task, failed
+from backend.engine.volumes import hold_volume, wrong_volume_state
 from backend.engine.work import Work, wrong_state
 from backend.errors import BackendError, Code
 from backend.model import (
@@ -84,6 +84,7 @@ def _chosen(work: Work, instance: Instance, command: commands.CreateSnapshots) -
 
 def _keep(work: Work, volumes: Sequence[Volume], description: str) -> list[Snapshot]:
     """A snapshot of each volume, and the work of making it; all of them, or none."""
+    volumes = [hold_volume(work, volume) for volume in volumes]
     for volume in volumes:
         if volume.state not in _COPIED or not volume.made:
             raise wrong_volume_state(volume, "create a snapshot")
@@ -244,6 +245,12 @@ def forget_snapshot(work: Work, snapshot: Snapshot) -> None:
 
 
 def call_off(work: Work, resource_id: str) -> None:
-    """End the open tasks about a resource; a step in progress finds its task ended and cleans up."""
+    """End the open tasks about a resource.
+
+    A copy in progress is ended when it is there, by whoever then has it to do: only then can it be removed.
+    """
     for task in work.tx.tasks.open_of_resource(resource_id):
-        failed(work, task, "It was called off.")
+        if task.busy and task.kind is TaskKind.SNAPSHOT_CREATE:
+            work.tx.tasks.update(task, arguments=task.arguments | {"called_off": "true"})
+        else:
+            failed(work, task, CALLED_OFF)

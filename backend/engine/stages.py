@@ -66,7 +66,6 @@ class Act:
         superseded: Callable[[], bool],
         keep_console: Callable[[str, bytes], None],
         task: TaskAct | None = None,
-        waits: bool = False,
         deferred: Sequence[Task] = (),
     ) -> None:
         self.instance = instance
@@ -79,7 +78,6 @@ class Act:
         self.settings = settings
         self.clock = clock
         self.task = task
-        self.waits = waits
         self.deferred = deferred
         self.superseded = superseded
         self._keep_console = keep_console

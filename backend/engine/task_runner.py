@@ -19,7 +19,18 @@ from backend.engine.image_test import ImageTester
 from backend.engine.images import image_progress, imported, test_ended
 from backend.engine.leaving import forget_volume, set_free, touch
 from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, Step, TaskAct, Tools
-from backend.engine.tasks import begin_hotplug, done, enqueue, failed, leave_copy, release_lock
+from backend.engine.tasks import (
+    CALLED_OFF,
+    FOLLOWING,
+    begin_hotplug,
+    done,
+    enqueue,
+    failed,
+    is_called_off,
+    leave_copy,
+    leave_instance,
+    release_lock,
+)
 from backend.engine.work import ENGINE, Work
 from backend.model import (
     AttachState,
@@ -82,10 +93,10 @@ class TaskRunner:
         with self.engine.store.begin() as tx:
             work = self.engine.work(tx, ENGINE)
             task = tx.tasks.get(task_id)
-            if task is not None and task.finished_at is not None:
-                self.too_late(work, task)
+            if task is None or task.finished_at is not None:
+                self.too_late(work, claimed, task)
                 return None
-            if task is None or (task.step, task.busy) != (claimed.task.step, self.executor):
+            if (task.step, task.busy) != (claimed.task.step, self.executor):
                 return _AGAIN_SOON
             return self.record(work, task, claimed, outcome, message, transient=transient)
 
@@ -96,7 +107,10 @@ class TaskRunner:
                 return None
             if task.busy not in {"", self.executor} and self.lives(tx.workers.get(task.busy)):
                 return _AGAIN_SOON
-            if self._has_elder(tx, task):
+            if is_called_off(task):
+                failed(self.engine.work(tx, ENGINE), task, CALLED_OFF)
+                return None
+            if self._has_elder(tx, task) or self._goes_to_instance(tx, task):
                 return None  # its end brings this one to its turn
             task = tx.tasks.update(task, state=JobState.RUNNING, busy=self.executor)
             return self.act(tx, task)
@@ -106,6 +120,23 @@ class TaskRunner:
             return False
         first = tx.tasks.open_with_lock(task.lock)[0]
         return first.id != task.id
+
+    def _goes_to_instance(self, tx: Tx, task: Task) -> bool:
+        """Whether the volume was attached since the task was accepted: then it is that instance's to do.
+
+        One that is only being attached waits for this task.
+        """
+        if not task.lock or task.kind not in FOLLOWING:
+            return False
+        volume = tx.volumes.lock(task.lock)
+        instance = tx.instances.get(volume.instance_id or "") if volume is not None else None
+        if volume is None or instance is None:
+            return False
+        if any(each.kind is TaskKind.VOLUME_ATTACH for each in tx.tasks.open_with_lock(task.lock)):
+            return False
+        tx.tasks.update(task, instance_id=instance.id, state=JobState.QUEUED, busy="")
+        begin_hotplug(self.engine.work(tx, ENGINE), instance)
+        return True
 
     def perform(self, act: TaskAct) -> tuple[str, str, bool]:
         """One step: its outcome (ok, failed, lost, again, kept), a message, and whether to repeat it."""
@@ -156,7 +187,8 @@ class TaskRunner:
         elif task.kind in {TaskKind.IMAGE_EXPORT, TaskKind.IMAGE_TEST} and image is not None:
             checksum = image.checksum
         elif task.kind is TaskKind.SNAPSHOT_CREATE and task.step == 0 and volume is not None:
-            checksum = _base_of(tx, volume)
+            checksum = _base_of(tx, volume) if running else ""
+            task = _naming(tx, task, "parent", checksum)  # before the act: else the reaper may be faster
         return TaskAct(
             task=task,
             tools=self.tools(tell=lambda percent: self._tell(task.id, percent)),
@@ -212,6 +244,8 @@ class TaskRunner:
             fresh = tx.volumes.get(volume.id)
             if fresh is None or fresh.host_id == host_id:
                 return
+            if left and tx.debris.get(volume.id, host_id) is not None:
+                raise StepFailed(f"The copy of {volume.id} is to be removed.", transient=True)
             for name in left:
                 if fresh.host_id is not None:
                     tx.debris.put(
@@ -237,6 +271,10 @@ class TaskRunner:
     ) -> float | None:
         """Commit what a step came to: seconds until the next one, or None when the task ended or waits."""
         task = work.tx.tasks.update(task, busy="")
+        if is_called_off(task):
+            failed(work, task, CALLED_OFF)
+            leave_copy(work, task, CALLED_OFF, act.volume)
+            return None
         if outcome == "again":
             return _AGAIN_AT_ONCE
         if outcome == "lost":  # in an instance's job it is the job that waits for the host
@@ -247,13 +285,17 @@ class TaskRunner:
             self._kept(work, task, message)
             return None
         if outcome == "failed":
+            if act.grown:
+                task = _naming(work.tx, task, "grown", "true")
             return self._failed(work, task, message, transient=transient)
         return RECORDS[task.kind](work, task, act)
 
-    def too_late(self, work: Work, task: Task) -> None:
-        """The task was called off while a step was at it: what that made is the reaper's."""
-        if task.kind is TaskKind.SNAPSHOT_CREATE:
-            leave_copy(work, task, "The snapshot was called off.")
+    def too_late(self, work: Work, act: TaskAct, task: Task | None) -> None:
+        """The task ended, or went, while a step was at it: what that made is the reaper's."""
+        if task is not None and task.busy:
+            work.tx.tasks.update(task, busy="")
+        if act.task.kind is TaskKind.SNAPSHOT_CREATE:
+            leave_copy(work, act.task, "The snapshot was called off.", act.volume)
 
     def _failed(self, work: Work, task: Task, message: str, *, transient: bool) -> float | None:
         delays = work.settings.retry_delays
@@ -272,11 +314,23 @@ class TaskRunner:
         work.tx.tasks.update(task, state=JobState.WAITING, message=message)
 
 
+def _naming(tx: Tx, task: Task, name: str, value: str) -> Task:
+    """The task with an argument, or without it when the value is empty."""
+    if task.arguments.get(name, "") == value:
+        return task
+    others = {key: each for key, each in task.arguments.items() if key != name}
+    return tx.tasks.update(task, arguments=others | ({name: value} if value else {}))
+
+
 def _base_of(tx: Tx, volume: Volume) -> str:
-    """The content to which a snapshot may tell the difference; none when the chain would become long."""
+    """The content to which a snapshot may tell the difference; none when the chain would become long.
+
+    It is locked: whoever wants to remove it sees the task that names it first.
+    """
     base = tx.snapshots.get(volume.last_snapshot) if volume.last_snapshot else None
     if base is None or base.state is not SnapshotState.COMPLETED or volume.encrypted:
         return ""
+    tx.contents.lock(base.content)
     chain = tx.contents.chain(base.content)
     return base.content if 0 < len(chain) < _LONGEST_CHAIN and all(each.path for each in chain) else ""
 
@@ -350,6 +404,7 @@ def _detached(work: Work, task: Task, _act: TaskAct) -> None:
     if volume is not None and volume.instance_id == task.instance_id:
         touch(work, volume)
         set_free(work, volume, last_snapshot="", message="")
+        leave_instance(work, volume.id, task.instance_id)
     done(work, task)
 
 
@@ -369,8 +424,8 @@ def _copied(work: Work, task: Task, act: TaskAct) -> float | None:
     """The copy is on the host: the volume and its instance are free again, and the rest needs neither."""
     volume = act.disk
     arguments = task.arguments | {"host": str(volume.host_id)}
-    if act.incremental and act.chain:
-        arguments["parent"] = act.chain[0].checksum
+    if not act.incremental:
+        arguments.pop("parent", None)
     fresh = work.tx.volumes.get(volume.id)
     if fresh is not None:
         mark = task.resource_id if act.running else ""

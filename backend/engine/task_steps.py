@@ -7,6 +7,7 @@ absent, :class:`HostSilent` when it could not be asked.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -33,6 +34,7 @@ from backend.ports import (
     VolumeSpec,
 )
 
+_log = logging.getLogger(__name__)
 _ASK_AGAIN = 10.0
 """Seconds after which a guest is asked once more to let go of a disk."""
 _TELL_EVERY = 1.0
@@ -81,7 +83,10 @@ class Tools:
             now = time.monotonic()
             if now - self._told_at >= _TELL_EVERY:
                 self._told_at = now
-                self._tell(first + (last - first) * done // max(size, 1))
+                try:
+                    self._tell(first + (last - first) * done // max(size, 1))
+                except Exception:  # what is told is for show: the work itself goes on
+                    _log.info("a progress was not recorded", exc_info=True)
 
         return told
 
@@ -117,6 +122,7 @@ class TaskAct:
         self.superseded = superseded
         self.content: Content | None = None
         self.incremental = False
+        self.grown = False
         self.result: dict[str, str] = {}
 
     @property
@@ -227,15 +233,25 @@ def _delete(act: TaskAct) -> None:
         raise StepFailed(f"The volume {act.disk.id} is still there.", transient=True)
 
 
+def _require_plugged(act: TaskAct, driver: HostDriver) -> None:
+    """Verify that the volume is the disk of the running domain that its record says."""
+    there = driver.disks(act.instance.id) if act.instance is not None else {}
+    if there.get(act.disk.target) != act.disk.id:
+        raise StepFailed(f"The instance does not have {act.disk.id} as its disk now.", transient=True)
+
+
 def _resize(act: TaskAct) -> None:
     volume = act.disk
     driver = act.home
     if act.running and act.instance is not None:
+        _require_plugged(act, driver)
         driver.grow(act.instance.id, volume.target, volume.size_bytes)
+        require_whole(driver, volume)
+        act.grown = True
         driver.limit(act.instance.id, disk_spec(volume, act.tools.key(volume)))
     else:
         driver.resize(volume.id, volume.size_bytes, act.tools.key(volume))
-    require_whole(driver, volume)
+        require_whole(driver, volume)
 
 
 def _revert(act: TaskAct) -> None:
@@ -303,6 +319,7 @@ def _copy(act: TaskAct) -> None:
     volume, name = act.disk, act.task.resource_id
     if act.running and act.instance is not None and act.host is not None:
         driver = act.tools.driver(act.host)
+        _require_plugged(act, driver)
         since = volume.last_snapshot if act.chain else ""
         act.incremental = driver.backup(
             act.instance.id, volume.target, name, mark=name, since=since, key=act.tools.key(volume)
@@ -331,6 +348,8 @@ def _take(act: TaskAct) -> None:
     facts = _copy_host(act).volume(act.task.resource_id)
     if facts is None:
         raise StepFailed("The copy on the host is not there any more.")
+    if act.task.arguments.get("parent") and not (act.chain and all(each.path for each in act.chain)):
+        raise StepFailed("What the copy tells the difference to is not there any more.")
     try:
         act.content = act.tools.contents.take(
             act.task.id,

@@ -25,11 +25,15 @@ from backend.model import (
     SnapshotState,
     Task,
     TaskKind,
+    Volume,
     VolumeState,
 )
 
+CALLED_OFF = "It was called off."
 PLUGGING = frozenset({TaskKind.VOLUME_ATTACH, TaskKind.VOLUME_DETACH})
 """What changes the devices of a domain: nothing that a saved memory image could bear."""
+FOLLOWING = frozenset({TaskKind.SNAPSHOT_CREATE, TaskKind.VOLUME_MODIFY, TaskKind.VOLUME_REVERT})
+"""What is done inside the job of whatever instance the volume is attached to when its turn comes."""
 _HOTPLUG = {"runn": "hotplug", "poff": "hotplug", "susp.disk": "disk_copy_or_snapshot"}
 """The life-cycle's row by which an instance in each state has its disks worked on (lifecycle §20.1)."""
 
@@ -45,7 +49,13 @@ def begin_task(
     arguments: Mapping[str, str] | None = None,
     task_id: str | None = None,
 ) -> Task:
-    """Accept a piece of storage work; with an instance it is done by that one's next hot-plug job."""
+    """Accept a piece of storage work; with an instance it is done by that one's next hot-plug job.
+
+    What copies or changes a volume is its instance's when it has one by now: the row is locked and read anew.
+    """
+    if lock and kind in FOLLOWING:
+        volume = work.tx.volumes.lock(lock)
+        instance_id = (volume.instance_id or "") if volume is not None else ""
     task = Task(
         id=task_id or f"task-{secrets.token_hex(10)}",
         kind=kind,
@@ -82,27 +92,26 @@ def enqueue(work: Work, task: Task) -> None:
 # An instance's tasks ------------------------------------------------------------------------------------
 
 
-def next_task(work: Work, instance_id: str, detail: str) -> tuple[Task | None, bool]:
-    """The task to do next in a hot-plug stage, and whether one must wait for a task outside of it."""
-    waits = False
+def next_task(work: Work, instance_id: str, detail: str) -> Task | None:
+    """The task to do next in a hot-plug stage. One that must wait for a task outside is not the job's to wait
+    for: the end of the other begins the job anew.
+    """
     for task in work.tx.tasks.open_of_instance(instance_id):
         if is_deferred(task) or (task.kind in PLUGGING and detail.endswith("susp.disk")):
             continue
         if task.state is JobState.WAITING and not detail.endswith("poff"):
             continue  # the guest does not let go; without a guest nobody needs to
-        if _locked_outside(work, task):
-            waits = True
-            continue
-        return task, False
-    return None, waits
+        if not _locked_outside(work, task):
+            return task
+    return None
 
 
 def _locked_outside(work: Work, task: Task) -> bool:
-    """Whether an earlier task on its own still works on the same thing."""
+    """Whether an earlier task, on its own or of another instance, still works on the same thing."""
     if not task.lock:
         return False
     return any(
-        other.id != task.id and not other.instance_id and _before(other, task)
+        other.instance_id != task.instance_id and _before(other, task)
         for other in work.tx.tasks.open_with_lock(task.lock)
     )
 
@@ -126,8 +135,7 @@ def begin_hotplug(work: Work, instance: Instance) -> Instance:
     row = _HOTPLUG.get(instance.detail)
     if row is None or instance.job_id is not None:
         return instance
-    task, waits = next_task(work, instance.id, instance.detail)
-    if task is None and not waits:
+    if next_task(work, instance.id, instance.detail) is None:
         return _switch_off_for(work, instance)
     edge = transition(row, instance.detail)
     if edge is None:
@@ -166,13 +174,23 @@ def abandon(work: Work, instance: Instance, copies: Mapping[str, str]) -> None:
     """
     for task in work.tx.tasks.open_of_instance(instance.id):
         host_id = copies.get(task.id)
-        if host_id is not None:
+        if is_called_off(task):
+            failed(work, task, CALLED_OFF)
+        elif host_id is not None:
             arguments = task.arguments | {"host": host_id}
-            enqueue(work, work.tx.tasks.update(task, instance_id="", step=1, arguments=arguments))
+            enqueue(work, work.tx.tasks.update(task, instance_id="", step=1, busy="", arguments=arguments))
         elif task.kind is TaskKind.SNAPSHOT_CREATE and work.tx.volumes.get(task.lock) is not None:
-            enqueue(work, work.tx.tasks.update(task, instance_id="", step=0, state=JobState.QUEUED))
+            alone = work.tx.tasks.update(task, instance_id="", step=0, busy="", state=JobState.QUEUED)
+            enqueue(work, alone)
         else:
             failed(work, task, "The instance was terminated.")
+
+
+def leave_instance(work: Work, volume_id: str, instance_id: str) -> None:
+    """A volume is not the instance's any more: what was still to be done to it goes on alone, in its turn."""
+    for task in work.tx.tasks.open_with_lock(volume_id):
+        if task.instance_id == instance_id and task.kind in FOLLOWING:
+            work.tx.tasks.update(task, instance_id="", state=JobState.QUEUED, busy="")
 
 
 # Ends ---------------------------------------------------------------------------------------------------
@@ -193,12 +211,16 @@ def done(work: Work, task: Task, result: Mapping[str, str] | None = None) -> Tas
     return task
 
 
+def is_called_off(task: Task) -> bool:
+    """Whether a task is only to be ended any more."""
+    return task.arguments.get("called_off") == "true"
+
+
 def _end(work: Work, task: Task, state: JobState, why: str, result: Mapping[str, str] | None = None) -> Task:
     return work.tx.tasks.update(
         task,
         state=state,
         message=why,
-        busy="",
         finished_at=work.now,
         progress=100 if state is JobState.DONE else task.progress,
         result=dict(result or task.result),
@@ -245,6 +267,7 @@ def _not_attached(work: Work, task: Task, why: str) -> None:
     if instance is not None:
         leave_moving_copies(work, instance, volume, why)
     set_free(work, volume, message=why)
+    leave_instance(work, volume.id, str(volume.instance_id))
 
 
 def _still_attached(work: Work, task: Task, why: str) -> None:
@@ -259,9 +282,10 @@ def _not_modified(work: Work, task: Task, why: str) -> None:
     if volume is None or change is None:
         return
     ended = msgspec.structs.replace(change, state="failed", ended_at=work.now, message=why)
+    grown = task.arguments.get("grown") == "true"  # bytes never shrink again: only the limits go back
     work.tx.volumes.update(
         volume,
-        size_gib=change.old_size_gib,
+        size_gib=volume.size_gib if grown else change.old_size_gib,
         type=change.old_type,
         iops=change.old_iops,
         throughput=change.old_throughput,
@@ -279,9 +303,9 @@ def _no_snapshot(work: Work, task: Task, why: str) -> None:
     leave_copy(work, task, why)
 
 
-def leave_copy(work: Work, task: Task, why: str) -> None:
-    """The copy on a host that a task made is to be removed by the reaper."""
-    volume = work.tx.volumes.get(task.arguments.get("volume", ""))
+def leave_copy(work: Work, task: Task, why: str, volume: Volume | None = None) -> None:
+    """The copy on a host that a task made, of a volume as it was then, is to be removed by the reaper."""
+    volume = volume or work.tx.volumes.get(task.arguments.get("volume", ""))
     host_id = task.arguments.get("host") or (volume.host_id if volume is not None else None)
     if host_id and work.tx.hosts.get(host_id) is not None:
         work.tx.debris.put(Debris(instance_id=task.resource_id, host_id=host_id, at=work.now, message=why))

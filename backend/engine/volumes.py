@@ -21,6 +21,7 @@ from backend.engine.disks import (
     usable_content,
 )
 from backend.engine.leaving import touch
+from backend.engine.places import same_store
 from backend.engine.tagging import check_tags
 from backend.engine.tasks import begin_hotplug, begin_task
 from backend.engine.work import Work, wrong_state
@@ -221,7 +222,7 @@ def delete_volume(work: Work, command: commands.DeleteVolume) -> Volume:
 
 def modify_volume(work: Work, command: commands.ModifyVolume) -> Volume:
     """Grow a volume, or change its type and limits, in use or not (ModifyVolume)."""
-    volume = own_volume(work, command.volume_id)
+    volume = hold_volume(work, own_volume(work, command.volume_id))
     if volume.state not in {VolumeState.AVAILABLE, VolumeState.IN_USE} or not volume.made:
         raise wrong_volume_state(volume, "modify")
     if volume.modification is not None and volume.modification.state == "modifying":
@@ -276,11 +277,48 @@ def modify_volume(work: Work, command: commands.ModifyVolume) -> Volume:
 
 def _claim_room(work: Work, volume: Volume, more_gib: int) -> None:
     host = work.tx.hosts.lock(volume.host_id or "")
-    if host is None:
-        return
-    used = work.tx.reservations.used().get(host.id, Capacity()).plus(host.foreign)
-    if used.disk_gib + more_gib > host.limit.disk_gib:
+    if host is not None and _free_gib(work, host) < more_gib:
         raise BackendError(Code.VOLUME_CAPACITY, "There is no room for the volume to grow where it is.")
+
+
+def _claim_way(work: Work, volume: Volume, instance: Instance) -> None:
+    """Refuse a volume that is to move to a host without room for it, which is locked."""
+    if instance.host_id is None or instance.host_id == volume.host_id:
+        return
+    host = work.tx.hosts.lock(instance.host_id)
+    if host is None or same_store(host, work.tx.hosts.get(volume.host_id or "")):
+        return
+    if _free_gib(work, host) - _coming_gib(work, host) < volume.size_gib:
+        raise BackendError(
+            Code.VOLUME_CAPACITY, f"The host of the instance has no room for {volume.size_gib} GiB."
+        )
+
+
+def _free_gib(work: Work, host: Host) -> int:
+    return host.limit.disk_gib - work.tx.reservations.used_on(host.id).plus(host.foreign).disk_gib
+
+
+def _coming_gib(work: Work, host: Host) -> int:
+    """GiB of the volumes that are still to be brought to a host."""
+    moving = [task for task in work.tx.tasks.open() if task.kind is TaskKind.VOLUME_ATTACH]
+    volumes = work.tx.volumes.some([task.resource_id for task in moving])
+    instances = work.tx.instances.some([task.instance_id for task in moving])
+    return sum(
+        volumes[task.resource_id].size_gib
+        for task in moving
+        if task.resource_id in volumes
+        and task.instance_id in instances
+        and instances[task.instance_id].host_id == host.id
+        and not same_store(host, work.tx.hosts.get(volumes[task.resource_id].host_id or ""))
+    )
+
+
+def hold_volume(work: Work, volume: Volume) -> Volume:
+    """A volume as it is now; nobody attaches or detaches it before this transaction has ended."""
+    held = work.tx.volumes.lock(volume.id)
+    if held is None:
+        raise BackendError(Code.VOLUME_NOT_FOUND, f"No such volume: {volume.id}", ids=(volume.id,))
+    return held
 
 
 def set_volume(work: Work, command: commands.SetVolume) -> Volume:
@@ -305,7 +343,7 @@ def set_volume(work: Work, command: commands.SetVolume) -> Volume:
 
 def revert_volume(work: Work, command: commands.RevertVolume) -> Volume:
     """Make a volume what a snapshot of it says; its instance, if it has one, must be switched off."""
-    volume = own_volume(work, command.volume_id)
+    volume = hold_volume(work, own_volume(work, command.volume_id))
     snapshot = own_snapshot(work, command.snapshot_id)
     usable_content(work, snapshot.id)
     if snapshot.volume_id != volume.id:
@@ -343,6 +381,7 @@ def attach_volume(work: Work, command: commands.AttachVolume) -> Volume:
     _require_pluggable(instance, "attach a volume to")
     require_attachable(volume, instance.zone)
     device, target = _device_for(work, instance, command.device)
+    _claim_way(work, volume, instance)
     attached = work.tx.volumes.update(
         volume,
         state=VolumeState.IN_USE,
