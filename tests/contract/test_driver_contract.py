@@ -25,7 +25,7 @@ from libvirt_hosts import (
 )
 
 from backend.drivers.libvirt import capabilities
-from backend.drivers.libvirt.connection import WORKERS, Link, Reach
+from backend.drivers.libvirt.connection import WORKERS, Link, Pool, Reach
 from backend.drivers.libvirt.hosts import LibvirtHosts, parts_of
 from backend.drivers.libvirt.local_storage import LocalStorage
 from backend.drivers.libvirt.pool_storage import PoolStorage
@@ -1043,6 +1043,44 @@ def test_a_host_that_accepts_and_never_answers_costs_two_threads(hosts):
         for _ in range(5):
             ask()
         assert calls() <= before + 2
+
+
+@pytest.mark.qemu
+def test_twenty_acts_at_once_reach_a_host_that_is_well(daemon):
+    driver = LibvirtHosts().driver("host-busy", daemon.uri)
+    failures: list[Exception] = []
+
+    def look() -> None:
+        try:
+            driver.monitor()
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    driver.close()
+    assert failures == []
+
+
+def test_who_waits_too_long_for_a_connection_does_not_blame_the_host():
+    pool = Pool(1, lambda: SimpleNamespace(caller=lambda: "connection"), patience=SimpleNamespace(value=0.05))
+    failures: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            with pool.lend():
+                pass
+        except StepFailed as error:
+            failures.append(error)
+
+    with pool.lend():
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join()
+    assert [failure.transient for failure in failures] == [True]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import libvirt
 from backend.drivers.libvirt.errors import translate
 from backend.drivers.libvirt.events import ensure_event_loop, keeping_errors
 from backend.drivers.libvirt.threads import Overdue, Threads
-from backend.ports import HostSilent
+from backend.ports import HostSilent, StepFailed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,11 +83,23 @@ class Reach:
         self._retry_at = 0.0
         self._failure = ""
         self._opening: list[float] = []
+        self._turns = threading.BoundedSemaphore(UNRETURNED_OPENS)
 
-    def check(self) -> None:
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until another open may be tried; raises HostSilent when it is too early, or takes too long."""
+        if not self._turns.acquire(timeout=Wait.NORMAL.value):
+            raise HostSilent(f"{self.uri}: connecting")
+        try:
+            self._check()
+            yield
+        finally:
+            self._turns.release()
+
+    def _check(self) -> None:
         """Raise HostSilent while it is too early to try again."""
         now = time.monotonic()
-        hanging = [begun for begun in self._opening if now - begun < GIVEN_UP_OPEN]
+        hanging = [begun for begun in self._opening if Wait.OPEN.value < now - begun < GIVEN_UP_OPEN]
         if now < self._retry_at or len(hanging) >= UNRETURNED_OPENS:
             raise HostSilent(f"{self.uri}: {self._failure or 'connecting'}")
 
@@ -170,13 +182,13 @@ class Link:
                 return self._connection
             if self._closed:
                 raise HostSilent(f"{self._reach.uri}: closed")
-            self._reach.check()
-            try:
-                ensure_event_loop()
-                self._connection = self._threads.run(Wait.OPEN.value, self._connect, late=_close_quietly)
-            except (Overdue, libvirt.libvirtError) as error:
-                raise self._reach.failed(error) from error
-            self._reach.succeeded()
+            with self._reach.turn():
+                try:
+                    ensure_event_loop()
+                    self._connection = self._threads.run(Wait.OPEN.value, self._connect, late=_close_quietly)
+                except (Overdue, libvirt.libvirtError) as error:
+                    raise self._reach.failed(error) from error
+                self._reach.succeeded()
             return self._connection
 
     def _connect(self) -> libvirt.virConnect:
@@ -217,13 +229,17 @@ class Pool:
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Caller]:
-        """A connection for one operation; waits for one to come back."""
+        """A connection for one operation; waits for one to come back.
+
+        Raises:
+            StepFailed: too many wait; the host itself may be well.
+        """
         held: Caller | None = getattr(self._held, "caller", None)
         if held is not None:
             yield held
             return
         if not self._free.acquire(timeout=self._patience.value):
-            raise HostSilent("too many calls to this host are waiting")
+            raise StepFailed("too many calls to this host are waiting", transient=True)
         try:
             link = self._take()
             try:
