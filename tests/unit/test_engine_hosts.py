@@ -10,6 +10,8 @@ from backend import commands
 from backend.commands import DeleteHost, DeregisterImage, ImportKeyPair, ModifyImage, ModifyInstance
 from backend.drivers.memory import Fault
 from backend.engine import EngineSettings
+from backend.engine.scheduler import _deploy, litter
+from backend.engine.tasks import begin_task
 from backend.engine.worker import Worker
 from backend.errors import BackendError, Code
 from backend.model import (
@@ -17,13 +19,15 @@ from backend.model import (
     BlockDevice,
     Capacity,
     Content,
+    Debris,
     Desired,
     HostState,
     JobState,
     Publication,
     Reason,
+    TaskKind,
 )
-from backend.ports import DomainReason, DomainStatus
+from backend.ports import DomainReason, DomainStatus, VolumeSpec
 
 
 def cloud_of(*memory_mib, settings=None):
@@ -724,6 +728,272 @@ def test_a_host_that_cannot_be_asked_keeps_an_image_from_being_forgotten():
     with cloud.store.read() as tx:
         assert tx.contents.get(image.checksum) is None
     assert cloud.wrong_files() == set()
+
+
+def test_what_a_difference_is_being_made_to_is_kept_for_it():
+    cloud = cloud_of(2048)
+    image = cloud.register("old")
+    cloud.engine.execute(cloud.caller, DeregisterImage(image_id=image.id))
+    with cloud.store.begin() as tx:
+        begun = begin_task(
+            cloud.engine.work(tx, ADMIN),
+            TaskKind.SNAPSHOT_CREATE,
+            "snap-1",
+            tenant_id=cloud.tenant.id,
+            arguments={"parent": image.checksum},
+        )
+    cloud.worker.reap()
+    assert f"{image.checksum}.qcow2" in cloud.contents.files()
+    with cloud.store.begin() as tx:
+        tx.tasks.update(begun, finished_at=cloud.clock())
+    cloud.worker.reap()
+    assert f"{image.checksum}.qcow2" not in cloud.contents.files()
+
+
+def test_hosts_are_asked_less_and_less_for_a_copy_that_is_still_needed():
+    cloud = cloud_of(2048)
+    image = cloud.register("old")
+    instance = cloud.started(image_id=image.id)
+    (root,) = cloud.disks(instance)
+    host, asked, written = cloud.host(), [], []
+    forget, begin = host.forget_image, cloud.store.begin
+    host.forget_image = lambda checksum: asked.append(checksum) or forget(checksum)
+    cloud.engine.execute(cloud.caller, DeregisterImage(image_id=image.id))
+    with cloud.store.begin() as tx:  # it will not begin anew from the image
+        tx.volumes.update(tx.volumes.get(root.id), boot=False)
+    cloud.worker.reap()
+    assert f"{image.checksum}.qcow2" not in cloud.contents.files()
+    cloud.store.begin = lambda: written.append(1) or begin()
+    for _ in range(200):
+        cloud.clock.advance(5)
+        cloud.worker.reap()
+    assert len(asked) == 6  # at once, after 30 s, 60 s, 120 s, …
+    assert len(written) == 200  # one each, for rows past their time
+    host.volumes.clear()
+    cloud.clock.advance(3600)
+    cloud.worker.reap()
+    with cloud.store.read() as tx:
+        assert tx.contents.get(image.checksum) is None
+
+
+# What is left behind ------------------------------------------------------------------------------------
+
+
+def left(cloud):
+    with cloud.store.read() as tx:
+        return {(item.instance_id, item.host_id) for item in tx.debris.all()}
+
+
+def leave(cloud, name, index=0, **fields):
+    """A host has something of this name that is to be removed."""
+    item = Debris(instance_id=name, host_id=cloud.host_ids[index], at=cloud.clock(), **fields)
+    with cloud.store.begin() as tx:
+        tx.debris.put(item)
+    cloud.host(index).mkimage(VolumeSpec(name=name, size_bytes=1 << 30))
+    return item
+
+
+def test_what_was_removed_since_the_reaper_looked_is_let_be():
+    """A volume may be arriving at the very place: its row still names the host that it comes from."""
+    cloud = cloud_of(2048, 2048)
+    (root,) = cloud.disks(cloud.started())
+    there = 1 - cloud.host_ids.index(root.host_id)
+    listed = leave(cloud, root.id, there)
+    with cloud.store.begin() as tx:
+        tx.debris.delete(listed.instance_id, listed.host_id)
+    cloud.worker._remove_debris(listed)
+    assert root.id in cloud.host(there).volumes
+
+
+def test_a_volume_that_is_where_it_belongs_is_no_debris():
+    cloud = cloud_of(2048)
+    (root,) = cloud.disks(cloud.started())
+    with cloud.store.begin() as tx:
+        tx.debris.put(Debris(instance_id=root.id, host_id=cloud.host_ids[0], at=1.0))
+    cloud.worker.reap()
+    assert root.id in cloud.host().volumes
+    assert left(cloud) == set()
+
+
+def test_one_worker_at_a_time_removes_what_is_left():
+    cloud = cloud_of(2048)
+    second_worker(cloud)
+    item = leave(cloud, "vol-left")
+    with cloud.store.begin() as tx:
+        tx.debris.update(tx.debris.get(item.instance_id, item.host_id), busy="worker-2")
+    cloud.worker.reap()
+    assert "vol-left" in cloud.host().volumes
+    with cloud.store.begin() as tx:
+        tx.workers.delete("worker-2")
+    cloud.worker.reap()
+    assert (cloud.host().volumes, left(cloud)) == ({}, set())
+
+
+def test_the_row_stays_until_the_host_has_answered():
+    cloud = cloud_of(2048)
+    leave(cloud, "vol-left")
+    host, seen = cloud.host(), []
+    delete = host.delete
+    host.delete = lambda name: seen.append(left(cloud)) or delete(name)
+    host.broken = {"delete"}
+    cloud.worker.reap()
+    assert seen == [{("vol-left", cloud.host_ids[0])}] == [left(cloud)]
+    host.broken = set()
+    cloud.worker.reap()
+    assert (host.volumes, left(cloud)) == ({}, set())
+
+
+def test_what_is_noted_again_during_its_removal_is_looked_at_again():
+    cloud = cloud_of(2048)
+    leave(cloud, "vol-left")
+    host, delete = cloud.host(), cloud.host().delete
+
+    def meanwhile(name):
+        delete(name)
+        host.delete = delete
+        leave(cloud, name)
+
+    host.delete = meanwhile
+    cloud.worker.reap()
+    assert left(cloud)
+    cloud.worker.reap()
+    assert (host.volumes, left(cloud)) == ({}, set())
+
+
+def test_an_instances_files_wait_for_the_job_that_is_there():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    with cloud.store.begin() as tx:
+        tx.debris.put(Debris(instance_id=instance.id, host_id=cloud.host_ids[0], at=1.0))
+    files = cloud.host().files_of(instance.id)
+    cloud.worker.reap()
+    assert cloud.host().files_of(instance.id) == files != set()
+    cloud.do(Op.TERMINATE, instance)
+    cloud.worker.reap()
+    assert (cloud.host().is_empty(), left(cloud)) == (True, set())
+
+
+def test_a_root_that_begins_anew_does_not_meet_its_old_self():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    (root,) = cloud.disks(instance)
+    host = cloud.host()
+    host.write(root.id, b"what the guest wrote")
+    host.broken = {"delete"}
+    cloud.operate(Op.RESUBMIT, instance)
+    cloud.settle()
+    waiting = cloud.get(instance)
+    assert (waiting.detail, left(cloud)) == ("pend", {(root.id, cloud.host_ids[0])})
+    assert waiting.reason_text == "1 hosts: 1 with files of it to be removed first"
+    with cloud.store.begin() as tx:
+        assert not _deploy(cloud.engine.work(tx, ADMIN), instance.id, cloud.host_ids[0])
+    host.broken = set()
+    cloud.quiesce()
+    assert cloud.get(instance).detail == "runn"
+    assert host.volumes[root.id].content != b"what the guest wrote"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_where_the_way_is_barred(shared):
+    """A volume's old files bar its host, a copy for moving all but the volume's own."""
+    cloud = Cloud(hosts=3)
+    volume = cloud.engine.execute(cloud.caller, commands.CreateVolume(size_gib=1))
+    cloud.settle()
+    (instance,) = cloud.launch(held=True, volumes=((volume.id, "/dev/sdf"),))
+    volume = cloud.volume(volume)
+    home = cloud.host_ids.index(volume.host_id)
+    one, two = (index for index in range(3) if index != home)
+    if shared:
+        with cloud.store.begin() as tx:
+            for index in (one, two):
+                tx.hosts.update(tx.hosts.get(cloud.host_ids[index]), capabilities={"store": "nfs"})
+
+    def barred(name, index):
+        leave(cloud, name, index)
+        with cloud.store.begin() as tx:
+            found = {host_id for _, host_id in litter(tx, tx.hosts.all())}
+            tx.debris.delete(name, cloud.host_ids[index])
+        return {cloud.host_ids.index(host_id) for host_id in found}
+
+    assert barred(volume.id, home) == set()
+    assert barred(volume.id, one) == ({one, two} if shared else {one})
+    assert barred(f"{volume.id}.mv", home) == {one, two}
+    assert barred(instance.id, one) == ({one, two} if shared else {one})
+    assert barred("vol-forgotten", one) == set()
+
+
+def test_a_dead_host_is_forgotten_with_what_is_left_on_it():
+    cloud = cloud_of(2048)
+    instance = cloud.started()
+    cloud.set_host(0, HostState.OFFLINE)
+    cloud.do(Op.TERMINATE, instance)
+    assert left(cloud)
+    cloud.engine.execute(ADMIN, DeleteHost(host_id=cloud.host_ids[0]))
+    assert (cloud.engine.hosts(), left(cloud)) == ([], set())
+
+
+def test_a_host_that_a_copy_is_still_to_be_fetched_from_is_kept():
+    cloud = cloud_of(2048)
+    with cloud.store.begin() as tx:
+        begun = begin_task(
+            cloud.engine.work(tx, ADMIN),
+            TaskKind.SNAPSHOT_CREATE,
+            "snap-1",
+            tenant_id=cloud.tenant.id,
+            arguments={"host": cloud.host_ids[0]},
+        )
+    command = DeleteHost(host_id=cloud.host_ids[0])
+    with pytest.raises(BackendError) as refused:
+        cloud.engine.execute(ADMIN, command)
+    assert refused.value.code is Code.HOST_IN_USE
+    with cloud.store.begin() as tx:
+        tx.tasks.update(begun, finished_at=cloud.clock())
+    cloud.engine.execute(ADMIN, command)
+    assert cloud.engine.hosts() == []
+
+
+def test_a_launch_waits_for_the_host_of_its_volume():
+    cloud = Cloud(hosts=2)
+    volume = cloud.engine.execute(cloud.caller, commands.CreateVolume(size_gib=1))
+    cloud.settle()
+    home = cloud.host_ids.index(cloud.volume(volume).host_id)
+    cloud.set_host(home, HostState.DISABLED)
+    host, calls = cloud.host(home), []
+    host.fault = lambda method: calls.append(method) or Fault.SILENT_BEFORE
+    (instance,) = cloud.launch(volumes=((volume.id, "/dev/sdf"),))
+    cloud.settle()
+    assert cloud.get(instance).detail == "prol.new"
+    for _ in range(20):  # not noticed yet: asked now and then
+        cloud.clock.advance(5)
+        cloud.worker.sweep()
+        cloud.settle()
+    assert len(calls) <= 5
+    silence(cloud, home)
+    calls.clear()
+    for _ in range(20):
+        cloud.clock.advance(5)
+        cloud.worker.sweep()
+        cloud.settle()
+    assert calls == []
+    host.fault = lambda _method: None
+    host.silent = False
+    cloud.quiesce()
+    assert cloud.get(instance).detail == "runn"
+
+
+def test_work_that_waits_for_its_turn_is_queued_once():
+    cloud = cloud_of(2048)
+    cloud.engine.execute(cloud.caller, commands.CreateVolume(size_gib=1))
+    queued = list(cloud.queue.work)
+    cloud.queue.status = lambda _key: "ENQUEUED"
+    for _ in range(5):
+        cloud.clock.advance(40)
+        cloud.worker.sweep()
+    assert list(cloud.queue.work) == queued
+    cloud.queue.status = lambda _key: None
+    cloud.clock.advance(40)
+    cloud.worker.sweep()
+    assert len(cloud.queue.work) == len(queued) + 1
 
 
 # Workers ------------------------------------------------------------------------------------------------

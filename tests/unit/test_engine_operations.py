@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from simulation import ADMIN, Cloud, Op
 
-from backend.commands import CreateTags, DeregisterImage, ModifyInstance, PurgeTenant, SetQuota
+from backend.commands import (
+    CreateImage,
+    CreateSnapshot,
+    CreateTags,
+    CreateVolume,
+    DeleteVolume,
+    DeregisterImage,
+    ImportImage,
+    ModifyInstance,
+    ModifyVolume,
+    PurgeTenant,
+    SetQuota,
+)
 from backend.drivers.memory import Fault, Guest
 from backend.errors import BackendError, Code
-from backend.model import Api, Desired, GuestShutdown, HostState, ImageState, JobState, Reason
+from backend.model import (
+    Api,
+    BlockDevice,
+    Desired,
+    GuestShutdown,
+    HostState,
+    ImageState,
+    JobState,
+    Reason,
+    SnapshotState,
+    VolumeState,
+)
 from backend.ports import DomainReason, DomainStatus
 
 STUBBORN = Guest(obeys_power_button=False, obeys_reboot=False)
@@ -560,3 +584,53 @@ def test_stop_protection_stands_against_every_kind_of_stop_and_end(cloud, op):
         cloud.operate(op, instance)
     assert (refused.value.code, refused.value.context["lock"]) == (Code.INSTANCE_LOCKED, "stop")
     assert cloud.get(instance).detail == "runn"
+
+
+# Ends without an epilog ---------------------------------------------------------------------------------
+
+
+def test_an_end_before_the_beginning_leaves_no_work_behind(cloud):
+    volume = cloud.engine.execute(cloud.caller, CreateVolume(size_gib=2))
+    cloud.settle()
+    (instance,) = cloud.launch(held=True, volumes=((volume.id, "/dev/sdf"),))
+    cloud.engine.execute(cloud.caller, ModifyVolume(volume_id=volume.id, size_gib=5))
+    kept = cloud.engine.execute(cloud.caller, CreateSnapshot(volume_id=volume.id))
+    assert cloud.do(Op.TERMINATE, instance).detail == "done"
+    with cloud.store.read() as tx:
+        assert tx.tasks.open() == []
+    free = cloud.volume(volume)
+    assert (free.state, free.size_gib, free.modification.state) == (VolumeState.AVAILABLE, 2, "failed")
+    assert cloud.engine.snapshot(cloud.caller, kept.id).state is SnapshotState.COMPLETED
+    cloud.engine.execute(cloud.caller, DeleteVolume(volume_id=volume.id))
+    cloud.quiesce()
+    assert cloud.volume(volume) is None
+
+
+def test_disks_of_an_instance_that_ends_in_the_queue_go_too(cloud):
+    instance = cloud.started(mappings=(BlockDevice(device="/dev/sdg", size_gib=3),))
+    extra = cloud.disks(instance)[1]
+    cloud.set_host(0, HostState.DISABLED)
+    assert cloud.do(Op.RESUBMIT, instance).detail == "pend"
+    assert list(cloud.host().volumes) == [extra.id]
+    (going,) = (change.after for change in cloud.operate(Op.TERMINATE, instance))
+    assert (going.detail, cloud.volume(extra).state) == ("done", VolumeState.DELETING)
+    cloud.settle()
+    assert (cloud.volume(extra), cloud.host().volumes) == (None, {})
+
+
+def test_a_deferred_image_is_not_waited_for_when_the_host_is_dead(cloud):
+    instance = cloud.started()
+    image = cloud.engine.execute(
+        cloud.caller, CreateImage(instance_id=instance.id, name="later", deferred=True)
+    )
+    cloud.set_host(0, HostState.OFFLINE)
+    assert cloud.do(Op.TERMINATE, instance).detail == "done"
+    assert cloud.engine.image(cloud.caller, image.id).state is ImageState.ERROR
+
+
+def test_nobody_waits_for_an_image_of_a_purged_tenant(cloud):
+    task = cloud.engine.execute(cloud.caller, ImportImage(location="/disk", public=True))
+    (waiting,) = cloud.launch(msgspec.structs.replace(cloud.other, api=Api.OCCI), image_id=task.resource_id)
+    assert waiting.detail == "pend.image"
+    cloud.engine.execute(ADMIN, PurgeTenant(tenant_id=cloud.tenant.id))
+    assert cloud.get(waiting).detail == "fail.image"
