@@ -188,9 +188,17 @@ def register_image(work: Work, command: commands.RegisterImage) -> Image:
         **source,
         **_next_version(work, command),
     )
+    if image.public:
+        _require_open(image)
     work.tx.images.insert(image)
     put_tags(work, image.id, "image", command.tags)
     return image
+
+
+def _require_open(image: Image) -> None:
+    """Refuse to give others an image whose passphrase is its owner's."""
+    if image.encrypted:
+        raise BackendError(Code.UNSUPPORTED, "Encrypted images cannot be made public or shared.")
 
 
 def _source(work: Work, command: commands.RegisterImage, identity: str) -> dict[str, Any]:
@@ -201,7 +209,8 @@ def _source(work: Work, command: commands.RegisterImage, identity: str) -> dict[
                 Code.PARAMETER_MISSING, "An image needs a content or a snapshot.", parameter="imageLocation"
             )
         content = work.tx.contents.put(command.content)
-        if not Path(content.path).is_file():  # the same bytes may have been on their way out
+        # The same bytes may have been on their way out. In a dry run they are yet to come.
+        if content.path and not Path(content.path).is_file():
             raise BackendError(Code.IMAGE_UNREADABLE, "The image's file is not in the store; give it again.")
         return _content_fields(content)
     snapshot = _own_completed(work, command.snapshot_id)
@@ -583,8 +592,8 @@ def _permissions(image: Image, command: commands.ModifyImage) -> dict[str, Any]:
         return {}
     if image.state is ImageState.DISABLED and (command.public or command.add_accounts):
         raise _wrong_state(image, f"The image {image.id} is disabled and cannot be shared.")
-    if image.encrypted and (command.public or command.add_accounts):
-        raise BackendError(Code.UNSUPPORTED, "Encrypted images cannot be made public or shared.")
+    if command.public or command.add_accounts:
+        _require_open(image)
     accounts = set() if command.reset_permissions else set(image.launch_accounts)
     accounts = (accounts | set(command.add_accounts)) - set(command.remove_accounts)
     public = False if command.reset_permissions else image.public

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from simulation import ADMIN, Cloud, Op
 
@@ -17,6 +18,7 @@ from backend.commands import (
     ExportImage,
     ImportImage,
     ImportSnapshot,
+    Launch,
     ModifyImage,
     ModifySnapshot,
     PublishImage,
@@ -24,6 +26,7 @@ from backend.commands import (
     SetQuota,
     TestImage,
 )
+from backend.engine.image_test import ImageTester
 from backend.engine.images import PUBLISHING, may_launch, test_ended
 from backend.engine.work import ENGINE
 from backend.errors import BackendError, Code
@@ -31,6 +34,7 @@ from backend.model import (
     Api,
     AttachState,
     BlockDevice,
+    Desired,
     ImageState,
     JobState,
     Publication,
@@ -123,7 +127,7 @@ def test_registered_of_a_snapshot(cloud):
         (BlockDevice(device="", size_gib=1), Code.BLOCK_DEVICE_INVALID),
         (BlockDevice(device="nonsense", size_gib=1), Code.PARAMETER_INVALID),
         (BlockDevice(device="/dev/sdf", size_gib=1, type="fast"), Code.PARAMETER_INVALID),
-        (BlockDevice(device="/dev/sdf", size_gib=4, type="io1"), Code.PARAMETER_INVALID),
+        (BlockDevice(device="/dev/sdf", size_gib=4, type="io1"), Code.PARAMETER_MISSING),
         (BlockDevice(device="/dev/sdf", snapshot_id="snap-00000000000000000"), Code.SNAPSHOT_NOT_FOUND),
     ],
 )
@@ -188,6 +192,25 @@ def test_names_ids_and_limits(cloud):
     do(cloud, RegisterImage(name="image", content=content), cloud.other)  # another tenant's is another name
     cloud.engine.execute(ADMIN, SetQuota(tenant_id=cloud.tenant.id, quotas={"images": 2}))
     assert refusal(cloud, RegisterImage(name="third", content=content)).code is Code.QUOTA_IMAGES
+
+
+def test_an_image_of_a_file_that_is_not_there_is_refused(cloud):
+    content = cloud.contents.add(b"a disk")
+    cloud.contents.remove(content)
+    assert refusal(cloud, RegisterImage(name="image", content=content)).code is Code.IMAGE_UNREADABLE
+    with cloud.store.read() as tx:
+        assert tx.contents.get(content.checksum) is None
+    content = cloud.contents.add(b"a disk")
+    image = do(cloud, RegisterImage(name="image", content=content))
+    with cloud.store.begin() as tx:  # as the reaper does when nothing needs it
+        tx.contents.update(tx.contents.get(content.checksum), path="")
+    for command in (
+        Launch(image_id=image.id),
+        CopyImage(source_id=image.id, name="copy"),
+    ):
+        assert refusal(cloud, command).code is Code.IMAGE_UNAVAILABLE
+    with cloud.store.read() as tx:
+        assert tx.contents.get(content.checksum).path == ""
 
 
 # Of an instance -----------------------------------------------------------------------------------------
@@ -401,6 +424,32 @@ def test_they_wait_for_its_other_disks_too(cloud):
     assert [disk.encrypted for disk in disks] == [False, True, False]
 
 
+def test_what_turns_out_to_be_large_counts_when_it_is_there(cloud):
+    occi = cloud.login("olga", cloud.tenant, Api.OCCI)
+    cloud.contents.sources["/disk"] = b"large"
+    take = cloud.contents.take
+    cloud.contents.take = lambda name, **rest: msgspec.structs.replace(
+        take(name, **rest), virtual_bytes=7 << 30
+    )
+    (first, second) = (
+        cloud.engine.execute(cloud.caller, ImportImage(location="/disk", name=name))
+        for name in ("first", "second")
+    )
+    (fits,) = cloud.launch(occi, image_id=first.resource_id)
+    (does_not,) = cloud.launch(occi, image_id=second.resource_id)
+    before = cloud.get(fits).root_gib
+    quotas = {"gigabytes": before + 7}
+    cloud.engine.execute(ADMIN, SetQuota(tenant_id=cloud.tenant.id, quotas=quotas))
+    cloud.settle()
+    ran, refused = cloud.get(fits), cloud.get(does_not)
+    assert (ran.detail, ran.root_gib, cloud.disks(fits)[0].size_gib) == ("runn", 7, 7)
+    assert (refused.detail, refused.root_gib) == ("fail.image", before)
+    assert "gigabytes" in refused.reason_text
+    with cloud.store.read() as tx:
+        assert tx.reservations.used_on(cloud.host_ids[0]).disk_gib == 7
+        assert tx.volumes.usage(cloud.tenant.id) == (2, before + 7)
+
+
 def test_who_may_launch_an_image_gets_all_its_disks(cloud):
     instance = cloud.started(mappings=(BlockDevice(device="/dev/sdf", size_gib=2),))
     cloud.host().write(cloud.disks(instance)[1].id, b"data")
@@ -478,6 +527,16 @@ def test_one_that_is_being_made_is_not_switched_off(cloud):
     for command in (ModifyImage(image_id=image.id, enabled=False), export):
         assert refusal(cloud, command).code is Code.IMAGE_WRONG_STATE
     assert refusal(cloud, CopyImage(source_id=image.id, name="copy")).code is Code.IMAGE_UNAVAILABLE
+
+
+def test_an_encrypted_image_is_its_owners_alone(cloud):
+    kept = a_snapshot(cloud, encrypted=True)
+    image = do(cloud, RegisterImage(name="secret", snapshot_id=kept.id))
+    for change in ({"public": True}, {"add_accounts": ("000000000009",)}):
+        assert refusal(cloud, ModifyImage(image_id=image.id, **change)).code is Code.UNSUPPORTED
+    assert not do(cloud, ModifyImage(image_id=image.id, public=False, description="d")).public
+    command = RegisterImage(name="open", snapshot_id=kept.id, public=True)
+    assert refusal(cloud, command).code is Code.UNSUPPORTED
 
 
 def test_deprecation_and_permissions_change_on_their_own(cloud):
@@ -666,6 +725,17 @@ def test_a_test_is_asked_for_once_and_keeps_the_image(cloud):
 
 
 # Import and export --------------------------------------------------------------------------------------
+
+
+def test_a_test_begun_again_has_a_machine_of_its_own(cloud):
+    tester = ImageTester(cloud.engine, wait=cloud.clock.advance)
+    owner = msgspec.structs.replace(cloud.caller, role=Role.ADMIN, api=Api.CLI)
+    machines = []
+    for _ in range(3):
+        machines.append(tester._fresh(owner, cloud.image, "task-1", "mark"))
+        assert [cloud.get(each).desired for each in machines[:-1]] == [Desired.GONE] * (len(machines) - 1)
+        cloud.settle()
+    assert [cloud.get(each).detail for each in machines] == ["done", "done", "runn"]
 
 
 def test_an_import_brings_a_snapshot_and_an_image_of_it(cloud):
