@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,12 @@ SERVED: dict[str, tuple[str, ...]] = {
     "sts": ("GetCallerIdentity",),
 }
 
+#: Operations that only tell of things: those whose output is a list and that are not served tell of none.
+TELLING = ("Describe", "Get", "List")
+
+#: Members that are no part of what is told.
+PAGING = frozenset({"NextToken", "MaxResults"})
+
 #: What the server reads of a shape and of a reference to a shape; the rest is documentation and client hints.
 SHAPE_KEYS = ("type", "required", "enum", "min", "max", "sensitive")
 REFERENCE_KEYS = ("shape", "locationName", "queryName", "idempotencyToken")
@@ -100,7 +106,7 @@ def references(shape: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield shape["member"]
 
 
-def reachable(model: Mapping[str, Any], operations: tuple[str, ...]) -> set[str]:
+def reachable(model: Mapping[str, Any], operations: Sequence[str]) -> set[str]:
     """Names of all shapes that inputs and outputs of the operations lead to."""
     found: set[str] = set()
     waiting = [
@@ -132,7 +138,7 @@ def pruned_shape(shape: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def pruned(model: Mapping[str, Any], operations: tuple[str, ...]) -> dict[str, Any]:
+def pruned(model: Mapping[str, Any], operations: Sequence[str]) -> dict[str, Any]:
     """The part of a service model that is served, and the names of all its operations."""
     metadata = {key: model["metadata"][key] for key in ("apiVersion", "protocol", "xmlNamespace")}
     return {
@@ -152,14 +158,52 @@ def pruned(model: Mapping[str, Any], operations: tuple[str, ...]) -> dict[str, A
     }
 
 
+def listing(model: Mapping[str, Any], served: Sequence[str]) -> tuple[str, ...]:
+    """Operations that are not served and only list things: their output has nothing but lists (and the ids
+    that were asked for), and all that they need to be told is ids.
+    """
+    return tuple(name for name in sorted(model["operations"]) if name not in served and _lists(model, name))
+
+
+def _lists(model: Mapping[str, Any], name: str) -> bool:
+    operation, shapes = model["operations"][name], model["shapes"]
+    if not name.startswith(TELLING) or "output" not in operation:
+        return False
+    needed = shapes[operation["input"]["shape"]].get("required", ())
+    members = shapes[operation["output"]["shape"]]["members"].items()
+    told = {
+        each: shapes[reference["shape"]]["type"]
+        for each, reference in members
+        if each not in PAGING and each not in needed
+    }
+    return set(told.values()) == {"list"} and all(each.endswith(("Id", "Ids")) for each in needed)
+
+
+def emptied(model: Mapping[str, Any], operations: Sequence[str]) -> dict[str, Any]:
+    """A service model whose operations answer empty lists: what is in the lists is left out."""
+    shapes = dict(model["shapes"])
+    for name in operations:
+        output = model["operations"][name]["output"]["shape"]
+        members = {
+            each: reference | {"shape": "NoItems"}
+            for each, reference in shapes[output]["members"].items()
+            if model["shapes"][reference["shape"]]["type"] == "list"
+        }
+        shapes[output] = {"type": "structure", "members": members}
+    shapes["NoItems"] = {"type": "list", "member": {"shape": "String"}}
+    return pruned({**model, "shapes": shapes}, operations)
+
+
 def files() -> dict[Path, str]:
     """Every generated file with its text."""
     loader = botocore.session.get_session().get_component("data_loader")
-    texts = {}
-    for service, operations in SERVED.items():
-        model = pruned(loader.load_service_model(service, "service-2"), operations)
-        texts[TARGET / f"{service}.json"] = json.dumps(model, indent=1, ensure_ascii=False) + "\n"
-    return texts
+    whole = {service: loader.load_service_model(service, "service-2") for service in SERVED}
+    models = {service: pruned(whole[service], operations) for service, operations in SERVED.items()}
+    models["ec2_lists"] = emptied(whole["ec2"], listing(whole["ec2"], SERVED["ec2"]))
+    return {
+        TARGET / f"{name}.json": json.dumps(model, indent=1, ensure_ascii=False) + "\n"
+        for name, model in models.items()
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from backend.engine import Engine
 from backend.errors import BackendError, Code
 from backend.model import Caller
 from ec2.actions import ACTIONS
+from ec2.actions.nothing import list_nothing
 from ec2.context import Ec2Context, Ec2Settings, ImageImporter
 from ec2.errors import Ec2Error, dry_run, http_status
 from ec2.pages import PageTokens
@@ -95,7 +96,11 @@ class Ec2Face:
             )
         if params.pop("DryRun", False):
             raise dry_run()
-        document = ACTIONS[endpoint.name](self._context(endpoint, caller, request), params)
+        action = ACTIONS.get(endpoint.name)
+        if action is None:
+            document = list_nothing(endpoint, params)
+        else:
+            document = action(self._context(endpoint, caller, request), params)
         return endpoint.reply(document, version=call.version or "", request_id=call.request_id)
 
     def _received(self, req: falcon.Request, call: _Call) -> SignedRequest:

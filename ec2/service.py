@@ -106,8 +106,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 @functools.cache
 def service(name: str, *, strict: bool = False) -> Service:
-    """Compile the model of ``ec2`` or ``sts``. A strict service refuses replies with unknown members
-    (tests).
+    """Compile the model of ``ec2``, ``ec2_lists`` or ``sts``.
+
+    A strict service refuses replies with unknown members (tests).
     """
     loaded = model.load(name, CORRECTIONS)
     endpoints = {
@@ -130,11 +131,15 @@ def service(name: str, *, strict: bool = False) -> Service:
 
 
 EC2 = service("ec2")
+LISTS = service("ec2_lists")
+"""Operations that list what this cloud has none of: their replies are empty lists, whatever is asked for."""
 STS = service("sts")
 
 
 def operation(action: str | None, version: str | None, *, ec2: Service = EC2, sts: Service = STS) -> Endpoint:
     """Find the operation a request names.
+
+    What the real service lists and this one has none of is among :data:`LISTS`.
 
     Raises Ec2Error: MissingAction, MissingParameter (no version), NoSuchVersion, UnsupportedOperation for an
     operation that the real service has and this one has not, InvalidAction for any other.
@@ -147,7 +152,7 @@ def operation(action: str | None, version: str | None, *, ec2: Service = EC2, st
         return _endpoint(sts, action)
     if not (_DATE.fullmatch(version) and FIRST_VERSION <= version <= ec2.version):
         raise Ec2Error("NoSuchVersion", f"The version {version[:40]} is not supported")
-    return _endpoint(ec2, action)
+    return LISTS.endpoints.get(action) or _endpoint(ec2, action)
 
 
 def _endpoint(found: Service, action: str) -> Endpoint:

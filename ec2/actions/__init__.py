@@ -1,7 +1,7 @@
 """What the EC2 face does: one function for each operation, from its parameters to its reply document.
 
-``ACTIONS`` is the whole surface; an operation of the service model without an entry here is not served, and
-a test asserts that there is none.
+``ACTIONS`` is the whole surface, but for operations that list what there is none of (``nothing``). Every
+operation of the service model has an entry here; a test asserts it.
 """
 
 from __future__ import annotations

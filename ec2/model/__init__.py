@@ -40,7 +40,7 @@ _EMPTY = Structure(name="Empty")
 
 
 def load(service: str, corrections: Corrections) -> ServiceModel:
-    """Read the model of ``ec2`` or ``sts``. Raises ValueError when a shape contains itself."""
+    """Read the model of ``ec2``, ``ec2_lists`` or ``sts``. Raises ValueError when a shape contains itself."""
     text = resources.files(__package__).joinpath(f"{service}.json").read_bytes()
     document: dict[str, Any] = msgspec.json.decode(text)
     shapes = _Shapes(document["shapes"], corrections)

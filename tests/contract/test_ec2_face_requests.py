@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 import structlog
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from ec2_face import ENDPOINT, VERSION, Ec2Cloud
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from ec2.actions import ACTIONS
-from ec2.service import EC2, STS
+from ec2.service import EC2, LISTS, STS
 from rendering.query_shapes import Kind, ListOf, Scalar, Shape, Structure
 
 UNKNOWN = "0123456789abcdef0"
@@ -95,6 +96,44 @@ def minimal(face: Ec2Cloud, action: str) -> dict[str, str]:
 
 def test_every_operation_of_the_model_has_an_action():
     assert set(ACTIONS) == set(EC2.endpoints) | set(STS.endpoints)
+
+
+def test_what_this_cloud_has_none_of_is_listed_as_nothing(face):
+    """For every operation of the real service that is not served: lists are empty, everything else refused."""
+    model = face.ann.meta.service_model
+    told = set()
+    for name in set(model.operation_names) - set(ACTIONS):
+        code = face.refusal(name)[1] if name not in LISTS.endpoints else ""
+        if code:
+            assert code == "UnsupportedOperation", name
+            continue
+        shape = model.operation_model(name).input_shape
+        needed = {
+            each: "x" * 22 if shape.members[each].type_name == "string" else ["x" * 22]
+            for each in shape.required_members
+        }
+        reply = getattr(face.ann, xform_name(name))(**needed)
+        del reply["ResponseMetadata"]
+        assert reply, name
+        assert all(value == [] for value in reply.values()), name
+        told.add(name)
+    assert told == set(LISTS.endpoints)
+    assert {"DescribeAddresses", "DescribeVpcs", "DescribeSecurityGroups", "DescribeFlowLogs"} <= told
+    assert all(name.startswith(("Describe", "Get", "List")) for name in told)
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "refusal"),
+    [
+        ("DescribeVpcs", {"VpcId.1": "vpc-00000000000000000"}, (400, "InvalidVpcID.NotFound")),
+        ("DescribeAddresses", {"AllocationId.1": "eipalloc-00000001"}, (400, "InvalidAllocationID.NotFound")),
+        ("DescribeAddresses", {"DryRun": "true"}, (412, "DryRunOperation")),
+        ("DescribeAddresses", {"Nonsense": "x"}, (400, "UnknownParameter")),
+        ("DescribeClientVpnRoutes", {}, (400, "MissingParameter")),
+    ],
+)
+def test_what_lists_of_nothing_refuse(face, action, parameters, refusal):
+    assert face.refusal(action, **parameters)[:2] == refusal
 
 
 @pytest.mark.parametrize("action", sorted(set(ACTIONS) - {"GetCallerIdentity"}))
@@ -180,7 +219,7 @@ def test_a_foreign_id_answers_as_an_unknown_one(face):
 
 
 def test_actions_and_versions(face):
-    assert face.refusal("DescribeVpcs")[:2] == (400, "UnsupportedOperation")
+    assert face.refusal("CreateVpc")[:2] == (400, "UnsupportedOperation")
     assert "DescribeVpcs" in face.refusal("DescribeVpcs")[2]
     assert face.refusal("MakeCoffee") == (
         400,
