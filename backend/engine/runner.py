@@ -67,6 +67,16 @@ class Runner:
 
     def run(self, job_id: str) -> float | None:
         """Do one step of a job: seconds until the next, or None when there is nothing more to do now."""
+        with self.tasks.inside.entering(job_id) as alone:
+            return self._run(job_id) if alone else self._second(job_id)
+
+    def _second(self, job_id: str) -> float | None:
+        """The job is in the queue twice: who is inside its step goes on with it."""
+        with self.engine.store.read() as tx:
+            job = tx.jobs.get(job_id)
+        return None if job is None or job.busy == self.executor else _AGAIN_SOON
+
+    def _run(self, job_id: str) -> float | None:
         claimed = self._claim(job_id)
         if not isinstance(claimed, Act):
             return claimed
@@ -307,9 +317,12 @@ def _failed(work: Work, job: Job, instance: Instance, message: str, *, transient
     """The verified failure of a step: repeat a transient one, else follow the *failure* column."""
     delays = work.settings.retry_delays
     stays = job.on_failed[job.stage] == STAY
-    if stays or (transient and job.attempt <= len(delays) and work.now < job.deadline):
+    if job.attempt <= len(delays) and (stays or (transient and work.now < job.deadline)):
         work.tx.jobs.update(job, attempt=job.attempt + 1, message=message)
-        return delays[min(job.attempt, len(delays)) - 1]
+        return delays[job.attempt - 1]
+    if stays:  # again and again, by the sweep; a place in the queue is for others meanwhile
+        work.tx.jobs.update(job, state=JobState.WAITING, message=message)
+        return None
     target = job.on_failed[job.stage]
     if target in job.stages[job.stage + 1 :]:
         _enter(work, job, instance, job.stages.index(target, job.stage + 1), why=message)

@@ -6,8 +6,10 @@ which uses the same acts and the same records.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +54,32 @@ from backend.store import Tx, WorkerBeat
 _log = logging.getLogger(__name__)
 _AGAIN_AT_ONCE = 0.0
 _AGAIN_SOON = 0.2
+_LATER = 60.0
 _LONGEST_CHAIN = 16
 """After so many differences a snapshot is whole again."""
+
+
+class Inside:
+    """What this process is inside a step of. That a row names its worker does not tell one thread of it from
+    another; after a crash nobody is inside anything.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def entering(self, name: str) -> Iterator[bool]:
+        """Whether nobody else is inside; until the end of the block, one is."""
+        with self._lock:
+            alone = name not in self._names
+            self._names.add(name)
+        try:
+            yield alone
+        finally:
+            if alone:
+                with self._lock:
+                    self._names.discard(name)
 
 
 class TaskRunner:
@@ -75,6 +101,7 @@ class TaskRunner:
         self.executor = executor
         self.lives = lives
         self.failpoint = failpoint
+        self.inside = Inside()
         checker = Checker(engine, hosts, contents)
         self._steps: Mapping[TaskKind, Sequence[Step]] = {
             **STEPS,
@@ -86,6 +113,16 @@ class TaskRunner:
 
     def run(self, task_id: str) -> float | None:
         """Do one step of a task that runs on its own: seconds until the next, or None."""
+        with self.inside.entering(task_id) as alone:
+            return self._run(task_id) if alone else self._second(task_id)
+
+    def _second(self, task_id: str) -> float | None:
+        """The task is in the queue twice: who is inside its step goes on with it."""
+        with self.engine.store.read() as tx:
+            task = tx.tasks.get(task_id)
+        return None if task is None or task.busy == self.executor else _AGAIN_SOON
+
+    def _run(self, task_id: str) -> float | None:
         claimed = self._claim(task_id)
         if not isinstance(claimed, TaskAct):
             return claimed
@@ -300,9 +337,13 @@ class TaskRunner:
     def _failed(self, work: Work, task: Task, message: str, *, transient: bool) -> float | None:
         delays = work.settings.retry_delays
         stays = task.kind is TaskKind.VOLUME_DELETE  # the row is not dropped before the bytes are (§9.1)
-        if stays or (transient and task.attempt <= len(delays)):
+        if (stays or transient) and task.attempt <= len(delays):
             work.tx.tasks.update(task, attempt=task.attempt + 1, message=message)
-            return delays[min(task.attempt, len(delays)) - 1]
+            return delays[task.attempt - 1]
+        if stays:  # later, by the sweep; a place in the queue is for others meanwhile
+            task = _naming(work.tx, task, "due", str(work.now + _LATER))
+            work.tx.tasks.update(task, state=JobState.WAITING, message=message)
+            return None
         failed(work, task, message)
         return None
 

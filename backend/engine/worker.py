@@ -247,7 +247,8 @@ class Worker:
                 continue
             volume = volumes.get(_volume_of(task))
             place = task.arguments.get("host") or (volume.host_id if volume is not None else None)
-            answers = task.state is JobState.WAITING and place not in silent
+            due = now >= float(task.arguments.get("due", "0"))
+            answers = task.state is JobState.WAITING and place not in silent and due
             overdue = task.state is JobState.QUEUED and now - task.created_at > _WISH_RETRY
             if answers or (overdue and self._due_again(task.id) and not self._is_queued(task)):
                 self._enqueue_task(task)
