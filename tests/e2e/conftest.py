@@ -39,6 +39,10 @@ def cloud(tmp_path_factory: Any, blank_image: Path, request: Any) -> Iterator[Li
     """A simulated cloud that many tests share: use a tenant of your own, and leave its processes alone."""
     cloud = LiveCloud(tmp_path_factory.mktemp("cloud")).init()
     _remember(request.config, cloud)
+    exports = cloud.home.parent / "exports"
+    (exports / "bucket").mkdir(parents=True)
+    settings = cloud.home / "isthmus.toml"
+    settings.write_text(f'{settings.read_text()}\n[images]\nexport_directory = "{exports}"\n')
     cloud.cli("host", "add", "test:///default")
     cloud.image = cloud.cli("image", "import", str(blank_image), "--name", "blank", "--public")["id"]
     try:

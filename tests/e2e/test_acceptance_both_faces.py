@@ -32,7 +32,7 @@ def test_made_by_ec2_and_managed_by_both(real_cloud: LiveCloud, tmp_path):
     ec2.get_waiter("instance_running").wait(InstanceIds=[machine.id], WaiterConfig={"Delay": 1})
     machine.both("running", "active")
     assert machine.entity()["title"] == "web, first"
-    assert machine.offered() == {"stop", "restart", "suspend"}
+    assert machine.offered() == {"stop", "restart", "suspend", "save"}
     [ready] = machine.ready(1)
     described = machine.described()
     assert ready["instance_id"] == machine.id

@@ -22,21 +22,45 @@ UNKNOWN = "0123456789abcdef0"
 WAIT = {"Delay": 1, "MaxAttempts": 60}
 
 # Which parameters refer to things that tenants have, by their names on the wire.
-REFERENCES = {"InstanceId": "i", "ImageId": "ami", "KeyPairId": "key", "KeyName": "name", "ResourceId": "*"}
+REFERENCES = {
+    "InstanceId": "i", "ImageId": "ami", "SourceImageId": "ami", "VolumeId": "vol", "SnapshotId": "snap",
+    "SourceSnapshotId": "snap", "ImportTaskId": "import-snap", "ExportImageTaskId": "export", "KeyPairId": "key",
+    "KeyName": "name", "ResourceId": "*",
+}  # fmt: skip
 NEW_NAMES = {("CreateKeyPair", "KeyName"), ("ImportKeyPair", "KeyName")}
 # Parameters that look like references and are none: nobody owns them here, or nothing of the kind exists yet.
 NO_REFERENCES = {
     "ZoneName", "ZoneId", "RegionName", "AttributeName", "RootDeviceName", "Name", "UserId",
-    "GroupId", "SecurityGroupId", "SubnetId", "KernelId", "RamdiskId",
+    "GroupId", "SecurityGroupId", "SubnetId", "KernelId", "RamdiskId", "KmsKeyId", "RoleName",
+    "AvailabilityZoneId", "DestinationAvailabilityZoneId",
 }  # fmt: skip
 REFER_TO_NOTHING = {
     "CreateKeyPair", "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes", "DescribeRegions", "DescribeTags", "GetCallerIdentity", "ImportKeyPair",
-    "RegisterImage",
+    "RegisterImage", "GetEbsEncryptionByDefault", "ImportImage", "ImportSnapshot",
+    "CreateSnapshots",  # inside a structure: below
 }  # fmt: skip
 # What a call needs besides the reference, so that only the reference can be at fault.
 BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
+    "AttachVolume": (("Device", "/dev/sdf"),),
+    "CopyImage": (("Name", "mine now"), ("SourceRegion", "us-east-1")),
+    "CopySnapshot": (("SourceRegion", "us-east-1"),),
+    "CreateImage": (("Name", "mine now"),),
     "CreateTags": (("Tag.1.Key", "mine"), ("Tag.1.Value", "now")),
+    "CreateVolume": (("AvailabilityZone", "us-east-1a"),),
+    "DescribeSnapshotAttribute": (("Attribute", "createVolumePermission"),),
+    "DescribeVolumeAttribute": (("Attribute", "autoEnableIO"),),
+    "EnableImageDeprecation": (("DeprecateAt", "2030-01-01T00:00:00Z"),),
+    "ExportImage": (("DiskImageFormat", "RAW"), ("S3ExportLocation.S3Bucket", "bucket")),
+    "ModifySnapshotAttribute": (
+        ("Attribute", "createVolumePermission"),
+        ("OperationType", "add"),
+        ("UserGroup.1", "all"),
+    ),
+    "ModifyVolume": (("Size", "4"),),
+    "ModifyVolumeAttribute": (("AutoEnableIO.Value", "true"),),
+    "ResetImageAttribute": (("Attribute", "launchPermission"),),
+    "ResetSnapshotAttribute": (("Attribute", "createVolumePermission"),),
     "DescribeImageAttribute": (("Attribute", "launchPermission"),),
     "DescribeInstanceAttribute": (("Attribute", "userData"),),
     "ModifyImageAttribute": (("Description.Value", "mine now"),),
@@ -61,6 +85,11 @@ class Owner(NamedTuple):
     image: str
     key_id: str
     key_name: str
+    volume: str
+    snapshot: str
+    import_task: str
+    import_image_task: str
+    export_task: str
     tag: str  # the location of a mixin of its own
 
     @property
@@ -71,7 +100,10 @@ class Owner(NamedTuple):
     def things(self) -> dict[str, list[str]]:
         return {
             "i": [self.instance], "ami": [self.image], "key": [self.key_id], "name": [self.key_name],
-            "*": [self.instance, self.image, self.key_id],
+            "vol": [self.volume], "snap": [self.snapshot], "import-snap": [self.import_task],
+            "import-ami": [self.import_image_task],
+            "export": [self.export_task],
+            "*": [self.instance, self.image, self.key_id, self.volume, self.snapshot],
         }  # fmt: skip
 
 
@@ -88,6 +120,18 @@ def owner(cloud: LiveCloud, blank_image: Path, name: str) -> Owner:
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": f"{name}-vm"}]}],
     )  # fmt: skip
     instance = made["Instances"][0]["InstanceId"]
+    volume = client.create_volume(AvailabilityZone=cloud.facts["zone"], Size=1)["VolumeId"]
+    client.get_waiter("volume_available").wait(VolumeIds=[volume], WaiterConfig=WAIT)
+    snapshot = client.create_snapshot(VolumeId=volume)["SnapshotId"]
+    client.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot], WaiterConfig=WAIT)
+    disk = {"Content-Type": "application/octet-stream"}
+    assert cloud.occi("PUT", "/uploads/disk", blank_image.read_bytes(), disk, auth).status in {201, 204}
+    taken = client.import_snapshot(DiskContainer={"Url": "upload:disk"})["ImportTaskId"]
+    made_of_it = client.import_image(DiskContainers=[{"Url": "upload:disk"}])["ImportTaskId"]
+    given = client.export_image(
+        ImageId=image, DiskImageFormat="RAW", S3ExportLocation={"S3Bucket": "bucket"}
+    )["ExportImageTaskId"]
+    wait_for(lambda: cloud.cli("task", "list", "--open") == [], "import and export")
     client.create_tags(Resources=[image, pair["KeyPairId"]], Tags=[{"Key": "of", "Value": name}])
     client.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig=WAIT)
     tag = f'{category(f"http://{name}.example.org/tags#web", "mixin")}; location="/tags/{name}/"'
@@ -95,7 +139,10 @@ def owner(cloud: LiveCloud, blank_image: Path, name: str) -> Owner:
     assert cloud.occi("POST", "/-/", f"Category: {tag}", plain, auth).status == 200
     path = f"X-OCCI-Location: /compute/{uuid_of(instance)}"
     assert cloud.occi("POST", f"/tags/{name}/", path, plain, auth).status == 200
-    return Owner(name, said, instance, image, pair["KeyPairId"], f"{name}-key", f"/tags/{name}/")
+    return Owner(
+        name, said, instance, image, pair["KeyPairId"], f"{name}-key", volume, snapshot, taken, made_of_it, given,
+        f"/tags/{name}/",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +164,8 @@ def references() -> Iterator[tuple[str, str, str]]:
         endpoint = EC2.endpoints.get(action) or STS.endpoints[action]
         for member in endpoint.shape.input.members:
             kind = REFERENCES.get(member.request_name)
+            if (action, kind) == ("DescribeImportImageTasks", "import-snap"):
+                kind = "import-ami"
             if kind is not None and (action, member.request_name) not in NEW_NAMES:
                 suffix = ".1" if isinstance(member.shape, ListOf) else ""
                 yield action, member.request_name + suffix, kind
@@ -152,7 +201,12 @@ def test_a_foreign_thing_is_an_unknown_thing(cloud, ann, bob, action, parameter,
     before = census(cloud)
     for foreign in ann.things[kind]:
         unknown = f"{foreign.rpartition('-')[0]}-{UNKNOWN}"
-        other = (("ImageId", bob.image),) if (action, kind) == ("RunInstances", "name") else ()
+        other = {
+            ("RunInstances", "name"): (("ImageId", bob.image),),
+            ("AttachVolume", "vol"): (("InstanceId", bob.instance),),
+            ("AttachVolume", "i"): (("VolumeId", bob.volume),),
+            ("DetachVolume", "i"): (("VolumeId", ann.volume),),
+        }.get((action, kind), ())
         besides = (*BESIDES.get(action, ()), *other)
         theirs = call(cloud, action, (parameter, foreign), *besides, key=key_of(bob.said))
         nobodys = call(cloud, action, (parameter, unknown), *besides, key=key_of(bob.said))
@@ -162,6 +216,16 @@ def test_a_foreign_thing_is_an_unknown_thing(cloud, ann, bob, action, parameter,
             assert theirs.status == 400
         own = call(cloud, action, (parameter, foreign), ("DryRun", "true"), *besides, key=key_of(ann.said))
         assert refusal(own).code == "DryRunOperation"  # the call itself is in order
+    assert census(cloud) == before
+
+
+def test_snapshots_of_a_foreign_instance_are_those_of_an_unknown_one(cloud, ann, bob):
+    before = census(cloud)
+    name = "InstanceSpecification.InstanceId"
+    theirs = call(cloud, "CreateSnapshots", (name, ann.instance), key=key_of(bob.said))
+    nobodys = call(cloud, "CreateSnapshots", (name, f"i-{UNKNOWN}"), key=key_of(bob.said))
+    assert refusal(theirs).code == "InvalidInstanceID.NotFound"
+    assert _without(theirs, ann.instance) == _without(nobodys, f"i-{UNKNOWN}")
     assert census(cloud) == before
 
 
@@ -183,11 +247,17 @@ def test_listings_and_filters_show_ones_own_things_only(cloud, ann, bob):
     shown = json.dumps(
         [
             client.describe_instances(), client.describe_instance_status(IncludeAllInstances=True),
+            client.describe_volumes(), client.describe_snapshots(), client.describe_volume_status(),
+            client.describe_import_snapshot_tasks(), client.describe_import_image_tasks(),
+            client.describe_export_image_tasks(),
             client.describe_images(), client.describe_key_pairs(IncludePublicKey=True), client.describe_tags(),
         ],
         default=str,
     )  # fmt: skip
-    for thing in ("instance", "image", "key_id", "key_name"):
+    for thing in (
+        "instance", "image", "key_id", "key_name", "volume", "snapshot", "import_task", "import_image_task",
+        "export_task",
+    ):  # fmt: skip
         assert getattr(bob, thing) in shown
         assert getattr(ann, thing) not in shown
     assert "ann-vm" not in shown
