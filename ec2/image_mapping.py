@@ -213,10 +213,9 @@ def import_image_document(
 
 
 def import_snapshot_document(task: Task, snapshot: Snapshot | None, tags: Mapping[str, str]) -> Document:
-    """``ImportSnapshotTask``; a failed one is in error as long as its snapshot is, for which clients wait."""
+    """``ImportSnapshotTask``; a failed one is in error, for which clients wait, a cancelled one deleted."""
     disk = _disk(task, snapshot)
-    if snapshot is not None and disk["Status"] == "deleted":
-        disk["Status"] = "error"
+    disk["Status"] = task.result.get("outcome", disk["Status"])
     return {
         "ImportTaskId": task.id,
         "Description": disk["Description"],

@@ -776,14 +776,18 @@ def imported(work: Work, task: Task, content: Content) -> None:
 
 
 def import_failed(work: Work, task: Task, why: str) -> None:
-    """What an import was to bring is in error; of one that was called off nothing stays."""
+    """Of what an import was to bring nothing stays; the task tells why. One that failed has an ``outcome`` in
+    its result, one that was called off has none: clients that wait for a snapshot want to know.
+    """
+    image = work.tx.images.get(task.resource_id)
+    if image is not None and image.state is ImageState.LOCKED:
+        _withdraw(work, _in_error(work, image, why))
     snapshot = work.tx.snapshots.get(task.arguments["snapshot"])
     if snapshot is None:
         return
-    snapshot = work.tx.snapshots.update(snapshot, state=SnapshotState.ERROR, message=why)
-    image_progress(work, snapshot)
-    if task.kind is TaskKind.IMAGE_IMPORT and not work.tx.images.of_snapshot(snapshot.id):
-        forget_snapshot(work, snapshot)
+    if task.kind is TaskKind.SNAPSHOT_IMPORT:
+        work.tx.tasks.update(task, result={"outcome": "error"})
+    forget_snapshot(work, snapshot)
 
 
 def export_image(work: Work, command: commands.ExportImage) -> Task:

@@ -88,7 +88,7 @@ def test_an_image_of_an_instance(face):
     instance = running(
         face,
         BlockDeviceMappings=[
-            {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 3, "VolumeType": "gp3", "Iops": 4000}},
+            {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 3, "VolumeType": "gp3", "Iops": 3000}},
             {"DeviceName": "/dev/sdg", "Ebs": {"VolumeSize": 1, "Encrypted": True}},
         ],
     )
@@ -132,7 +132,7 @@ def test_an_image_of_an_instance(face):
         "Ebs": {
             "DeleteOnTermination": True,
             "Encrypted": False,
-            "Iops": 4000,
+            "Iops": 3000,
             "SnapshotId": snapshots[3].id,
             "VolumeSize": 3,
             "VolumeType": "gp3",
@@ -497,13 +497,21 @@ def test_imports_that_are_refused_or_fail(face):
         "deleted",
         "ClientError: There is nothing at /allowed/disk.",
     )
-    assert image(face, failed["ImageId"])["State"] == "failed"
+    assert "ImageId" not in failed
+    assert "SnapshotId" not in failed["SnapshotDetails"][0]
+    assert listed(face.ann) == {face.cloud.image.id}
+    assert face.ann.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
     face.cloud.contents.sources["/allowed/disk"] = b"x"
     task = face.ann.import_snapshot(DiskContainer=disk)["ImportTaskId"]
     del face.cloud.contents.sources["/allowed/disk"]
     face.cloud.settle()
     with pytest.raises(WaiterError, match="terminal failure"):
         face.ann.get_waiter("snapshot_imported").wait(ImportTaskIds=[task])
+    (failed,) = face.ann.describe_import_snapshot_tasks(ImportTaskIds=[task])["ImportSnapshotTasks"]
+    detail = failed["SnapshotTaskDetail"]
+    assert detail["StatusMessage"] == "ClientError: There is nothing at /allowed/disk."
+    assert "SnapshotId" not in detail
+    assert face.ann.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
 
 
 def test_a_client_token_brings_the_first_import_again(face):

@@ -11,7 +11,6 @@ from backend.model import (
     JobState,
     Publication,
     Snapshot,
-    SnapshotState,
     Task,
     TaskKind,
 )
@@ -148,11 +147,11 @@ def test_how_far_an_import_is(state, finished, word, message):
     assert (image["Status"], image["StatusMessage"], image["Progress"]) == (word, message, detail["Progress"])
 
 
-def test_a_failed_import_of_a_snapshot_is_in_error_as_long_as_the_snapshot_is_there():
-    task = a_task(state=JobState.FAILED, finished_at=1.0)
-    kept = a_snapshot(SnapshotState.ERROR)
-    detail = image_mapping.import_snapshot_document(task, kept, {})["SnapshotTaskDetail"]
-    assert (detail["Status"], detail["DiskImageSize"]) == ("error", 3.0)
+def test_an_import_of_a_snapshot_that_failed_is_in_error_and_a_cancelled_one_deleted():
+    for result, word in (({"outcome": "error"}, "error"), ({}, "deleted")):
+        task = a_task(state=JobState.FAILED, finished_at=1.0, result=result)
+        detail = image_mapping.import_snapshot_document(task, None, {})["SnapshotTaskDetail"]
+        assert (detail["Status"], detail["DiskImageSize"]) == (word, None)
 
 
 def test_filters_look_at_every_disk():

@@ -777,10 +777,10 @@ def test_an_import_of_what_is_not_there_fails_and_says_why(cloud):
     task = do(cloud, ImportImage(location="/nowhere"))
     failed = cloud.engine.task(cloud.caller, task.id)
     assert (failed.state, failed.message) == (JobState.FAILED, "There is nothing at /nowhere.")
-    image = cloud.engine.image(cloud.caller, task.resource_id)
-    snapshot = cloud.engine.snapshot(cloud.caller, image.snapshot_id)
-    assert (image.state, snapshot.state) == (ImageState.ERROR, SnapshotState.ERROR)
-    assert image.message == snapshot.message == failed.message
+    assert [image.id for image in cloud.engine.images(cloud.caller)] == [cloud.image.id]
+    assert cloud.engine.snapshots(cloud.caller) == []
+    (gone,) = cloud.engine.deregistered_images(cloud.caller)
+    assert (gone.id, gone.state, gone.message) == (task.resource_id, ImageState.GONE, failed.message)
 
 
 @pytest.mark.parametrize("kind", [ImportImage, ImportSnapshot])
