@@ -75,6 +75,7 @@ _VERBS = {
     "modify": "modified",
     "resize": "modified",
     "change user data": "modified",
+    "create_image": "saved as an image",
 }
 
 

@@ -192,6 +192,23 @@ class Work:
         return {"reason": Reason.NONE, "reason_text": "", "by_user": False}
 
 
+_DOING = (
+    ("pend", "it is being launched"),
+    ("hotp", "its disks are being worked on"),
+    ("boot", "it is being started"),
+    ("prol", "its disks are being made"),
+    ("save", "it is being hibernated"),
+    ("shut", "it is being shut down"),
+    ("epil", "its disks are being put away"),
+    ("migr", "it is being moved to another host"),
+)
+
+
+def _doing(instance: Instance) -> str:
+    """What an instance is busy with, in its owner's words."""
+    return next((words for prefix, words in _DOING if instance.detail.startswith(prefix)), "it is changing")
+
+
 def wrong_state(instance: Instance, op: str) -> BackendError:
     """The refusal of an operation that the life-cycle does not allow now."""
     if instance.detail == "unkn" and instance.desired is not Desired.GONE:
@@ -205,7 +222,7 @@ def wrong_state(instance: Instance, op: str) -> BackendError:
     if instance.job_id is not None and instance.desired is not Desired.GONE:
         return BackendError(
             Code.INSTANCE_BUSY,
-            f"The instance '{instance.id}' is busy ({instance.detail}).",
+            f"The instance '{instance.id}' is busy: {_doing(instance)}; try again in a moment.",
             ids=(instance.id,),
             state=instance.detail,
             op=op,

@@ -436,7 +436,12 @@ def test_what_is_asked_during_other_work_is_done_after_it(cloud, op):
     cloud.operate(op, instance)
     command = AttachVolume(volume_id=volume.id, instance_id=instance.id)
     if op is not Op.REBOOT:  # it is neither running nor stopped in between
-        assert refusal(cloud, command).code is Code.INSTANCE_BUSY
+        refused = refusal(cloud, command)
+        doing = "it is being shut down" if op is Op.POWEROFF else "it is being started"
+        assert (refused.code, refused.message) == (
+            Code.INSTANCE_BUSY,
+            f"The instance '{instance.id}' is busy: {doing}; try again in a moment.",
+        )
         return
     cloud.engine.execute(cloud.caller, command)
     assert cloud.get(instance).detail == "runn"
