@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
-from simulation import ADMIN, Cloud, Op
+from simulation import ADMIN, Cloud, Op, WorkerKilled
 
 from backend.commands import (
+    AttachVolume,
     CopySnapshot,
     CreateSnapshot,
     CreateSnapshots,
@@ -304,3 +306,154 @@ def test_of_an_instance_that_is_switched_off_or_asleep(cloud):
         kept = a_snapshot(cloud, root)
         assert bytes_of(cloud, kept) == detail.encode()
         assert cloud.get(instance).detail == detail
+
+
+# Moments at which others are faster --------------------------------------------------------------------
+
+
+def meanwhile(host, method, deed):
+    """Something that happens when a host has carried out a call, once."""
+    original = getattr(host, method)
+
+    def called(*arguments, **named):
+        setattr(host, method, original)
+        answer = original(*arguments, **named)
+        deed()
+        return answer
+
+    setattr(host, method, called)
+
+
+def a_tracked_volume(cloud):
+    """A volume of a running instance, and a snapshot to which the next one tells the difference."""
+    instance, volume = cloud.started(), a_volume(cloud)
+    cloud.host().tracks_changes = True
+    cloud.engine.execute(cloud.caller, AttachVolume(volume_id=volume.id, instance_id=instance.id))
+    cloud.settle()
+    return volume, a_snapshot(cloud, volume)
+
+
+def test_what_a_difference_is_told_to_stays_while_it_is_copied(cloud):
+    volume, base = a_tracked_volume(cloud)
+
+    def delete_base():
+        cloud.engine.execute(cloud.caller, DeleteSnapshot(snapshot_id=base.id))
+        cloud.worker.reap()
+
+    meanwhile(cloud.host(), "backup", delete_base)
+    kept = a_snapshot(cloud, volume)
+    assert kept.state is SnapshotState.COMPLETED
+    with cloud.store.read() as tx:
+        difference, whole = tx.contents.chain(kept.content)
+    assert whole.checksum == base.content
+    assert Path(difference.path).is_file()
+    assert Path(whole.path).is_file()
+    cloud.quiesce()
+    assert cloud.wrong_files() == set()
+
+
+def test_a_difference_to_what_is_not_there_is_no_snapshot(cloud):
+    volume, base = a_tracked_volume(cloud)
+
+    def lose_base():
+        with cloud.store.begin() as tx:
+            tx.contents.update(tx.contents.lock(base.content), path="")
+
+    meanwhile(cloud.host(), "fetch", lose_base)
+    kept = a_snapshot(cloud, volume)
+    assert (kept.state, kept.content) == (SnapshotState.ERROR, "")
+    assert kept.message == "What the copy tells the difference to is not there any more."
+
+
+def test_a_copy_that_was_whole_names_nothing(cloud):
+    volume, _ = a_tracked_volume(cloud)
+    host = cloud.host()
+    host.volumes[volume.id] = msgspec.structs.replace(host.volumes[volume.id], marks=frozenset())
+    kept = a_snapshot(cloud, volume)
+    with cloud.store.read() as tx:
+        (only,) = tx.contents.chain(kept.content)
+    assert (kept.state, only.parent) == (SnapshotState.COMPLETED, "")
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("running", [False, True])
+def test_a_copy_that_is_called_off_while_it_is_made_is_removed(cloud, running, dies):
+    volume = cloud.disks(cloud.started())[0] if running else a_volume(cloud)
+    begun = cloud.engine.execute(cloud.caller, CreateSnapshot(volume_id=volume.id))
+    host = cloud.host()
+    method = "backup" if running else "cpds"
+    original = getattr(host, method)
+
+    def called(*arguments, **named):
+        setattr(host, method, original)
+        cloud.engine.execute(cloud.caller, DeleteSnapshot(snapshot_id=begun.id))
+        cloud.worker.reap()
+        answer = original(*arguments, **named)
+        if dies:
+            raise WorkerKilled
+        return answer
+
+    setattr(host, method, called)
+    cloud.settle()
+    with cloud.store.read() as tx:
+        (task,) = (each for each in tx.tasks.all() if each.kind is TaskKind.SNAPSHOT_CREATE)
+        assert (task.state, task.busy, tx.snapshots.get(begun.id)) == (JobState.FAILED, "", None)
+        assert tx.debris.get(begun.id, str(volume.host_id)) is not None
+    cloud.quiesce()
+    assert cloud.wrong_files() == set()
+
+
+def test_a_copy_whose_task_went_meanwhile_is_removed(cloud):
+    volume = a_volume(cloud)
+    begun = cloud.engine.execute(cloud.caller, CreateSnapshot(volume_id=volume.id))
+
+    def forget():
+        with cloud.store.begin() as tx:
+            (task,) = tx.tasks.open()
+            tx.tasks.delete(task.id)
+            tx.snapshots.delete(begun.id)
+
+    meanwhile(cloud.host(), "cpds", forget)
+    cloud.quiesce()
+    assert cloud.wrong_files() == set()
+
+
+def test_a_progress_that_cannot_be_recorded_fails_nothing(cloud, monkeypatch):
+    def refuse(*_):
+        raise BackendError(Code.STALE, "The task was changed by somebody else.")
+
+    volume = a_volume(cloud)
+    monkeypatch.setattr(cloud.worker.tasks, "_tell", refuse)
+    assert a_snapshot(cloud, volume).state is SnapshotState.COMPLETED
+
+
+def test_what_is_in_the_queue_twice_is_done_once(cloud):
+    volume = a_volume(cloud)
+    begun = cloud.engine.execute(cloud.caller, CreateSnapshot(volume_id=volume.id))
+    (entry,) = cloud.queue.work
+    cloud.queue.work.append(entry)
+    answers = []
+    host = cloud.host()
+    original = host.fetch
+
+    def fetch(*arguments, **named):
+        answers.append(cloud.worker.run_job(entry[1]))
+        return original(*arguments, **named)
+
+    host.fetch = fetch
+    cloud.settle()
+    assert answers == [None]
+    assert cloud.engine.snapshot(cloud.caller, begun.id).state is SnapshotState.COMPLETED
+
+
+def test_the_job_of_an_instance_is_done_once_too(cloud):
+    instance = cloud.started()
+    (root,) = cloud.disks(instance)
+    begun = cloud.engine.execute(cloud.caller, CreateSnapshot(volume_id=root.id))
+    (entry,) = cloud.queue.work
+    answers = []
+    meanwhile(cloud.host(), "backup", lambda: answers.append(cloud.worker.run_job(entry[1])))
+    cloud.settle()
+    assert answers == [None]
+    assert cloud.engine.snapshot(cloud.caller, begun.id).state is SnapshotState.COMPLETED
+    assert cloud.get(instance).detail == "runn"
