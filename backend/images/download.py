@@ -13,7 +13,10 @@ import os
 import re
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -30,6 +33,8 @@ _HOPS: Final = 5
 _ATTEMPTS: Final = 5
 _SILENCE: Final = 30.0
 """Seconds without a byte after which a connection counts as broken."""
+_HEADER: Final = 120.0
+"""Seconds that the header of a response may take."""
 _CHUNK: Final = 1 << 20
 _HEADWAY: Final = 1 << 20
 """Bytes that an attempt must bring to count as none of those that failed."""
@@ -82,7 +87,9 @@ class _Download:
             return self._broken(error)
         try:
             self._begin(response)
-            while chunk := response.read(_CHUNK):
+            while chunk := response.read1(
+                _CHUNK
+            ):  # what is there: who sends a byte at a time is watched, too
                 self._write(chunk)
                 if self.total:
                     progress(self.done, self.total)
@@ -121,8 +128,9 @@ class _Download:
                 if self.done:
                     headers |= {"Range": f"bytes={self.done}-", "If-Range": self.mark}
                 path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-                connection.request("GET", path, headers=headers)
-                response = connection.getresponse()
+                with _ending(connection, self.deadline):
+                    connection.request("GET", path, headers=headers)
+                    response = connection.getresponse()
             except BaseException:
                 connection.close()
                 raise
@@ -150,6 +158,24 @@ class _Download:
         self.done += len(chunk)
         if self.done > self.room:
             refuse(f"it has more bytes than the store has room for, {self.room}")
+
+
+@contextmanager
+def _ending(connection: http.client.HTTPConnection, deadline: float) -> Iterator[None]:
+    """Break a connection at a deadline: each byte of a header starts the socket's own limit anew."""
+    wire = connection.sock
+
+    def end() -> None:
+        with suppress(OSError):
+            socket.socket.shutdown(wire, socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(min(deadline - time.monotonic(), _HEADER), 0.0), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def download(

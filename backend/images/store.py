@@ -6,6 +6,7 @@ is checked, whole and on the disk, by one rename. So nothing half is ever found 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -39,6 +40,14 @@ _WORK_NAME = re.compile(rf"\.({_NAME.pattern})(?:\+[a-z]+)?\.part")
 _NONE: Final = Sources()
 _LIMITS: Final = Limits()
 _EMPTY_BYTES: Final = 1 << 20
+_PASSING: Final = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+        *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EBUSY),
+    }
+)
+"""Errors of the store, or of this machine: they say nothing of the image, and may be gone another time."""
 
 
 class ImageStore:
@@ -97,9 +106,13 @@ class ImageStore:
                 refuse("it tells only the difference to another image")
             if not encrypted:  # without its key no tool opens it
                 qemu_img.check(path.parent, path.name, form, self.limits)
+            return self._keep(name, path, shape, parent=parent, progress=progress)
         except BackendError as error:
             raise StepFailed(error.message) from error
-        return self._keep(name, path, shape, parent=parent, progress=progress)
+        except OSError as error:
+            if error.errno in _PASSING:
+                raise _passing(error) from error
+            raise
 
     def bring(
         self, name: str, location: str, form: str = "", progress: Progress = no_progress, *, digest: str = ""
@@ -115,6 +128,7 @@ class ImageStore:
 
         Raises:
             BackendError: IMAGE_UNREADABLE, it cannot be used; the message says why.
+            StepFailed: the store fails, as when it is full: another time it may be able to.
         """
         if (kept := self._kept_before(name)) is not None:
             return kept
@@ -137,6 +151,8 @@ class ImageStore:
             raise
         except OSError as error:
             self.drop(name)
+            if error.errno in _PASSING:
+                raise _passing(error) from error
             refuse(f"{error.strerror}")
 
     def empty(self) -> Content:
@@ -280,7 +296,7 @@ class ImageStore:
     ) -> Content:
         """Hash a checked file and give it its name; a note of it outlives a crash until it is dropped."""
         checksum = hashed(path, ("sha256",), progress)["sha256"]
-        path.chmod(0o600)
+        path.chmod(0o400)  # hosts may link to it
         _flush(path)
         content = Content(
             checksum=checksum,
@@ -317,6 +333,11 @@ _PLAIN: Final = {code: "_" for code in range(128) if not (chr(code).isalnum() or
 
 def _listed(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _passing(error: OSError) -> StepFailed:
+    """What the store's own trouble means: nothing is said of the image."""
+    return StepFailed(f"The image store: {error.strerror}.", transient=True)
 
 
 def _room(folder: Path, spare: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +66,7 @@ def test_the_store_keeps_content_once_and_leaves_no_pieces(store, tmp_path):
     kept = store.folder / f"{first.checksum}.raw"
     assert store.files() == {kept.name}
     assert kept.read_bytes() == data
-    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.stat().st_mode & 0o777 == 0o400
     assert kept.stat().st_blocks * 512 < 2 * MIB  # its hole is none
 
 
@@ -375,6 +377,21 @@ def test_a_dead_process_leaves_no_tool_running(tmp_path):
         time.sleep(0.01)
     else:
         pytest.fail("qemu-img goes on")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_store_that_fails_says_nothing_of_the_image(store, raw, monkeypatch, number):
+    def fail(*_arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StepFailed, match=os.strerror(number)) as caught:
+        store.bring("img-1", str(raw))
+    assert caught.value.transient
+    Path(store.scratch("img-2")).write_bytes(raw.read_bytes())
+    with pytest.raises(StepFailed, match=os.strerror(number)) as caught:
+        store.take("img-2", form="raw")
+    assert caught.value.transient
 
 
 def test_a_source_that_changes_while_it_is_copied_is_refused(store, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 
@@ -11,8 +12,8 @@ from backend.drivers.libvirt import storage_files as files
 from backend.drivers.libvirt.local_storage import CONSOLE_KEPT, CONSOLE_MOST, LocalStorage
 from backend.drivers.libvirt.pool_storage_names import Things, attempt_of, new_attempt
 from backend.drivers.libvirt.qcow2 import read_qcow2
-from backend.drivers.libvirt.storage_locks import abandoned, in_use, locked
-from backend.ports import HostSilent, ImageSource, StepFailed
+from backend.drivers.libvirt.storage_locks import in_use, locked
+from backend.ports import HostSilent, ImageSource, StepFailed, VolumeSpec
 
 ID = "i-0123456789abcdef0"
 
@@ -35,7 +36,6 @@ def test_a_lock_is_held_by_one_and_leaves_nothing(tmp_path):
     name, lock = tmp_path / "vol-1", tmp_path / "vol-1.lock"
     with locked(name):
         assert lock.exists()
-        assert not abandoned(lock)
         failure: list[BaseException] = []
 
         def second() -> None:
@@ -51,10 +51,52 @@ def test_a_lock_is_held_by_one_and_leaves_nothing(tmp_path):
         assert failure
     assert not lock.exists()
     lock.touch()  # of a process that was killed
-    assert abandoned(lock)
     with locked(name):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shared_lock_is_held_together_and_keeps_others_out(tmp_path):
+    name = tmp_path / "image"
+    with locked(name, shared=True):
+        with locked(name, shared=True, patience=0):
+            pass
+        with pytest.raises(HostSilent), locked(name, patience=0):
+            pass
+    with locked(name, patience=0), pytest.raises(HostSilent), locked(name, shared=True, patience=0):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_leaves_what_somebody_has_locked(tmp_path):
+    storage = LocalStorage(tmp_path)
+    partial = tmp_path / "volumes" / "vol-1.qcow2.partial"
+    partial.touch()
+    os.utime(partial, (0, 0))
+    with locked(tmp_path / "volumes" / "vol-1"):
+        assert storage.sweep(60) == frozenset()
+    assert storage.sweep(60) == {"volumes/vol-1.qcow2.partial"}
+    assert list((tmp_path / "volumes").iterdir()) == []
+
+
+def test_nobody_else_reads_a_guests_disks(tmp_path):
+    image = tmp_path / "image.raw"
+    image.write_bytes(bytes(1 << 20))
+    image.chmod(0o440)
+    source = ImageSource(
+        image_id="ami-1", path=str(image), format="raw", checksum="c", size_bytes=1, virtual_bytes=1 << 20
+    )
+    storage = LocalStorage(tmp_path / "store")
+    storage.clone(VolumeSpec(name="vol-1", size_bytes=1 << 20, source=source))
+    storage.mkimage(VolumeSpec(name=f"{ID}.vdb", size_bytes=1 << 20))
+    storage.context(ID, b"seed")
+    storage.begin_copy(VolumeSpec(name="vol-2", size_bytes=1 << 20))
+    found = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "store").rglob("*")}
+    cached = tmp_path / "store" / "images" / "c.raw"
+    assert found.pop(cached) & 0o222 == 0
+    assert image.stat().st_mode & 0o777 == 0o440
+    assert {found[path] for path in found if path.is_dir()} == {0o700}
+    assert {found[path] for path in found if path.is_file()} == {0o600}
 
 
 def test_many_who_want_a_lock_get_it_one_after_another(tmp_path):

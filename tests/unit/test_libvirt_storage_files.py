@@ -10,7 +10,7 @@ import pytest
 
 from backend.drivers.libvirt import storage_files as files
 from backend.images import sources
-from backend.ports import StepFailed
+from backend.ports import HostSilent, StepFailed
 
 DATA = b"guest" * 100_000
 
@@ -58,3 +58,15 @@ def test_a_file_system_that_knows_no_holes_is_copied_in_full(tmp_path, seek, num
     with source.open("rb") as file:
         sources.copy(file.fileno(), copy, 1 << 30)
     assert copy.read_bytes() == DATA
+
+
+def test_a_program_ends_for_standing_still_and_not_for_taking_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "STANDSTILL_SECONDS", 0.6)
+    script = tmp_path / "qemu-img"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    script.write_text("#!/bin/sh\nfor n in 1 2 3 4 5 6; do echo >/dev/null; sleep 0.3; done\n")
+    script.chmod(0o755)
+    files.qemu_img("check")
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    with pytest.raises(HostSilent):
+        files.qemu_img("check")

@@ -182,7 +182,10 @@ class LiveDisks:
         """
         with lend() as (call, domain):
             _abort(call, domain)
-            changes = self._begin(call, domain, copy)
+            size = call(Wait.NORMAL, domain.blockInfo, copy.target)[0]
+        path = self._storage.begin_copy(VolumeSpec(name=copy.name, size_bytes=size, key=copy.key))
+        with lend() as (call, domain):
+            changes = self._begin(call, domain, copy, path)
         try:
             _finish(lend)
         except StepFailed:
@@ -193,7 +196,7 @@ class LiveDisks:
             _Marks(call, domain, copy.target).remove(lambda name: name not in {copy.mark, copy.since})
         return changes
 
-    def _begin(self, call: Caller, domain: libvirt.virDomain, copy: Backup) -> bool:
+    def _begin(self, call: Caller, domain: libvirt.virDomain, copy: Backup, path: str) -> bool:
         document = call(Wait.NORMAL, domain.XMLDesc)
         disk = disk_in(document, copy.target)
         if disk is None:
@@ -201,8 +204,6 @@ class LiveDisks:
         marks = _Marks(call, domain, copy.target)
         marks.remove(lambda name: name == copy.mark)
         tracked = _format(disk) == QCOW2
-        size = call(Wait.NORMAL, domain.blockInfo, copy.target)[0]
-        path = self._storage.begin_copy(VolumeSpec(name=copy.name, size_bytes=size, key=copy.key))
         others = [one for one in _targets(document) if one != copy.target]
         begin = _Begin(copy, path, others, copy.mark if tracked else "")
         return self._start(call, domain, begin, copy.since if copy.since in marks.names() else "")

@@ -21,6 +21,7 @@ from backend.drivers.libvirt import uri as uris
 from backend.drivers.libvirt.connection import Links
 from backend.drivers.libvirt.events import Happenings
 from backend.drivers.libvirt.host import LibvirtHost
+from backend.drivers.libvirt.keys import remove_files
 from backend.drivers.libvirt.local_storage import LocalStorage
 from backend.drivers.libvirt.pool_storage import PoolStorage
 from backend.drivers.libvirt.simulated_storage import SimulatedStorage
@@ -177,6 +178,7 @@ def _prepare_embedded(parts: Parts) -> str:
         settings.parent.mkdir(exist_ok=True)
         if not settings.exists():
             settings.write_text(QEMU_CONF + (QEMU_CONF_ROOT if os.geteuid() == 0 else ""))
+        remove_files(root)  # left by a process that was killed; libvirt would read them when it is opened
         name = _short_name(root)
     except OSError as error:
         raise HostSilent(f"{root}: {error.strerror}") from error

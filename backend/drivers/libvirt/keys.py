@@ -54,20 +54,21 @@ def lending(call: Caller, keys: Iterable[tuple[str, bytes]]) -> Iterator[Act]:
         return
     embedded = _embedded(call)
     connection = embedded.connection if embedded else call.connection
-    secrets = [
-        _define(call, connection, name, key, lasting=embedded is not None) for name, key in wanted.items()
-    ]
-    try:
+    with contextlib.ExitStack() as defined:
+        if embedded:
+            defined.callback(embedded.remove_files)
+        for name, key in wanted.items():
+            secret = call(
+                Wait.NORMAL, connection.secretDefineXML, secret_document(name, lasting=embedded is not None)
+            )
+            if not embedded:
+                defined.callback(_undefine, call, secret)
+            call(Wait.NORMAL, secret.setValue, key)
         if embedded:
             embedded.remove_files()
             yield _Inside(call, embedded)
         else:
             yield call
-    finally:
-        if not embedded:
-            for secret in secrets:
-                with contextlib.suppress(StepFailed):
-                    call(Wait.NORMAL, secret.undefine)
 
 
 def secret_document(volume: str, *, lasting: bool) -> str:
@@ -82,12 +83,16 @@ def secret_document(volume: str, *, lasting: bool) -> str:
     )
 
 
-def _define(
-    call: Caller, connection: libvirt.virConnect, name: str, key: bytes, *, lasting: bool
-) -> libvirt.virSecret:
-    secret = call(Wait.NORMAL, connection.secretDefineXML, secret_document(name, lasting=lasting))
-    call(Wait.NORMAL, secret.setValue, key)
-    return secret
+def _undefine(call: Caller, secret: libvirt.virSecret) -> None:
+    with contextlib.suppress(StepFailed):
+        call(Wait.NORMAL, secret.undefine)
+
+
+def remove_files(root: Path) -> None:
+    """Take the secrets of an embedded host off the disk; libvirt has those that are wanted in memory."""
+    folder = root / "etc" / "secrets"
+    for path in [*folder.glob("*.base64"), *folder.glob("*.xml")]:
+        path.unlink(missing_ok=True)
 
 
 # The embedded driver ------------------------------------------------------------------------------------
@@ -98,15 +103,14 @@ class _Embedded:
 
     def __init__(self, uri: str) -> None:
         self._library = _library()
-        self._folder = Path(parse_qs(urlsplit(uri).query)["root"][0]) / "etc" / "secrets"
+        self._root = Path(parse_qs(urlsplit(uri).query)["root"][0])
         self.remove_files()
         self.connection = libvirt.open(uri.replace("qemu:", "secret:", 1))
         self._pointer = _pointer_of(self.connection)
 
     def remove_files(self) -> None:
         """Take the secrets off the disk; libvirt has them in memory."""
-        for path in [*self._folder.glob("*.base64"), *self._folder.glob("*.xml")]:
-            path.unlink(missing_ok=True)
+        remove_files(self._root)
 
     @contextlib.contextmanager
     def known(self) -> Iterator[None]:

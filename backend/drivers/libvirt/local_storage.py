@@ -40,9 +40,10 @@ from backend.drivers.libvirt.storage import (
     safe_volume,
     volume_bytes,
 )
-from backend.drivers.libvirt.storage_locks import LOCK, abandoned, failed, in_use, locked
+from backend.drivers.libvirt.storage_locks import LOCK, failed, in_use, locked
 from backend.ports import (
     DiskSpec,
+    HostSilent,
     ImageSource,
     Progress,
     StepFailed,
@@ -56,6 +57,8 @@ PARTIAL: Final = ".partial"
 COPYING: Final = ".copying"
 SEED_FILE: Final = "seed.iso"
 CONSOLE_FILE: Final = "console.log"
+PRIVATE: Final = 0o600
+"""Permissions of guests' disks and seeds: QEMU runs as the owner of every file here."""
 CONSOLE_MOST: Final = 4 << 20
 CONSOLE_KEPT: Final = 1 << 20
 _DISK: Final = re.compile(rf"(.+)\.({'|'.join(sorted(FORMATS))})")
@@ -91,7 +94,9 @@ class LocalStorage:
         self._probe = self._own / "boot-probe.img"
         for folder in (self._images, self._volumes, self._instances):
             with contextlib.suppress(OSError):  # made when it is needed, or the act says why it cannot be
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if folder.stat().st_mode & 0o077:  # made by an earlier version
+                    folder.chmod(0o700)
 
     # Volumes --------------------------------------------------------------------------------------------
 
@@ -153,6 +158,7 @@ class LocalStorage:
         with locked(self._folder_of(volume.name) / volume.name) as lock:
             _unlink(path)
             files.make_empty(str(path), volume, QCOW2, fds=[lock])
+            path.chmod(PRIVATE)
         return str(path)
 
     def end_copy(self, name: str) -> None:
@@ -167,7 +173,10 @@ class LocalStorage:
 
     def drop_copy(self, name: str) -> None:
         """Remove what QEMU has written."""
-        _unlink(self._copying(name))
+        path = self._copying(name)
+        if path.exists():
+            with locked(self._folder_of(name) / name):
+                _unlink(path)
 
     def fetch(self, name: str, path: str, progress: Progress = no_progress) -> None:
         """Copy the file; one that refers to another is refused."""
@@ -238,10 +247,13 @@ class LocalStorage:
         until = time.time() - older_than_seconds
         gone = set()
         for name, path in self._survey().strays.items():
-            with contextlib.suppress(OSError):
-                if path.stat().st_mtime < until and abandoned(_lock_of(path)) and not in_use(path):
-                    path.unlink()
-                    gone.add(name)
+            with contextlib.suppress(OSError, HostSilent, StepFailed):
+                if path.stat().st_mtime > until:
+                    continue
+                with locked(_locked_name(path), patience=0):
+                    if not in_use(path):
+                        path.unlink()  # a lock goes, too, held until it is gone
+                        gone.add(name)
         return frozenset(gone)
 
     def _survey(self) -> Survey:
@@ -305,6 +317,7 @@ class LocalStorage:
         """Write the seed; one that a guest has open keeps its old content."""
         path = self._folder(instance_id) / SEED_FILE
         with locked(path), _published(path) as partial:
+            partial.touch(PRIVATE)
             partial.write_bytes(image)
 
     def delete_files(self, instance_id: str) -> None:
@@ -342,7 +355,7 @@ class LocalStorage:
         """The volumes' files; the instance's directory is made for the console's log."""
         folder = self._folder(instance_id)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise failed(instance_id, error) from error
         seed = folder / SEED_FILE
@@ -390,15 +403,21 @@ class LocalStorage:
         name = safe_name(image.checksum)
         path = self._images / f"{name}.{image.format}"
         source = check_image(image)
-        with locked(self._images / name) as lock:
-            if not path.exists():
+        while True:
+            with locked(self._images / name, shared=True):
+                if path.exists():
+                    yield path
+                    return
+            with locked(self._images / name) as lock:
+                if path.exists():
+                    continue
                 with _published(path) as partial:
                     if image.parents:
                         files.convert(files.chain_of(image), str(partial), image.format, fds=[lock])
                     else:
                         _reproduce(source, partial)
-                    partial.chmod(partial.stat().st_mode & 0o555)
-            yield path
+                    if partial.stat().st_nlink == 1:  # else its permissions are the image store's affair
+                        partial.chmod(0o400)
 
     # Inside ---------------------------------------------------------------------------------------------
 
@@ -442,6 +461,7 @@ class LocalStorage:
             path = self._path(volume.name, form)
             with _published(path) as partial:
                 begin(volume, partial, form, lock)
+                partial.chmod(PRIVATE)
                 if there is not None:
                     self._at_rest(volume.name)
             for other in FORMATS - {form}:
@@ -521,11 +541,11 @@ def _listing(folder: Path) -> list[Path]:
         return []
 
 
-def _lock_of(path: Path) -> Path:
-    """The lock of whoever makes a temporary file, or is one."""
+def _locked_name(path: Path) -> Path:
+    """The name that is locked by whoever makes a temporary file, or whose lock it is."""
     base = path.name.removesuffix(PARTIAL).removesuffix(COPYING).removesuffix(LOCK)
     match = _DISK.fullmatch(base)
-    return path.with_name((match[1] if match else base) + LOCK)
+    return path.with_name(match[1] if match else base)
 
 
 def _unlink(path: Path) -> None:
@@ -555,7 +575,9 @@ def _reproduce(source: Path, target: Path) -> None:
         target.unlink(missing_ok=True)
     else:
         return
-    if source.stat().st_uid == os.geteuid():  # else QEMU might not be allowed to read it
+    there = source.stat()
+    # Else QEMU might not be allowed to read it, or might be allowed to write into it.
+    if there.st_uid == os.geteuid() and not there.st_mode & 0o222:
         with contextlib.suppress(OSError):
             os.link(source, target)
             return

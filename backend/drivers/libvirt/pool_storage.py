@@ -74,8 +74,10 @@ from backend.ports import (
 
 IMAGE: Final = "image."
 PROBE: Final = "isthmus-boot-probe"
-REFRESH_TRIES: Final = 20
+FREE_TRIES: Final = 20
+_NOT_FREE: Final = ("in use", "still being allocated")
 REFRESH_PAUSE: Final = 0.1
+REFRESH_SECONDS: Final = 2.0
 TRIES: Final = 4
 """Attempts at a thing that somebody else makes, or removes the image of, at the same time."""
 OTHERS_PATIENCE: Final = 30.0
@@ -105,7 +107,7 @@ class _Volume:
 
 
 class _Again(StepFailed):
-    """Somebody else interfered: the whole attempt is to be made again."""
+    """The image went while a volume was made of it: it is to be cached once more."""
 
     def __init__(self) -> None:
         super().__init__("The image was removed from the host meanwhile.", transient=True)
@@ -141,7 +143,6 @@ class PoolStorage:
         self._tag = "@" + hashlib.sha256(host_id.encode()).hexdigest()[:8] if shared else ""
         self._image_mode = image_mode
         self._making = KeyedLocks()
-        self._linking = KeyedLocks()
 
     # Volumes --------------------------------------------------------------------------------------------
 
@@ -163,18 +164,18 @@ class PoolStorage:
 
     def ln(self, name: str) -> None:
         """Look at the volume's header, and at the image that it is linked to."""
-        with self._links.working() as call:
+        with self._links.reading() as call:
             pool = self._pool(call)
             header = self._require(call, pool, name).header()
             if header is not None and header.backing:
                 image = attempt_of(Path(header.backing).name)
-                if image is None or image not in self._things(call, pool).whole(image.thing):
+                if image is None or image not in self._seen(call, pool, image.thing).whole(image.thing):
                     raise StepFailed(f"{name}: the image that it is linked to is not there")
 
     def delete(self, name: str) -> None:
         """Delete every attempt at the volume: what says that it is complete first."""
         thing = self._thing(name)
-        with self._making(thing), self._links.working() as call:
+        with self._making(thing), self._sighted(), self._links.working() as call:
             pool = self._pool(call)
             for attempt in self._things(call, pool).all_of(thing):
                 _remove(call, pool, attempt)
@@ -208,9 +209,9 @@ class PoolStorage:
     def begin_copy(self, volume: VolumeSpec) -> str:
         """An empty volume without the mark that it is complete."""
         thing = self._thing(volume.name)
-        with self._making(thing), self._links.copying() as call:
+        with self._making(thing), self._sighted(), self._links.copying() as call:
             pool = self._pool(call)
-            self._clear(call, pool, thing)
+            self._clear(call, pool, self._things(call, pool), thing)
             attempt = new_attempt(thing, QCOW2)
             with saying_when_full():
                 self._empty(volume, QCOW2)(call, pool, attempt.file)
@@ -232,8 +233,9 @@ class PoolStorage:
     def drop_copy(self, name: str) -> None:
         """Delete what QEMU has written."""
         thing = self._thing(name)
-        with self._making(thing), self._links.working() as call:
-            self._clear(call, self._pool(call), thing)
+        with self._making(thing), self._sighted(), self._links.working() as call:
+            pool = self._pool(call)
+            self._clear(call, pool, self._things(call, pool), thing)
 
     def fetch(self, name: str, path: str, progress: Progress = no_progress) -> None:
         """Download the file; one that refers to another is refused."""
@@ -303,13 +305,17 @@ class PoolStorage:
             _, total, _, free = call(Wait.NORMAL, pool.info)
             handles = {one.name(): one for one in call(Wait.NORMAL, pool.listAllVolumes)}
             things = Things(handles)
-            volumes = {}
+            volumes, damaged = {}, set[str]()
             for thing, attempt in things.current().items():
                 name = self._volume_name(thing)
                 if name:
                     found = _Volume(call, attempt, handles[attempt.file], folder)
-                    with contextlib.suppress(Absent):
+                    try:
                         volumes[name] = _facts(name, found)
+                    except Absent:
+                        continue
+                    except StepFailed:
+                        damaged.add(attempt.file)
         own = [match for match in map(_OWN_FILE.fullmatch, handles) if match]
         disks = [match for match in map(_OWN_DISK.fullmatch, things.current()) if match]
         known = {match[0] for match in own} | {
@@ -323,7 +329,7 @@ class PoolStorage:
             images=frozenset(
                 thing.removeprefix(IMAGE) for thing in things.current() if thing.startswith(IMAGE)
             ),
-            strays=frozenset(handles) - known,
+            strays=frozenset(handles) - known | damaged,
         )
 
     def sweep(self, older_than_seconds: float) -> frozenset[str]:
@@ -338,7 +344,7 @@ class PoolStorage:
 
     def volume(self, name: str) -> VolumeFacts | None:
         """By what is marked as complete."""
-        with self._links.working() as call:
+        with self._links.reading() as call:
             found = self._find(call, self._pool(call), name)
             return _facts(name, found) if found else None
 
@@ -389,7 +395,7 @@ class PoolStorage:
     def files(self, instance_id: str) -> frozenset[str]:
         """The complete ones by the pool's own listing."""
         prefix = f"{self._own(instance_id)}."
-        with self._links.working() as call:
+        with self._links.reading() as call:
             pool = self._pool(call)
             _refresh(call, pool)
             things = Things(call(Wait.NORMAL, pool.listVolumes))
@@ -401,7 +407,7 @@ class PoolStorage:
     def console(self, instance_id: str, limit: int) -> bytes:
         """The end of the log that the host's log daemon (or QEMU) writes into the pool's directory."""
         name = f"{self._own(instance_id)}.console.log"
-        with self._links.working() as call:
+        with self._links.reading() as call:
             pool = self._pool(call)
             volume = _volume(call, pool, name)
             if volume is None:
@@ -445,7 +451,7 @@ class PoolStorage:
         Its mark goes first: who links a volume to it looks for the mark once more afterwards.
         """
         thing = _image(checksum)
-        with self._linking(thing), self._making(thing), self._links.working() as call:
+        with self._making(thing), self._links.working() as call:
             pool = self._pool(call)
             gone = True
             for attempt in self._things(call, pool).all_of(thing):
@@ -471,9 +477,8 @@ class PoolStorage:
                     found.add(Path(backing_of(call(Wait.FAST, volume.XMLDesc))).name)
         return frozenset(found)
 
-    def _cached(self, call: Caller, pool: libvirt.virStoragePool, image: ImageSource) -> Attempt:
-        """A complete copy of the image on the host."""
-        thing = _image(image.checksum)
+    def _cache(self, image: ImageSource) -> None:
+        """Have a complete copy of the image on the host; those who wait for it hold no connection."""
 
         def fill(call: Caller, pool: libvirt.virStoragePool, file: str) -> None:
             path = check_image(image)
@@ -485,8 +490,16 @@ class PoolStorage:
                 self._send(call, pool, file, made, mode=self._image_mode)
 
         check_image(image)
+        thing = _image(image.checksum)
+        with self._links.working() as call:
+            pool = self._pool(call)
+            if self._seen(call, pool, thing).whole(thing):
+                return
         self._make(thing, image.format, fill)
-        whole = self._things(call, pool).whole(thing)
+
+    def _cached(self, call: Caller, pool: libvirt.virStoragePool, image: ImageSource) -> Attempt:
+        """The complete copy of the image on the host; raises _Again when it is gone again."""
+        whole = Things(call(Wait.NORMAL, pool.listVolumes)).whole(_image(image.checksum))
         if not whole:
             raise _Again
         return whole[0]
@@ -503,7 +516,17 @@ class PoolStorage:
         else:
             fill = self._linked(volume, source) if form == QCOW2 else self._unpacked(volume, source)
         quick = not volume.key and (source is None or (form == QCOW2 and not source.encrypted))
-        self._make(self._thing(volume.name), form, fill, replace=replace, quick=quick)
+        cached = source if source is not None and not source.encrypted and not volume.key else None
+        for left in reversed(range(TRIES)):
+            if cached is not None and (replace or self.volume(volume.name) is None):
+                self._cache(cached)
+            try:
+                self._make(self._thing(volume.name), form, fill, replace=replace, quick=quick)
+            except _Again:
+                if left == 0:
+                    raise
+            else:
+                return
 
     def _empty(self, volume: VolumeSpec, form: str, filesystem: str = "") -> Fill:
         def fill(call: Caller, pool: libvirt.virStoragePool, file: str) -> None:
@@ -529,14 +552,11 @@ class PoolStorage:
 
     def _linked(self, volume: VolumeSpec, source: ImageSource) -> Fill:
         def fill(call: Caller, pool: libvirt.virStoragePool, file: str) -> None:
-            with self._linking(_image(source.checksum)):
-                base = self._cached(call, pool, source)
-                path = f"{self._directory(call, pool)}/{base.file}"
-                document = qcow2_document(
-                    file, volume_bytes(volume), backing=path, backing_format=source.format
-                )
-                with self._linked_to(call, pool, base):
-                    call(Wait.NORMAL, pool.createXML, document)
+            base = self._cached(call, pool, source)
+            path = f"{self._directory(call, pool)}/{base.file}"
+            document = qcow2_document(file, volume_bytes(volume), backing=path, backing_format=source.format)
+            with self._linked_to(call, pool, base):
+                call(Wait.NORMAL, pool.createXML, document)
 
         return fill
 
@@ -594,12 +614,13 @@ class PoolStorage:
         ``quick`` ones do not wait for others' long copies.
         """
         lent = self._links.working if quick else self._links.copying
-        with self._making(thing), lent() as call, saying_when_full():
+        with self._making(thing), self._sighted(), lent() as call, saying_when_full():
             pool = self._pool(call)
             for left in reversed(range(TRIES)):
-                if not replace and self._things(call, pool).whole(thing):
+                things = Things(call(Wait.NORMAL, pool.listVolumes))
+                if not replace and things.whole(thing):
                     return
-                self._clear(call, pool, thing)
+                self._clear(call, pool, things, thing)
                 attempt = new_attempt(thing, form)
                 try:
                     fill(call, pool, attempt.file)
@@ -608,8 +629,7 @@ class PoolStorage:
                 except StepFailed as error:
                     with contextlib.suppress(StepFailed):
                         _delete(call, pool, attempt.file)
-                    later = self._later(call, pool, attempt)
-                    if left == 0 or not (later or isinstance(error, _Again)):
+                    if isinstance(error, _Again) or left == 0 or not self._later(call, pool, attempt):
                         raise
                 if self._made_by_others(call, pool, attempt):
                     return
@@ -634,7 +654,7 @@ class PoolStorage:
 
     def _publish(self, call: Caller, pool: libvirt.virStoragePool, mine: Attempt, *, replace: bool) -> bool:
         """Mark an attempt as complete; whether the thing is now there as it was to be."""
-        others = self._things(call, pool).whole(mine.thing)
+        others = Things(call(Wait.NORMAL, pool.listVolumes)).whole(mine.thing)
         if others and not replace:
             _delete(call, pool, mine.file)
             return True
@@ -648,9 +668,8 @@ class PoolStorage:
             _remove(call, pool, superfluous)
         return True
 
-    def _clear(self, call: Caller, pool: libvirt.virStoragePool, thing: str) -> None:
+    def _clear(self, call: Caller, pool: libvirt.virStoragePool, things: Things, thing: str) -> None:
         """Delete what attempts at a thing left: they were interrupted, or are slower than the next one."""
-        things = self._things(call, pool)
         whole = things.whole(thing)
         for attempt in things.all_of(thing):
             if attempt not in whole[:1]:
@@ -664,7 +683,8 @@ class PoolStorage:
         _create(call, pool, raw_document(name + COMPLETE, 0))
 
     def _find(self, call: Caller, pool: libvirt.virStoragePool, name: str) -> _Volume | None:
-        whole = self._things(call, pool).whole(self._thing(name))
+        thing = self._thing(name)
+        whole = self._seen(call, pool, thing).whole(thing)
         handle = _volume(call, pool, whole[0].file) if whole else None
         return _Volume(call, whole[0], handle, self._directory(call, pool)) if handle else None
 
@@ -675,13 +695,40 @@ class PoolStorage:
         return found
 
     def _things(self, call: Caller, pool: libvirt.virStoragePool) -> Things:
+        """What there is, other hosts' things included."""
         self._refresh_if_shared(call, pool)
+        return Things(call(Wait.NORMAL, pool.listVolumes))
+
+    def _seen(self, call: Caller, pool: libvirt.virStoragePool, thing: str) -> Things:
+        """What there is for who only reads: what the daemon knows, unless it does not know the thing."""
+        seen = Things(call(Wait.NORMAL, pool.listVolumes))
+        whole = seen.whole(thing)
+        if not self._shared or (whole and _volume_answers(call, pool, whole[0].file)):
+            return seen
+        _refresh(call, pool, REFRESH_PAUSE)
         return Things(call(Wait.NORMAL, pool.listVolumes))
 
     def _refresh_if_shared(self, call: Caller, pool: libvirt.virStoragePool) -> None:
         """Have this daemon see what other hosts did; without them it knows of everything itself."""
-        if self._shared and not _refresh(call, pool):
+        if self._shared and not _refresh(call, pool, Wait.PART.value):
             raise StepFailed("The pool is busy with other copies.", transient=True)
+
+    @contextlib.contextmanager
+    def _sighted(self) -> Iterator[None]:
+        """See what other hosts did before an act that depends on it.
+
+        A daemon does not look while it copies a volume itself, which may take long: who waits for that holds
+        no connection.
+        """
+        until = time.monotonic() + Wait.SLOW.value
+        while self._shared:
+            with self._links.working() as call:
+                if _refresh(call, self._pool(call), 0):
+                    break
+            if time.monotonic() > until:
+                raise StepFailed("The pool is busy with other copies.", transient=True)
+            time.sleep(REFRESH_PAUSE)
+        yield
 
     def _new_format(self, volume: VolumeSpec) -> str:
         """The host's format, but only qcow2 holds encrypted bytes."""
@@ -704,6 +751,14 @@ class PoolStorage:
 
     def _pool(self, call: Caller) -> libvirt.virStoragePool:
         """The pool, running: defined, built and started as needed."""
+        with contextlib.suppress(Absent):
+            pool = call(Wait.FAST, call.connection.storagePoolLookupByName, self._name)
+            if call(Wait.FAST, pool.isActive):
+                return pool
+        with self._making(self._path):
+            return self._started_pool(call)
+
+    def _started_pool(self, call: Caller) -> libvirt.virStoragePool:
         try:
             pool = call(Wait.FAST, call.connection.storagePoolLookupByName, self._name)
         except Absent:
@@ -762,11 +817,11 @@ def _delete(call: Caller, pool: libvirt.virStoragePool, name: str) -> None:
 
 def _when_free(act: Callable[[], object]) -> None:
     """Act on a volume, which libvirt refuses while its bytes come or go."""
-    for left in reversed(range(REFRESH_TRIES)):
+    for left in reversed(range(FREE_TRIES)):
         try:
             act()
         except WrongState as error:
-            if "in use" not in str(error):
+            if not any(words in str(error) for words in _NOT_FREE):
                 raise
             if left == 0:
                 raise StepFailed(str(error), transient=True) from error
@@ -775,18 +830,29 @@ def _when_free(act: Callable[[], object]) -> None:
             return
 
 
-def _refresh(call: Caller, pool: libvirt.virStoragePool) -> bool:
+def _refresh(call: Caller, pool: libvirt.virStoragePool, patience: float = REFRESH_SECONDS) -> bool:
     """Make the pool see files that came without it; it refuses while bytes come in. Whether it did."""
-    for _ in range(REFRESH_TRIES):
+    until = time.monotonic() + patience
+    while True:
         try:
             call(Wait.NORMAL, pool.refresh)
         except StepFailed as error:
             if "asynchronous jobs" not in str(error):
                 raise
+            if time.monotonic() > until:
+                return False
             time.sleep(REFRESH_PAUSE)
         else:
             return True
-    return False
+
+
+def _volume_answers(call: Caller, pool: libvirt.virStoragePool, name: str) -> bool:
+    """Whether a volume that the daemon knows of is still there: another host may have removed it."""
+    volume = _volume(call, pool, name)
+    try:
+        return volume is not None and bool(call(Wait.NORMAL, volume.info))
+    except StepFailed:
+        return False
 
 
 def _require_space(call: Caller, pool: libvirt.virStoragePool, size: int) -> None:
@@ -815,12 +881,11 @@ def _lent(call: Caller, path: str, key: bytes) -> Iterator[None]:
     if not key:
         yield
         return
-    secret = _secret(call, path)
-    call(Wait.FAST, secret.setValue, key)
-    try:
+    with contextlib.ExitStack() as defined:
+        secret = _secret(call, path)
+        defined.callback(call, Wait.FAST, secret.undefine)
+        call(Wait.FAST, secret.setValue, key)
         yield
-    finally:
-        call(Wait.FAST, secret.undefine)
 
 
 def _secret(call: Caller, path: str) -> libvirt.virSecret:

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
@@ -36,6 +37,8 @@ _CPU_CLOCK: Final = "Unable to get accurate CPU usage"
 """QEMU measures that time by a clock that stands still between two ticks, and gives up when it did."""
 _CPU_CLOCK_TRIES: Final = 40
 _LOOK_SECONDS: Final = 0.2
+STANDSTILL_SECONDS: Final = 300.0
+"""A program that has neither read nor written nor computed anything for so long has hung."""
 _SBIN: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _FILESYSTEMS: Final = {
     "ext4": ("mke2fs", "-F", "-q", "-t", "ext4", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"),
@@ -367,7 +370,8 @@ def _run(line: Sequence[str], *, fds: Sequence[int] = (), watch: Callable[[], No
         said = _last_words(process, watch)
     except BaseException:
         process.kill()
-        process.communicate()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a hung disk does not let it end
+            process.communicate(timeout=Wait.FAST.value)
         raise
     if process.returncode:
         text = f"{line[0]}: {said.decode(errors='replace').strip()}"
@@ -375,15 +379,24 @@ def _run(line: Sequence[str], *, fds: Sequence[int] = (), watch: Callable[[], No
 
 
 def _last_words(process: subprocess.Popen[bytes], watch: Callable[[], None] | None) -> bytes:
-    rounds = 1 if watch is None else int(Wait.SLOW.value / _LOOK_SECONDS)
-    seconds = Wait.SLOW.value if watch is None else _LOOK_SECONDS
-    for _ in range(rounds):
-        try:
-            return process.communicate(timeout=seconds)[1]
-        except subprocess.TimeoutExpired:
-            if watch is not None:
-                watch()
-    raise HostSilent("a program does not come back; the disk may be hung")
+    done, moved = _headway(process.pid), time.monotonic()
+    while time.monotonic() - moved < STANDSTILL_SECONDS:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_LOOK_SECONDS)[1]
+        if watch is not None:
+            watch()
+        if (now := _headway(process.pid)) != done:
+            done, moved = now, time.monotonic()
+    raise HostSilent("a program makes no headway; the disk may be hung")
+
+
+def _headway(pid: int) -> str:
+    """What a process has read, written and computed; it changes while the process gets anywhere."""
+    try:
+        counters = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
+        return counters + " ".join(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])
+    except OSError:
+        return ""
 
 
 def _watch(path: str, progress: Progress) -> Callable[[], None] | None:

@@ -26,36 +26,24 @@ _QEMU_LOCKS: Final = (100, 200)
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, patience: float = PATIENCE) -> Iterator[int]:
+def locked(path: Path, *, patience: float = PATIENCE, shared: bool = False) -> Iterator[int]:
     """Hold the lock of a name; gives the descriptor, which holds it as long as any process has it open.
+
+    Those who hold it ``shared`` hold it together, and nobody else.
 
     Raises:
         HostSilent: somebody else has held it for ``patience`` seconds.
         StepFailed: there can be no lock here, as in a store that is read-only.
     """
     lock = path.with_name(path.name + LOCK)
-    descriptor = _acquire(lock, time.monotonic() + patience)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    descriptor = _acquire(lock, kind, time.monotonic() + patience)
     try:
         yield descriptor
     finally:
-        if _is_at(lock, descriptor):
+        if (not shared or _is_last(descriptor)) and _is_at(lock, descriptor):
             lock.unlink(missing_ok=True)
         os.close(descriptor)
-
-
-def abandoned(lock: Path) -> bool:
-    """Whether nobody holds a lock; one that is not there nobody does."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def in_use(path: Path) -> bool:
@@ -66,17 +54,26 @@ def in_use(path: Path) -> bool:
     return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
 
 
-def _acquire(lock: Path, until: float) -> int:
+def _is_last(descriptor: int) -> bool:
+    """Whether nobody else holds a shared lock, which is then held alone, or else given up."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _acquire(lock: Path, kind: int, until: float) -> int:
     while True:
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
+            lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             continue  # the directory went with its last instance
         except OSError as error:
             raise failed(lock.name, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             if _is_at(lock, descriptor):  # else its last holder has removed it meanwhile
                 return descriptor
         except BlockingIOError:
