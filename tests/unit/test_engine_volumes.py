@@ -22,11 +22,22 @@ from backend.commands import (
     SetQuota,
     SetVolume,
 )
-from backend.drivers.memory import Guest
-from backend.engine import EngineSettings
+from backend.drivers.memory import Fault, Guest
+from backend.engine import EngineSettings, snapshots, volumes
+from backend.engine.tasks import begin_task, next_task
 from backend.errors import BackendError, Code, DryRunPassed
-from backend.model import AttachState, Capacity, HostState, JobState, Reason, SnapshotState, VolumeState
-from backend.ports import DomainReason, DomainStatus
+from backend.model import (
+    AttachState,
+    Capacity,
+    Debris,
+    HostState,
+    JobState,
+    Reason,
+    SnapshotState,
+    TaskKind,
+    VolumeState,
+)
+from backend.ports import DiskSpec, DomainReason, DomainStatus
 
 KEEPS_DISKS = Guest(lets_go=False)
 GIB = 1 << 30
@@ -1131,3 +1142,193 @@ def test_a_purge_takes_volumes_and_snapshots_too(cloud):
     assert set(cloud.host().volumes) == {theirs.id}
     assert data_of(cloud, theirs) == b"theirs"
     assert not cloud.engine.snapshots(ADMIN)
+
+
+# Work and attachments that cross ------------------------------------------------------------------------
+
+
+def two_places():
+    """A free volume on one host, and an instance that runs on the other; with the volume's host."""
+    cloud = Cloud(hosts=2)
+    instance, volume = cloud.started(), a_volume(cloud)
+    if cloud.volume(volume).host_id == cloud.get(instance).host_id:
+        cloud.set_host(cloud.host_ids.index(cloud.get(instance).host_id), HostState.DISABLED)
+        volume = a_volume(cloud)
+        cloud.set_host(cloud.host_ids.index(cloud.get(instance).host_id), HostState.INIT)
+        cloud.poll()
+    return cloud, instance, volume, home(cloud, volume)
+
+
+def test_an_instance_does_not_wait_for_work_elsewhere():
+    cloud, instance, volume, there = two_places()
+    there.plan = [(calls, Fault.SILENT_BEFORE) for calls in range(3)]
+    kept = ask(cloud, CreateSnapshot(volume_id=volume.id))
+    ask(cloud, AttachVolume(volume_id=volume.id, instance_id=instance.id))
+    assert cloud.get(instance).job_id is None  # nothing spins, and the instance is free for other things
+    assert cloud.volume(volume).attach is AttachState.ATTACHING
+    assert cloud.do(Op.REBOOT, instance).detail == "runn"
+    there.plan = []
+    all_in_order(cloud)
+    assert cloud.volume(volume).attach is AttachState.ATTACHED
+    assert cloud.engine.snapshot(cloud.caller, kept.id).state is SnapshotState.COMPLETED
+
+
+def test_a_move_stops_where_the_copy_is_to_be_removed():
+    cloud, instance, volume, there = two_places()
+    here = cloud.host_of(instance)
+    item = Debris(instance_id=volume.id, host_id=str(cloud.get(instance).host_id), at=0.0, message="")
+    cloud.engine.execute(cloud.caller, AttachVolume(volume_id=volume.id, instance_id=instance.id))
+    original = here.put
+
+    def put(*arguments, **named):
+        here.put = original
+        original(*arguments, **named)
+        with cloud.store.begin() as tx:
+            tx.debris.put(item)
+
+    here.put = put
+    there.write(volume.id, b"precious")
+    cloud.settle()
+    assert there.volumes[volume.id].content == b"precious"
+    assert cloud.volume(volume).attach is AttachState.NONE  # tried again a few times, in vain
+    cloud.sweep()
+    attach(cloud, volume, instance)
+    assert cloud.volume(volume).attach is AttachState.ATTACHED
+    all_in_order(cloud)
+    assert data_of(cloud, volume) == b"precious"
+
+
+def test_what_follows_a_detachment_goes_on_alone(cloud):
+    instance, volume = cloud.started(), a_volume(cloud, data=b"as it was")
+    attach(cloud, volume, instance)
+    cloud.engine.execute(cloud.caller, DetachVolume(volume_id=volume.id))
+    kept = cloud.engine.execute(cloud.caller, CreateSnapshot(volume_id=volume.id))
+    cloud.engine.execute(cloud.caller, ModifyVolume(volume_id=volume.id, size_gib=4))
+    cloud.settle()
+    assert cloud.engine.snapshot(cloud.caller, kept.id).state is SnapshotState.COMPLETED
+    grown = cloud.volume(volume)
+    assert (grown.state, grown.size_gib, grown.modification.state) == (VolumeState.AVAILABLE, 4, "completed")
+    all_in_order(cloud)
+
+
+def test_an_instance_waits_for_what_another_still_does_to_the_volume(cloud):
+    first, second, volume = cloud.started(), cloud.started(), a_volume(cloud)
+    attach(cloud, volume, first)
+    cloud.operate(Op.POWEROFF, first)
+    cloud.settle()
+    with cloud.store.begin() as tx:
+        work = cloud.engine.work(tx, cloud.caller)
+        waits = begin_task(work, TaskKind.VOLUME_DETACH, volume.id, tenant_id=first.tenant_id, lock=volume.id)
+        tx.tasks.update(waits, instance_id=first.id)
+        own = begin_task(work, TaskKind.VOLUME_ATTACH, volume.id, tenant_id=first.tenant_id, lock=volume.id)
+        tx.tasks.update(own, instance_id=second.id)
+        assert next_task(work, second.id, "runn") is None
+        assert next_task(work, first.id, "poff").id == waits.id
+
+
+@pytest.mark.parametrize("order", ["attached first", "attached after"])
+def test_work_goes_to_the_instance_that_has_the_volume_by_then(cloud, monkeypatch, order):
+    """Whoever asks may have read the volume before somebody else attached it."""
+    instance, volume = cloud.started(), a_volume(cloud, data=b"data")
+    stale = cloud.volume(volume)
+    if order == "attached first":
+        cloud.engine.execute(cloud.caller, AttachVolume(volume_id=volume.id, instance_id=instance.id))
+        monkeypatch.setattr(snapshots, "own_volume", lambda _work, _id: stale)
+    kept = cloud.engine.execute(cloud.caller, CreateSnapshot(volume_id=volume.id))
+    with cloud.store.read() as tx:
+        (task,) = tx.tasks.open_of_resource(kept.id)
+    assert task.instance_id == (instance.id if order == "attached first" else "")
+    if order == "attached after":  # as a launch does, with no task of its own
+        with cloud.store.begin() as tx:
+            tx.volumes.update(
+                tx.volumes.get(volume.id),
+                state=VolumeState.IN_USE,
+                instance_id=instance.id,
+                attach=AttachState.ATTACHED,
+                device="/dev/vdf",
+                target="vdf",
+            )
+        cloud.host().attach(instance.id, DiskSpec(target="vdf", name=volume.id, serial="x"))
+    cloud.host().broken = {"cpds"}  # which is for disks at rest
+    cloud.settle()
+    assert cloud.engine.snapshot(cloud.caller, kept.id).state is SnapshotState.COMPLETED
+
+
+def test_a_revert_sees_that_the_volume_was_attached(cloud, monkeypatch):
+    instance, volume = cloud.started(), a_volume(cloud)
+    kept = ask(cloud, CreateSnapshot(volume_id=volume.id))
+    stale = cloud.volume(volume)
+    attach(cloud, volume, instance)
+    monkeypatch.setattr(volumes, "own_volume", lambda _work, _id: stale)
+    refused = refusal(cloud, RevertVolume(volume_id=volume.id, snapshot_id=kept.id))
+    assert refused.code is Code.INSTANCE_WRONG_STATE
+
+
+@pytest.mark.parametrize("command", [CreateSnapshot, ModifyVolume])
+def test_what_is_no_disk_of_the_domain_is_not_worked_on(cloud, command):
+    instance, volume, other = cloud.started(), a_volume(cloud), a_volume(cloud, data=b"other's")
+    attach(cloud, volume, instance)
+    attach(cloud, other, instance)
+    with cloud.store.begin() as tx:
+        mine, others = tx.volumes.get(volume.id), tx.volumes.get(other.id)
+        tx.volumes.update(others, target="vdx")
+        tx.volumes.update(mine, target=others.target)
+    asked = command(volume_id=volume.id, **({"size_gib": 9} if command is ModifyVolume else {}))
+    answer = ask(cloud, asked)
+    if command is CreateSnapshot:
+        assert cloud.engine.snapshot(cloud.caller, answer.id).state is SnapshotState.ERROR
+    else:
+        assert cloud.volume(volume).modification.state == "failed"
+    assert cloud.host().volumes[other.id].virtual_bytes == 2 * GIB
+
+
+def test_what_has_grown_stays_so_when_its_limits_fail(cloud):
+    instance, volume = cloud.started(), a_volume(cloud)
+    attach(cloud, volume, instance)
+    cloud.host().broken = {"limit"}
+    ask(cloud, ModifyVolume(volume_id=volume.id, size_gib=9, type="gp3", iops=4000))
+    after = cloud.volume(volume)
+    assert (after.size_gib, after.type, after.iops) == (9, volume.type, volume.iops)
+    assert after.modification.state == "failed"
+    assert cloud.host().volumes[volume.id].virtual_bytes == 9 * GIB
+
+
+def test_a_volume_is_not_brought_where_there_is_no_room():
+    cloud, instance, volume, _ = two_places()
+    a_copy = ask(cloud, CreateSnapshot(volume_id=volume.id))
+    here = str(cloud.get(instance).host_id)
+    with cloud.store.begin() as tx:
+        host = tx.hosts.get(here)
+        used = tx.reservations.used_on(host.id).disk_gib + host.foreign.disk_gib
+        tx.hosts.update(host, total=Capacity(cpu=8, memory_mib=16384, disk_gib=used + 3))
+        room = tx.hosts.get(host.id).limit.disk_gib - used
+        where = tx.volumes.get(volume.id).host_id
+    second = ask(cloud, CreateVolume(size_gib=2, snapshot_id=a_copy.id))
+    assert cloud.volume(second).host_id == where
+    assert 2 <= room < 4
+    cloud.engine.execute(cloud.caller, AttachVolume(volume_id=volume.id, instance_id=instance.id))
+    command = AttachVolume(volume_id=second.id, instance_id=instance.id)
+    assert refusal(cloud, command).code is Code.VOLUME_CAPACITY  # what is on its way counts
+    all_in_order(cloud)
+    assert refusal(cloud, command).code is Code.VOLUME_CAPACITY
+    assert cloud.volume(volume).attach is AttachState.ATTACHED
+
+
+def test_a_deletion_that_fails_keeps_no_place_in_the_queue(cloud):
+    volume = a_volume(cloud)
+    cloud.host().broken = {"delete"}
+    ask(cloud, DeleteVolume(volume_id=volume.id))
+    with cloud.store.read() as tx:
+        (task,) = tx.tasks.open()
+    assert (task.state, task.busy) == (JobState.WAITING, "")
+    cloud.sweep()
+    assert not cloud.queue.work  # not due yet
+    cloud.clock.advance(61)
+    cloud.sweep()
+    cloud.settle()
+    with cloud.store.read() as tx:
+        assert tx.tasks.get(task.id).attempt == task.attempt
+        assert float(tx.tasks.get(task.id).arguments["due"]) > float(task.arguments["due"])
+    cloud.host().broken = set()
+    all_in_order(cloud)
+    assert cloud.volume(volume) is None
