@@ -47,7 +47,7 @@ def test_made_by_ec2_and_managed_by_both(real_cloud: LiveCloud, tmp_path):
     ec2.get_waiter("instance_stopped").wait(InstanceIds=[machine.id], WaiterConfig={"Delay": 1})
     wait_for(lambda: "isthmus-guest: power button" in machine.console(), "the guest's word")
     assert machine.described()["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
-    assert machine.offered() == {"start"}
+    assert machine.offered() == {"start", "save"}
 
     [change] = aws(cloud, "start-instances", "--instance-ids", machine.id)["StartingInstances"]
     assert (change["PreviousState"]["Name"], change["CurrentState"]["Name"]) == ("stopped", "pending")
