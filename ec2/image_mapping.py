@@ -32,6 +32,9 @@ _STATES: Mapping[ImageState, str] = {
 }
 _NOT_TO_BE_USED = frozenset({Publication.REJECTED, Publication.REVOKED})
 
+UPLOAD = "upload:"
+"""How the location of an upload begins."""
+
 
 def image_state(image: Image) -> str:
     """EC2's word for an image's state; what may not be launched any more is disabled (lifecycle §9.2)."""
@@ -63,8 +66,8 @@ def image_location(image: Image, *, own: bool) -> str:
 
 def shown_location(location: str, tenant_id: str) -> str:
     """A location as its owner gave it: an upload's has the tenant before its name in the image store."""
-    own = f"upload:{tenant_id}/"
-    return f"upload:{location.removeprefix(own)}" if location.startswith(own) else location
+    own = f"{UPLOAD}{tenant_id}/"
+    return f"{UPLOAD}{location.removeprefix(own)}" if location.startswith(own) else location
 
 
 def root_device_name(image: Image) -> str:

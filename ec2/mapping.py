@@ -51,6 +51,7 @@ DNS_NAME_OPTIONS: Mapping[str, Any] = {
 PLATFORM = "Linux/UNIX"
 USAGE_OPERATION = "RunInstances"
 BOOT_MODE = "legacy-bios"
+BOOT_MODES = (BOOT_MODE, "uefi-preferred")
 _SETTLING_SECONDS = 60.0
 
 

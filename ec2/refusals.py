@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from backend.errors import BackendError, Code
+from backend.model import ImageState
 from ec2.errors import Ec2Error
 from ec2.ids import IMAGE_UNAVAILABLE, UNKNOWN_ID, IdKind, kind_of, not_found
 
@@ -62,6 +63,22 @@ def _missing_parameter(error: BackendError) -> Ec2Error:
     name = str(error.context.get("parameter", ""))
     wire = {"image": "ImageId", "iops": "iops"}.get(name, name[:1].upper() + name[1:])
     return Ec2Error("MissingParameter", f"The request must contain the parameter {wire}")
+
+
+_UNAVAILABLE: Mapping[str, str] = {
+    ImageState.LOCKED.value: "is pending",
+    ImageState.DISABLED.value: "is disabled",
+    ImageState.ERROR.value: "has failed",
+    ImageState.READY.value: "is not published, or was revoked,",
+}
+
+
+def _image_unavailable(error: BackendError) -> Ec2Error:
+    """An image that is there and cannot be launched now, or was deregistered."""
+    ids, word = _ids(error), _UNAVAILABLE.get(str(error.context.get("state", "")))
+    if not ids or word is None:
+        return IMAGE_UNAVAILABLE.error(ids)
+    return Ec2Error(IMAGE_UNAVAILABLE.code, f"The image id '[{ids[0]}]' {word} and cannot be used now")
 
 
 _VERBS = {
@@ -202,7 +219,7 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.TENANT_EXISTS: Answer(code="InvalidAccount.Duplicate"),
     Code.USER_EXISTS: Answer(code="InvalidUser.Duplicate"),
     Code.MIXIN_EXISTS: Answer(code="InvalidParameterValue"),
-    Code.IMAGE_UNAVAILABLE: lambda error: IMAGE_UNAVAILABLE.error(_ids(error)),
+    Code.IMAGE_UNAVAILABLE: _image_unavailable,
     Code.IMAGE_UNREADABLE: Answer(code="InvalidParameterValue"),
     Code.IMAGE_WRONG_STATE: Answer(code="IncorrectState"),
     Code.VOLUME_IN_USE: Answer(code="VolumeInUse"),

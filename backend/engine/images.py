@@ -512,7 +512,12 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
     """An image of the caller's own with the same bytes, at once: bytes never change (CopyImage)."""
     source = seen_image(work.caller, command.source_id, work.tx.images.get(command.source_id))
     if source.state is not ImageState.READY or not may_launch(work.caller, source):
-        raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {source.id} is not ready.", ids=(source.id,))
+        raise BackendError(
+            Code.IMAGE_UNAVAILABLE,
+            f"The image {source.id} is not ready.",
+            ids=(source.id,),
+            state=source.state.value,
+        )
     caller, image_id = work.caller, _id_for(work, "ami", command.client_token)
     known = work.tx.images.get(image_id)
     if known is not None:

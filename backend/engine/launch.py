@@ -210,7 +210,12 @@ def _image(work: Work, command: Launch) -> Image:
         )
     waits = image.state is ImageState.LOCKED and work.caller.api is not Api.EC2
     if not waits and (image.state is not ImageState.READY or not may_launch(work.caller, image)):
-        raise BackendError(Code.IMAGE_UNAVAILABLE, f"The image {image.id} is not ready.", ids=(image.id,))
+        raise BackendError(
+            Code.IMAGE_UNAVAILABLE,
+            f"The image {image.id} is not ready.",
+            ids=(image.id,),
+            state=image.state.value,
+        )
     return image
 
 

@@ -260,19 +260,20 @@ def copy_image(context: Ec2Context, params: Params) -> Document:
 
 _NOT_OFFERED = (
     "BillingProducts",
-    "ImdsSupport",
     "KernelId",
     "RamdiskId",
-    "SriovNetSupport",
     "TpmSupport",
     "UefiData",
 )
 _AS_IT_IS = {
     "Architecture": "x86_64",
-    "BootMode": mapping.BOOT_MODE,
-    "EnaSupport": False,
+    "BootMode": mapping.BOOT_MODES,
+    "EnaSupport": (True, False),
+    "ImdsSupport": "v2.0",
+    "SriovNetSupport": "simple",
     "VirtualizationType": "hvm",
 }
+"""Options that describe a disk image, accepted as far as a guest can do without what they speak of."""
 _TO_COME = Content(checksum="", path="", format="", size_bytes=0, virtual_bytes=0)
 
 
@@ -341,10 +342,13 @@ def allowed_location(context: Ec2Context, location: str, parameter: str) -> tupl
         )
     found = importer.resolve(location, context.caller.tenant_id)
     if found is None:
+        why = (
+            "You have no complete upload of that name."
+            if location.startswith(image_mapping.UPLOAD)
+            else "It is not a disk image in a place that the operator of this cloud allows."
+        )
         raise Ec2Error(
-            "InvalidParameterValue",
-            f"Value ({location[:120]}) for parameter {parameter} is invalid. "
-            "It is not a disk image in a place that the operator of this cloud allows.",
+            "InvalidParameterValue", f"Value ({location[:120]}) for parameter {parameter} is invalid. {why}"
         )
     return importer, found
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from backend import commands
-from backend.errors import BackendError, Code
+from backend.errors import BackendError, Code, DryRunPassed
 from backend.model import Task, TaskKind
 from ec2 import image_mapping, mapping
 from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
@@ -34,7 +35,7 @@ _FORMATS: Mapping[str, str] = {word: form for form, word in image_mapping.FORMAT
 _NOT_OFFERED = ("KmsKeyId", "LicenseSpecifications", "LicenseType")
 _AS_IT_IS: Mapping[str, Any] = {
     "Architecture": "x86_64",
-    "BootMode": mapping.BOOT_MODE,
+    "BootMode": mapping.BOOT_MODES,
     "Encrypted": False,
     "Hypervisor": mapping.HYPERVISOR,
     "Platform": "Linux",
@@ -181,43 +182,55 @@ def export_image(context: Ec2Context, params: Params) -> Document:
     (image_id,) = well_formed_ids(IdKind.IMAGE, [params["ImageId"]])
     word = params["DiskImageFormat"]
     path = _export_path(context, params["S3ExportLocation"], _EXTENSIONS[word])
-    task = context.engine.execute(
-        context.caller,
-        commands.ExportImage(
-            image_id=image_id,
-            form=_FORMATS[word],
-            path=path,
-            description=params.get("Description", ""),
-            tags=specified_tags(params, "export-image-task"),
-            client_token=client_token(params),
-            token_digest=request_digest(params),
-        ),
+    command = commands.ExportImage(
+        image_id=image_id,
+        form=_FORMATS[word],
+        path=str(path),
+        description=params.get("Description", ""),
+        tags=specified_tags(params, "export-image-task"),
+        client_token=client_token(params),
+        token_digest=request_digest(params),
     )
+    with suppress(DryRunPassed):  # what is refused makes no folders
+        context.engine.execute(context.caller, command, dry_run=True)
+    _make_folder(path.parent, params["S3ExportLocation"])
+    task = context.engine.execute(context.caller, command)
     (document,) = _exports(context, [task])
     return document | {"DiskImageFormat": word, "RoleName": params.get("RoleName")}
 
 
-def _export_path(context: Ec2Context, location: Mapping[str, str], extension: str) -> str:
-    """Where the file is to be; ``{task}`` in its name stands for the task's id."""
+def _export_path(context: Ec2Context, location: Mapping[str, str], extension: str) -> Path:
+    """Where the file is to be; ``{task}`` in its name stands for the task's id.
+
+    The bucket is a folder that the operator has made; those that a prefix names need not be there.
+    """
     root = context.settings.export_directory
     if root is None:
         raise Ec2Error("UnsupportedOperation", "The operator of this cloud has set no place for exports.")
     bucket, prefix = location["S3Bucket"], location.get("S3Prefix") or ""
-    if not _PREFIX.fullmatch(prefix):
+    top = (root / bucket).resolve() if _BUCKET.fullmatch(bucket) else None
+    if top is None or not top.is_dir() or not top.is_relative_to(root.resolve()):
         raise Ec2Error(
             "InvalidParameterValue",
-            f"Value ({prefix[:120]}) for parameter s3Prefix is invalid. "
-            "It is a relative path of plain names.",
+            f"Value ({bucket[:120]}) for parameter s3Bucket is invalid. There is no such place for exports.",
         )
     folder, _, name = prefix.rpartition("/")
-    if _BUCKET.fullmatch(bucket):
-        place = (root / bucket / folder).resolve()
-        if place.is_dir() and place.is_relative_to(root.resolve()):
-            return str(place / f"{name}{{task}}.{extension}")
-    raise Ec2Error(
-        "InvalidParameterValue",
-        f"Value ({bucket[:120]}) for parameter s3Bucket is invalid. There is no such place for exports.",
-    )
+    place = (top / folder).resolve() if _PREFIX.fullmatch(prefix) else None
+    if place is None or not place.is_relative_to(top):
+        raise _bad_prefix(prefix, "It is a relative path of plain names.")
+    return place / f"{name}{{task}}.{extension}"
+
+
+def _make_folder(folder: Path, location: Mapping[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a file is there, or the name is too long
+        raise _bad_prefix(location.get("S3Prefix", ""), "There cannot be a folder of that name.") from None
+
+
+def _bad_prefix(prefix: str, why: str) -> Ec2Error:
+    sentence = f"Value ({prefix[:120]}) for parameter s3Prefix is invalid. {why}"
+    return Ec2Error("InvalidParameterValue", sentence)
 
 
 def describe_export_image_tasks(context: Ec2Context, params: Params) -> Document:

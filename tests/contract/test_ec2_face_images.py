@@ -249,6 +249,21 @@ def test_an_image_of_a_snapshot_keeps_the_names_of_its_devices(face):
     assert face.describe(instance)["RootDeviceName"] == "/dev/vda"
 
 
+def test_hints_of_what_an_image_can_do_change_nothing(face):
+    root = {"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": a_snapshot(face)}}
+    hints = {
+        "BootMode": "uefi-preferred",
+        "EnaSupport": True,
+        "ImdsSupport": "v2.0",
+        "SriovNetSupport": "simple",
+    }
+    made = face.ann.register_image(Name="hinted", BlockDeviceMappings=[root], **hints)["ImageId"]
+    assert (image(face, made)["BootMode"], image(face, made)["EnaSupport"]) == ("legacy-bios", False)
+    assert refused(face.ann.register_image, Name="x-ray", BlockDeviceMappings=[root], BootMode="uefi")[0] == (
+        "UnsupportedOperation"
+    )
+
+
 def test_what_register_image_refuses(face):
     kept = a_snapshot(face)
     register = face.ann.register_image
@@ -337,8 +352,9 @@ def test_a_disabled_image_is_hidden(face):
     assert image(face, made)["State"] == "disabled"
     assert made not in listed(face.bob, IncludeDisabled=True)
     assert refused(face.bob.enable_image, ImageId=made)[0] == "InvalidAMIID.NotFound"
-    assert (
-        refused(face.ann.run_instances, ImageId=made, MinCount=1, MaxCount=1)[0] == "InvalidAMIID.Unavailable"
+    assert refused(face.ann.run_instances, ImageId=made, MinCount=1, MaxCount=1) == (
+        "InvalidAMIID.Unavailable",
+        f"The image id '[{made}]' is disabled and cannot be used now",
     )
     face.ann.enable_image(ImageId=made)
     assert made in listed(face.ann)
@@ -399,8 +415,10 @@ def test_a_revoked_version_looks_disabled(face):
         "disabled",
         "The image was revoked: CVE-1",
     )
-    code = refused(face.bob.run_instances, ImageId=version.id, MinCount=1, MaxCount=1)[0]
-    assert code == "InvalidAMIID.Unavailable"
+    assert refused(face.bob.run_instances, ImageId=version.id, MinCount=1, MaxCount=1) == (
+        "InvalidAMIID.Unavailable",
+        f"The image id '[{version.id}]' is not published, or was revoked, and cannot be used now",
+    )
 
 
 # Imports ------------------------------------------------------------------------------------------------
@@ -481,12 +499,16 @@ def test_imports_that_are_refused_or_fail(face):
         ({"DiskContainers": [{"UserBucket": {"S3Bucket": "b", "S3Key": "k"}}]}, "UnsupportedOperation"),
         ({"DiskContainers": [{"Url": "/etc/passwd"}]}, "InvalidParameterValue"),
         ({"DiskContainers": [{"Url": "s3://bucket/key"}]}, "InvalidParameterValue"),
+        ({"DiskContainers": [{"Url": "upload:mine"}]}, "InvalidParameterValue"),
         ({"DiskContainers": [disk | {"Format": "ova"}]}, "InvalidParameterValue"),
         ({"DiskContainers": [disk], "Architecture": "arm64"}, "UnsupportedOperation"),
         ({"DiskContainers": [disk], "Platform": "Windows"}, "UnsupportedOperation"),
         ({"DiskContainers": [disk], "Encrypted": True}, "UnsupportedOperation"),
     ):
         assert refused(importing, **parameters)[0] == code, parameters
+    assert refused(importing, DiskContainers=[{"Url": "upload:mine"}])[1].endswith(
+        "You have no complete upload of that name."
+    )
     assert refused(face.ann.import_snapshot)[0] == "MissingParameter"
     assert face.ann.describe_import_image_tasks()["ImportImageTasks"] == []
     task = importing(DiskContainers=[disk])["ImportTaskId"]
@@ -600,6 +622,7 @@ def test_without_a_place_for_them_there_are_no_exports(monkeypatch):
 def test_exports_lead_nowhere_else(face, tmp_path):
     (tmp_path / "bucket" / "out").symlink_to("/")
     source = face.cloud.image.id
+    (tmp_path / "bucket" / "file").touch()
     for place in (
         {"S3Bucket": "none"},
         {"S3Bucket": ".."},
@@ -607,13 +630,15 @@ def test_exports_lead_nowhere_else(face, tmp_path):
         {"S3Bucket": "bucket", "S3Prefix": "../"},
         {"S3Bucket": "bucket", "S3Prefix": "/tmp/"},
         {"S3Bucket": "bucket", "S3Prefix": "out/"},
-        {"S3Bucket": "bucket", "S3Prefix": "missing/"},
+        {"S3Bucket": "bucket", "S3Prefix": "file/"},
+        {"S3Bucket": "bucket", "S3Prefix": f"{'x' * 300}/"},
     ):
-        code = refused(face.ann.export_image, ImageId=source, DiskImageFormat="RAW", S3ExportLocation=place)[
-            0
-        ]
+        code, message = refused(
+            face.ann.export_image, ImageId=source, DiskImageFormat="RAW", S3ExportLocation=place
+        )
         assert code == "InvalidParameterValue", place
-    right = {"S3Bucket": "bucket"}
+        assert f"for parameter {'s3Prefix' if 'S3Prefix' in place else 's3Bucket'} is" in message
+    right = {"S3Bucket": "bucket", "S3Prefix": "made/on-the-way"}
     assert refused(face.ann.export_image, ImageId=source, DiskImageFormat="ISO", S3ExportLocation=right)[
         0
     ] == ("InvalidParameterValue")
@@ -624,6 +649,11 @@ def test_exports_lead_nowhere_else(face, tmp_path):
     assert refused(face.ann.describe_export_image_tasks, ExportImageTaskIds=["export-ami-0"])[0] == (
         "InvalidExportTaskID.Malformed"
     )
+    assert not (tmp_path / "bucket" / "made").exists()
+    face.ann.export_image(ImageId=source, DiskImageFormat="RAW", S3ExportLocation=right)
+    face.cloud.settle()
+    (made,) = (tmp_path / "bucket" / "made").iterdir()
+    assert made.name.startswith("on-the-wayexport-ami-")
 
 
 # moto as an oracle for shape ----------------------------------------------------------------------------
