@@ -20,6 +20,7 @@ from backend.engine.check import Checker
 from backend.engine.image_test import ImageTester
 from backend.engine.images import image_progress, imported, test_ended
 from backend.engine.leaving import forget_volume, set_free, touch
+from backend.engine.places import same_store
 from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, Step, TaskAct, Tools
 from backend.engine.tasks import (
     CALLED_OFF,
@@ -281,7 +282,7 @@ class TaskRunner:
             fresh = tx.volumes.get(volume.id)
             if fresh is None or fresh.host_id == host_id:
                 return
-            if left and tx.debris.get(volume.id, host_id) is not None:
+            if left and is_littered(tx, volume.id, host_id):
                 raise StepFailed(f"The copy of {volume.id} is to be removed.", transient=True)
             for name in left:
                 if fresh.host_id is not None:
@@ -295,11 +296,13 @@ class TaskRunner:
 
     def _tidied(self, name: str, host_id: str) -> None:
         with self.engine.store.begin() as tx:
-            tx.debris.delete(name, host_id)
+            item = tx.debris.lock(name, host_id)
+            if item is not None and not item.busy:  # who is removing it is still to be heard of
+                tx.debris.delete(name, host_id)
 
     def _littered(self, name: str, host_id: str) -> bool:
         with self.engine.store.read() as tx:
-            return tx.debris.get(name, host_id) is not None
+            return is_littered(tx, name, host_id)
 
     # Record ---------------------------------------------------------------------------------------------
 
@@ -383,6 +386,12 @@ def open_key(vault: Vault | None, volume: Volume) -> bytes:
     if vault is None:
         raise StepFailed("Passphrases cannot be opened here: the installation's key is missing.")
     return vault.open(volume.id, volume.secret).encode()
+
+
+def is_littered(tx: Tx, name: str, host_id: str) -> bool:
+    """Whether files of a name are to be removed first where a host's files lie."""
+    host = tx.hosts.get(host_id)
+    return any(same_store(tx.hosts.get(item.host_id), host) for item in tx.debris.named(name))
 
 
 # What the end of each step leaves -----------------------------------------------------------------------

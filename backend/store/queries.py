@@ -762,6 +762,10 @@ class DebrisRows(Rows[Debris]):
         """What is left on a host."""
         return self.where(self.table.c.host_id == host_id)
 
+    def named(self, instance_id: str) -> list[Debris]:
+        """What is left of one thing, on whatever host."""
+        return self.where(self.table.c.instance_id == instance_id)
+
     def put(self, item: Debris) -> None:
         """Note something left behind; once is enough, and who is removing it already has to look again."""
         known = self.lock(item.instance_id, item.host_id)

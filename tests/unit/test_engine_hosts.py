@@ -922,6 +922,38 @@ def test_where_the_way_is_barred(shared):
     assert barred("vol-forgotten", one) == set()
 
 
+def test_a_volume_does_not_arrive_where_old_files_of_it_are_to_go():
+    """Not even when it is another host of the same store that is to remove them."""
+    cloud = Cloud(hosts=3)
+    volume = cloud.engine.execute(cloud.caller, commands.CreateVolume(size_gib=1))
+    cloud.settle()
+    instance = cloud.started()
+    here, home = (cloud.host_ids.index(each.host_id) for each in (cloud.get(instance), cloud.volume(volume)))
+    if here == home:
+        home = (here + 1) % 3
+        cloud.host(home).volumes[volume.id] = cloud.host(here).volumes.pop(volume.id)
+        with cloud.store.begin() as tx:
+            tx.volumes.update(tx.volumes.get(volume.id), host_id=cloud.host_ids[home])
+    near = 3 - here - home
+    with cloud.store.begin() as tx:
+        for index in (here, near):
+            tx.hosts.update(tx.hosts.get(cloud.host_ids[index]), capabilities={"store": "nfs"})
+        tx.debris.put(Debris(instance_id=volume.id, host_id=cloud.host_ids[near], at=1.0, busy="worker-2"))
+        tx.workers.beat("worker-2", cloud.clock())
+    cloud.engine.execute(
+        cloud.caller, commands.AttachVolume(volume_id=volume.id, instance_id=instance.id, device="/dev/sdf")
+    )
+    cloud.settle()
+    assert cloud.volume(volume).host_id == cloud.host_ids[home]
+    assert volume.id not in cloud.host(here).volumes
+    cloud.worker.tasks._tidied(volume.id, cloud.host_ids[near])
+    assert (volume.id, cloud.host_ids[near]) in left(cloud)  # the other worker is at it
+    with cloud.store.begin() as tx:
+        tx.debris.release("worker-2")
+    cloud.worker.tasks._tidied(volume.id, cloud.host_ids[near])
+    assert (volume.id, cloud.host_ids[near]) not in left(cloud)
+
+
 def test_a_dead_host_is_forgotten_with_what_is_left_on_it():
     cloud = cloud_of(2048)
     instance = cloud.started()
