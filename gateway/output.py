@@ -57,7 +57,16 @@ class Output:
                 table.add_column(column.replace("_", " "), overflow="fold", no_wrap=not self._is_narrow)
             for row in rows:
                 table.add_row(*[_cell(name, row.get(name)) for name in columns])
+            self._table(table)
+
+    def _table(self, table: Table) -> None:
+        if self._is_narrow:
             self._people.print(table)
+            return
+        with self._people.capture() as captured:
+            self._people.print(table)
+        lines = captured.get().splitlines()
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))  # the last column is not padded
 
     def one(self, row: Row, columns: Sequence[str] | None = None) -> None:
         """One thing: all its fields as JSON, or the named ones (else all) line by line."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import falcon
@@ -122,7 +123,8 @@ def _reader(env: dict[str, Any]) -> Callable[[int], bytes]:
 
 
 def _document(upload: Upload) -> dict[str, Any]:
-    found = {"name": upload.name, "location": upload.location, "bytes": upload.size_bytes, "at": upload.at}
+    at = datetime.fromtimestamp(upload.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = {"name": upload.name, "location": upload.location, "bytes": upload.size_bytes, "at": at}
     return found | ({"sha256": upload.sha256} if upload.sha256 else {})
 
 

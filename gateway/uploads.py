@@ -123,6 +123,7 @@ class Uploads:
         try:
             sha256, size = self._write(tenant_id, name, part, read, length)
             replaced = (folder / name).exists()
+            at = part.stat().st_mtime  # as the list of uploads tells it
             part.rename(folder / name)
             _sync(folder)
         except OSError as error:
@@ -131,7 +132,7 @@ class Uploads:
             raise
         finally:
             part.unlink(missing_ok=True)
-        return Upload(name=name, size_bytes=size, at=self._clock(), sha256=sha256, replaced=replaced)
+        return Upload(name=name, size_bytes=size, at=at, sha256=sha256, replaced=replaced)
 
     def _write(
         self, tenant_id: str, name: str, part: Path, read: Callable[[int], bytes], length: int | None

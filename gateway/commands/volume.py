@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +17,7 @@ from backend.commands import (
     RevertVolume,
     SetVolume,
 )
-from backend.errors import BackendError, Code
+from backend.errors import BackendError, Code, DryRunPassed
 from backend.model import AttachState, Volume, VolumeState, id_of, uuid_of
 from backend.volume_types import VOLUME_TYPES
 from gateway.context import (
@@ -340,16 +341,16 @@ def revert(
     as_json: JsonOption = False,
 ) -> None:
     """Make a volume what a snapshot of it says: detached, or of an instance that is switched off."""
+    installation, output = installation_of(home), Output(as_json=as_json)
+    wanted = RevertVolume(volume_id=volume_id(volume), snapshot_id=id_of("snap", snapshot) or snapshot)
+    with suppress(DryRunPassed):  # what cannot be is told before anybody is asked to confirm it
+        installation.engine.execute(operator(), wanted, dry_run=True)
     if not confirm:
         raise Refused(
             "What was written to the volume since the snapshot would be lost. Keep it first, if need be: "
             f"isthmus snapshot create {volume}. Then repeat with --confirm."
         )
-    installation, output = installation_of(home), Output(as_json=as_json)
-    changed = installation.engine.execute(
-        operator(),
-        RevertVolume(volume_id=volume_id(volume), snapshot_id=id_of("snap", snapshot) or snapshot),
-    )
+    changed = installation.engine.execute(operator(), wanted)
     if wait:
         follow_resource(installation, output, changed.id, f"Reverting {changed.id}")
     _shown(installation, output, changed.id)

@@ -269,6 +269,13 @@ def test_what_is_only_recorded_needs_no_worker(cloud):
     assert (told["state"], told["old_size_gib"], told["size_gib"]) == ("modifying", 2, 5)
 
 
+def test_a_table_in_a_pipe_has_no_blanks_at_the_end(cloud):
+    cloud.volume()
+    lines = cloud.run("volume", "list").stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line == line.rstrip() for line in lines)
+
+
 def test_an_error_is_reset(cloud):
     row = cloud.volume(state=VolumeState.ERROR, message="broken")
     assert cloud.cli("volume", "reset", row.id)["state"] == "available"
@@ -283,7 +290,7 @@ def test_an_error_is_reset(cloud):
         (("volume", "show", "vol-ffffffffffffffff0"), "isthmus volume list"),
         (("volume", "modify", "vol-0123456789abcdef0"), "What is to change"),
         (("volume", "modify", "vol-0123456789abcdef0", "--size", "1"), "smaller than existing"),
-        (("volume", "revert", "vol-0123456789abcdef0", "snap-1"), "--confirm"),
+        (("volume", "revert", "vol-0123456789abcdef0", "snap-1"), "isthmus snapshot list"),
         (("volume", "attach", "vol-0123456789abcdef0", "i-ffffffffffffffff0"), "isthmus vm list"),
         (("volume", "detach", "vol-0123456789abcdef0"), "vol-0123456789abcdef0"),
         (("snapshot", "show", "snap-ffffffffffffffff0"), "isthmus snapshot list"),

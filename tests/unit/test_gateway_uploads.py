@@ -53,6 +53,12 @@ def test_an_upload_is_whole_private_and_known_by_its_bytes(uploads):
     assert lying(uploads) == ["disk.qcow2"]
 
 
+def test_one_moment_is_told_of_an_upload(uploads):
+    received = put(uploads, "disk", b"bytes")
+    (listed,) = uploads.of("t1")
+    assert received.at == listed.at
+
+
 def test_tenants_do_not_see_one_anothers(uploads):
     put(uploads, "mine", b"1")
     assert [upload.name for upload in uploads.of("t1")] == ["mine"]
