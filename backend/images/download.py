@@ -165,7 +165,10 @@ def _ending(connection: http.client.HTTPConnection, deadline: float) -> Iterator
     """Break a connection at a deadline: each byte of a header starts the socket's own limit anew."""
     wire = connection.sock
 
+    broken = threading.Event()
+
     def end() -> None:
+        broken.set()
         with suppress(OSError):
             socket.socket.shutdown(wire, socket.SHUT_RDWR)
 
@@ -176,6 +179,8 @@ def _ending(connection: http.client.HTTPConnection, deadline: float) -> Iterator
         yield
     finally:
         timer.cancel()
+    if broken.is_set():  # what looks like the end of the header is none
+        raise TimeoutError("no header in time")
 
 
 def download(

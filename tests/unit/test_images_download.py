@@ -6,7 +6,8 @@ import hashlib
 import os
 import socket
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -84,6 +85,21 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"%x\r\n%s\r\n" % (1 << 20, b"x" * (1 << 20)))
         except OSError:
             self.close_connection = True
+
+    def drip(self):
+        with suppress(OSError):
+            while not threading.Event().wait(0.05):
+                self.wfile.write(b"x")
+                self.wfile.flush()
+        self.close_connection = True
+
+    def do_dripping(self):
+        self.send(200, b"", 1 << 20)
+        self.drip()
+
+    def do_slow_header(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        self.drip()
 
     def do_lengthless(self):
         self.close_connection = True
@@ -185,6 +201,15 @@ def test_what_does_not_come_whole_is_refused(store, server, kind, told):
     with pytest.raises(BackendError, match=told):
         store.bring("one", f"{server.url}/images/{kind}")
     assert store.files() == frozenset()
+
+
+@pytest.mark.parametrize("kind", ["dripping", "slow-header"])
+def test_a_server_that_drips_does_not_hold_a_worker(server, tmp_path, kind):
+    begun = time.monotonic()
+    limits = Limits(spare_bytes=0, seconds=1)
+    with pytest.raises(BackendError, match="takes too long"):
+        module.download(f"{server.url}/{kind}", tmp_path / "disk", None, 1 << 30, limits)
+    assert time.monotonic() - begun < 5
 
 
 def test_what_has_no_end_stops_at_the_room_there_is(server, tmp_path):
