@@ -1220,6 +1220,7 @@ def test_an_instance_waits_for_what_another_still_does_to_the_volume(cloud):
         work = cloud.engine.work(tx, cloud.caller)
         waits = begin_task(work, TaskKind.VOLUME_DETACH, volume.id, tenant_id=first.tenant_id, lock=volume.id)
         tx.tasks.update(waits, instance_id=first.id)
+        work = cloud.engine.work(tx, cloud.caller)  # a moment later
         own = begin_task(work, TaskKind.VOLUME_ATTACH, volume.id, tenant_id=first.tenant_id, lock=volume.id)
         tx.tasks.update(own, instance_id=second.id)
         assert next_task(work, second.id, "runn") is None
