@@ -220,7 +220,7 @@ def test_a_foreign_id_answers_as_an_unknown_one(face):
 
 def test_actions_and_versions(face):
     assert face.refusal("CreateVpc")[:2] == (400, "UnsupportedOperation")
-    assert "DescribeVpcs" in face.refusal("DescribeVpcs")[2]
+    assert "CreateVpc" in face.refusal("CreateVpc")[2]
     assert face.refusal("MakeCoffee") == (
         400,
         "InvalidAction",
