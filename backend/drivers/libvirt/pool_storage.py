@@ -169,7 +169,7 @@ class PoolStorage:
             header = self._require(call, pool, name).header()
             if header is not None and header.backing:
                 image = attempt_of(Path(header.backing).name)
-                if image is None or image not in self._seen(call, pool, image.thing).whole(image.thing):
+                if image is None or image not in self._seen(call, pool).whole(image.thing):
                     raise StepFailed(f"{name}: the image that it is linked to is not there")
 
     def delete(self, name: str) -> None:
@@ -493,7 +493,7 @@ class PoolStorage:
         thing = _image(image.checksum)
         with self._links.working() as call:
             pool = self._pool(call)
-            if self._seen(call, pool, thing).whole(thing):
+            if self._seen(call, pool).whole(thing):
                 return
         self._make(thing, image.format, fill)
 
@@ -629,7 +629,9 @@ class PoolStorage:
                 except StepFailed as error:
                     with contextlib.suppress(StepFailed):
                         _delete(call, pool, attempt.file)
-                    if isinstance(error, _Again) or left == 0 or not self._later(call, pool, attempt):
+                    # Absent: who took this attempt for left over may not have begun another yet.
+                    others = isinstance(error, Absent) or self._later(call, pool, attempt)
+                    if isinstance(error, _Again) or left == 0 or not others:
                         raise
                 if self._made_by_others(call, pool, attempt):
                     return
@@ -684,7 +686,7 @@ class PoolStorage:
 
     def _find(self, call: Caller, pool: libvirt.virStoragePool, name: str) -> _Volume | None:
         thing = self._thing(name)
-        whole = self._seen(call, pool, thing).whole(thing)
+        whole = self._seen(call, pool).whole(thing)
         handle = _volume(call, pool, whole[0].file) if whole else None
         return _Volume(call, whole[0], handle, self._directory(call, pool)) if handle else None
 
@@ -699,13 +701,10 @@ class PoolStorage:
         self._refresh_if_shared(call, pool)
         return Things(call(Wait.NORMAL, pool.listVolumes))
 
-    def _seen(self, call: Caller, pool: libvirt.virStoragePool, thing: str) -> Things:
-        """What there is for who only reads: what the daemon knows, unless it does not know the thing."""
-        seen = Things(call(Wait.NORMAL, pool.listVolumes))
-        whole = seen.whole(thing)
-        if not self._shared or (whole and _volume_answers(call, pool, whole[0].file)):
-            return seen
-        _refresh(call, pool, REFRESH_PAUSE)
+    def _seen(self, call: Caller, pool: libvirt.virStoragePool) -> Things:
+        """What there is for who only reads: what the daemon knows when it is too busy to look."""
+        if self._shared:
+            _refresh(call, pool, REFRESH_PAUSE)
         return Things(call(Wait.NORMAL, pool.listVolumes))
 
     def _refresh_if_shared(self, call: Caller, pool: libvirt.virStoragePool) -> None:
@@ -844,15 +843,6 @@ def _refresh(call: Caller, pool: libvirt.virStoragePool, patience: float = REFRE
             time.sleep(REFRESH_PAUSE)
         else:
             return True
-
-
-def _volume_answers(call: Caller, pool: libvirt.virStoragePool, name: str) -> bool:
-    """Whether a volume that the daemon knows of is still there: another host may have removed it."""
-    volume = _volume(call, pool, name)
-    try:
-        return volume is not None and bool(call(Wait.NORMAL, volume.info))
-    except StepFailed:
-        return False
 
 
 def _require_space(call: Caller, pool: libvirt.virStoragePool, size: int) -> None:
