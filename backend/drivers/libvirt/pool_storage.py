@@ -75,7 +75,7 @@ from backend.ports import (
 IMAGE: Final = "image."
 PROBE: Final = "isthmus-boot-probe"
 FREE_TRIES: Final = 20
-_NOT_FREE: Final = ("in use", "still being allocated")
+_NOT_FREE: Final = ("in use", "still being allocated", "another process using", "Failed to get")
 REFRESH_PAUSE: Final = 0.1
 REFRESH_SECONDS: Final = 2.0
 TRIES: Final = 4
@@ -819,7 +819,9 @@ def _when_free(act: Callable[[], object]) -> None:
     for left in reversed(range(FREE_TRIES)):
         try:
             act()
-        except WrongState as error:
+        except Absent:
+            raise
+        except StepFailed as error:
             if not any(words in str(error) for words in _NOT_FREE):
                 raise
             if left == 0:

@@ -17,10 +17,12 @@ from typing import Final
 import libvirt
 
 from backend.drivers.libvirt.connection import Caller, Wait
+from backend.drivers.libvirt.errors import Absent
 from backend.drivers.libvirt.storage_files import CHUNK, extents
 from backend.drivers.libvirt.storage_locks import NO_SPACE, failed
 from backend.ports import HostSilent, Progress, StepFailed, no_progress
 
+_NO_FILE: Final = "No such file or directory"
 PART: Final = 64 << 20
 MESSAGE: Final = 262120
 """Bytes that fit into one message of libvirt's protocol."""
@@ -40,7 +42,8 @@ def upload(call: Caller, volume: libvirt.virStorageVol, path: str, progress: Pro
             for start in range(0, size, PART):
                 end = min(start + PART, size)
                 told = _Told(lambda done: progress(done, size), start)
-                call(Wait.PART, _send, call.connection, volume, file, start, end, told)
+                with _removed_by_others():
+                    call(Wait.PART, _send, call.connection, volume, file, start, end, told)
             file.seek(0)
             head = file.read(min(HEAD, size))
     except OSError as error:
@@ -49,6 +52,17 @@ def upload(call: Caller, volume: libvirt.virStorageVol, path: str, progress: Pro
     if there != size or beginning(call, volume, len(head)) != head:
         raise StepFailed(f"what arrived is not what was sent: {there} bytes of {size}", transient=True)
     progress(size, size)
+
+
+@contextlib.contextmanager
+def _removed_by_others() -> Iterator[None]:
+    """Libvirt has the volume on its list, and its file is gone: another host of a shared store took it."""
+    try:
+        yield
+    except StepFailed as error:
+        if _NO_FILE in str(error):
+            raise Absent(str(error)) from error
+        raise
 
 
 def upload_bytes(call: Caller, volume: libvirt.virStorageVol, content: bytes) -> None:
