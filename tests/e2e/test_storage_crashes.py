@@ -174,26 +174,50 @@ def _ended(scene: Scene, task_id: str) -> dict[str, Any] | None:
     return found if ended and found["Status"] in {"completed", "deleted", "error"} else None
 
 
+def _snapshot(scene: Scene, volume: str) -> None:
+    scene.ec2.create_snapshot(VolumeId=volume)
+
+
+def _detach(scene: Scene, volume: str) -> None:
+    scene.ec2.detach_volume(VolumeId=volume)
+
+
+def _attach_another(scene: Scene, _volume: str) -> None:
+    other = scene.volume()
+    scene.ec2.attach_volume(VolumeId=other, InstanceId=scene.vm, Device="/dev/sdg")
+
+
+def _grow(scene: Scene, volume: str) -> None:
+    scene.ec2.modify_volume(VolumeId=volume, Size=2)
+
+
 def test_a_hypervisor_that_dies_takes_no_flushed_byte_along(scene: Scene):
+    """Killed in the middle of each kind of work, or soon after it."""
     scene.launch()
     volume = scene.volume()
     scene.attach(volume)
-    scene.until(lambda: guest.written(scene.console(), volume) >= 3, "records")
-    scene.ec2.create_snapshot(VolumeId=volume)
-    (qemu,) = scene.cloud.guests()
-    os.kill(qemu, signal.SIGKILL)  # in the middle of the snapshot, or soon after
-
-    def vm() -> str:
-        return scene.cloud.cli("vm", "show", scene.vm)["state"]
-
-    scene.until(lambda: vm() == "poff", "powered off")
-    flushed = guest.written(scene.console(), volume)
-    scene.until(lambda: scene.cloud.cli("task", "list", "--open") == [], "the snapshot ended")
-    scene.detach(volume)
-    scene.attach(volume)
-    scene.ec2.start_instances(InstanceIds=[scene.vm])
-    scene.until(lambda: guest.found(scene.console(), volume)[1:], "the volume after the crash")
-    kept = guest.found(scene.console(), volume)[-1]
-    assert kept.count >= flushed
-    assert kept.checksum == guest.checksum(kept.count)
+    seen = 1
+    for deed in (_snapshot, _attach_another, _grow, _detach):
+        before = guest.written(scene.console(), volume)
+        scene.until(lambda before=before: guest.written(scene.console(), volume) >= before + 2, "records")
+        deed(scene, volume)
+        (qemu,) = scene.cloud.guests()
+        os.kill(qemu, signal.SIGKILL)
+        scene.until(lambda: _vm_state(scene) == "poff", "powered off")
+        flushed = guest.written(scene.console(), volume)
+        scene.is_tidy()
+        if scene.state(volume)[0] == "available":
+            scene.attach(volume)
+        scene.ec2.start_instances(InstanceIds=[scene.vm])
+        seen += 1
+        scene.until(
+            lambda seen=seen: len(guest.found(scene.console(), volume)) >= seen, "the volume after the crash"
+        )
+        kept = guest.found(scene.console(), volume)[-1]
+        assert kept.count >= flushed
+        assert kept.checksum == guest.checksum(kept.count)
     scene.is_tidy()
+
+
+def _vm_state(scene: Scene) -> str:
+    return scene.cloud.cli("vm", "show", scene.vm)["state"]
