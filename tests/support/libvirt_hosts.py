@@ -171,7 +171,7 @@ def daemon_possible() -> bool:
 
 def guest_image() -> Path:
     """The test guest, built when it is not there."""
-    output = ROOT / ".cache" / "guest" / "guest.qcow2"
+    output = Path(os.environ.get("ISTHMUS_CACHE", ROOT / ".cache")) / "guest" / "guest.qcow2"
     if not output.exists():
         subprocess.run([ROOT / "conformance/guest/build"], check=True, capture_output=True)
     return output
