@@ -22,8 +22,10 @@ from backend.model import (
     Image,
     Instance,
     KeyPair,
+    MetadataOptions,
     Publication,
     Role,
+    SeedKind,
     Snapshot,
     Task,
     Tenant,
@@ -60,6 +62,10 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     instance, ``volume_tags`` to every volume made with it. ``mappings`` add to the image's, by device name.
     ``volumes`` are volumes there are, with a device name or none, to be attached from the beginning; they
     allow one instance only.
+
+    ``subnet_id``, ``address``, ``groups`` and ``public_ip`` say where its one interface is; else ``nics``
+    lists its interfaces. Without either it is one in the default subnet of the zone. ``groups`` are ids, or
+    names in the VPC; without any the VPC's default one.
     """
 
     image_id: str | None = None
@@ -86,6 +92,34 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     mappings: tuple[BlockDevice, ...] = ()
     volumes: tuple[tuple[str, str], ...] = ()
     volume_tags: tuple[tuple[str, str], ...] = ()
+    subnet_id: str = ""
+    address: str = ""
+    groups: tuple[str, ...] = ()
+    nics: tuple[NicRequest, ...] = ()
+    nic_tags: tuple[tuple[str, str], ...] = ()
+    public_ip: bool | None = None
+    metadata: MetadataOptions = MetadataOptions()
+
+
+class NicRequest(Value, frozen=True, kw_only=True):
+    """An interface of a launch: one there is (``nic_id``), or one to be made.
+
+    ``public_ip`` None leaves it to the subnet. ``secondary`` are further private addresses, or so many
+    (``secondary_count``) of the engine's choice. ``groups`` are ids, or names in the VPC.
+    """
+
+    index: int = 0
+    nic_id: str = ""
+    subnet_id: str = ""
+    address: str = ""
+    secondary: tuple[str, ...] = ()
+    secondary_count: int = 0
+    groups: tuple[str, ...] = ()
+    description: str = ""
+    delete_on_termination: bool = True
+    public_ip: bool | None = None
+    mac: str = ""
+    mixins: tuple[tuple[str, str], ...] = ()
 
 
 class Op(StrEnum):
@@ -211,6 +245,7 @@ class RegisterImage(Command[Image], frozen=True, kw_only=True):
     mappings: tuple[BlockDevice, ...] = ()
     line: str = ""
     changelog: str = ""
+    seed: SeedKind = SeedKind.DEFAULT
     tags: tuple[tuple[str, str], ...] = ()
 
 
@@ -262,6 +297,7 @@ class ModifyImage(Command[Image], frozen=True, kw_only=True):
     reset_permissions: bool = False
     enabled: bool | None = None
     deprecate_at: float | None = None
+    seed: SeedKind | None = None
 
 
 class PublishImage(Command[Image], frozen=True, kw_only=True):

@@ -91,6 +91,42 @@ class Code(Enum):
     QUOTA_GIGABYTES = "quota.gigabytes"
     QUOTA_SNAPSHOTS = "quota.snapshots"
     TAG_LIMIT = "quota.tags"
+    GROUP_NOT_FOUND = "security_group.not_found"
+    RULE_NOT_FOUND = "security_rule.not_found"
+    ROUTE_NOT_FOUND = "route.not_found"
+    ACL_ENTRY_NOT_FOUND = "acl_entry.not_found"
+    ASSOCIATION_NOT_FOUND = "association.not_found"
+    ADDRESS_NOT_FOUND = "address.not_found"
+    ATTACHMENT_NOT_FOUND = "attachment.not_found"
+    GROUP_EXISTS = "security_group.exists"
+    RULE_EXISTS = "security_rule.exists"
+    ROUTE_EXISTS = "route.exists"
+    ACL_ENTRY_EXISTS = "acl_entry.exists"
+    DEFAULT_VPC_EXISTS = "vpc.default_exists"
+    PARAMETER_COMBINATION = "parameter.combination"
+    VPC_RANGE = "vpc.range"
+    SUBNET_RANGE = "subnet.range"
+    SUBNET_CONFLICT = "subnet.conflict"
+    NETWORK_MISMATCH = "network.mismatch"
+    NO_DEFAULT_VPC = "vpc.no_default"
+    DEPENDENCY = "network.in_use"
+    GROUP_IS_DEFAULT = "security_group.is_default"
+    ADDRESS_IN_USE = "address.in_use"
+    ALREADY_ASSOCIATED = "network.already_associated"
+    GATEWAY_NOT_ATTACHED = "gateway.not_attached"
+    NIC_IN_USE = "nic.in_use"
+    NIC_WRONG_STATE = "nic.wrong_state"
+    NIC_IS_PRIMARY = "nic.is_primary"
+    NIC_NOT_YOURS = "nic.managed"
+    NICS_EXHAUSTED = "nic.exhausted"
+    NETWORK_DOWN = "network.down"
+    PUBLIC_ADDRESSES_EXHAUSTED = "capacity.public_addresses"
+    CIDR_LIMIT = "quota.cidrs"
+    QUOTA_VPCS = "quota.vpcs"
+    QUOTA_NICS = "quota.nics"
+    QUOTA_GROUPS = "quota.security_groups"
+    QUOTA_RULES = "quota.security_group_rules"
+    QUOTA_ADDRESSES = "quota.floating_ips"
     DENIED = "denied"
     NOT_OWNER = "denied.not_owner"
     HOST_UNAVAILABLE = "host.unavailable"
@@ -161,6 +197,42 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.QUOTA_GIGABYTES: ErrorClass.LIMIT,
     Code.QUOTA_SNAPSHOTS: ErrorClass.LIMIT,
     Code.TAG_LIMIT: ErrorClass.LIMIT,
+    Code.GROUP_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.RULE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.ROUTE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.ACL_ENTRY_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.ASSOCIATION_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.ADDRESS_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.ATTACHMENT_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.GROUP_EXISTS: ErrorClass.EXISTS,
+    Code.RULE_EXISTS: ErrorClass.EXISTS,
+    Code.ROUTE_EXISTS: ErrorClass.EXISTS,
+    Code.ACL_ENTRY_EXISTS: ErrorClass.EXISTS,
+    Code.DEFAULT_VPC_EXISTS: ErrorClass.EXISTS,
+    Code.PARAMETER_COMBINATION: ErrorClass.INVALID,
+    Code.VPC_RANGE: ErrorClass.INVALID,
+    Code.SUBNET_RANGE: ErrorClass.INVALID,
+    Code.SUBNET_CONFLICT: ErrorClass.CONFLICT,
+    Code.NETWORK_MISMATCH: ErrorClass.INVALID,
+    Code.NO_DEFAULT_VPC: ErrorClass.INVALID,
+    Code.DEPENDENCY: ErrorClass.WRONG_STATE,
+    Code.GROUP_IS_DEFAULT: ErrorClass.WRONG_STATE,
+    Code.ADDRESS_IN_USE: ErrorClass.CONFLICT,
+    Code.ALREADY_ASSOCIATED: ErrorClass.CONFLICT,
+    Code.GATEWAY_NOT_ATTACHED: ErrorClass.WRONG_STATE,
+    Code.NIC_IN_USE: ErrorClass.WRONG_STATE,
+    Code.NIC_WRONG_STATE: ErrorClass.WRONG_STATE,
+    Code.NIC_IS_PRIMARY: ErrorClass.WRONG_STATE,
+    Code.NIC_NOT_YOURS: ErrorClass.DENIED,
+    Code.NICS_EXHAUSTED: ErrorClass.LIMIT,
+    Code.NETWORK_DOWN: ErrorClass.WRONG_STATE,
+    Code.PUBLIC_ADDRESSES_EXHAUSTED: ErrorClass.NO_CAPACITY,
+    Code.CIDR_LIMIT: ErrorClass.LIMIT,
+    Code.QUOTA_VPCS: ErrorClass.LIMIT,
+    Code.QUOTA_NICS: ErrorClass.LIMIT,
+    Code.QUOTA_GROUPS: ErrorClass.LIMIT,
+    Code.QUOTA_RULES: ErrorClass.LIMIT,
+    Code.QUOTA_ADDRESSES: ErrorClass.LIMIT,
     Code.DENIED: ErrorClass.DENIED,
     Code.NOT_OWNER: ErrorClass.DENIED,
     Code.HOST_UNAVAILABLE: ErrorClass.HOST_UNAVAILABLE,

@@ -178,8 +178,23 @@ class Tag(Value, frozen=True, kw_only=True):
     value: str
 
 
+class MetadataOptions(Value, frozen=True, kw_only=True):
+    """How an instance may use the metadata service. ``tokens`` is ``optional`` or ``required``.
+
+    ``hop_limit`` is how many hops a token travels; ``tags`` shows the instance its tags.
+    """
+
+    tokens: str = "optional"
+    endpoint: bool = True
+    hop_limit: int = 1
+    tags: bool = False
+
+
 class Instance(Value, frozen=True, kw_only=True):
-    """One virtual machine, whichever face made it. ``detail`` is the life-cycle's automaton state (§2.2)."""
+    """One virtual machine, whichever face made it. ``detail`` is the life-cycle's automaton state (§2.2).
+
+    ``vpc_id``, ``subnet_id``, ``address`` and ``mac`` are those of its primary interface, which never change.
+    """
 
     id: str
     tenant_id: str
@@ -196,6 +211,8 @@ class Instance(Value, frozen=True, kw_only=True):
     ephemeral_gib: int
     architecture: str
     image_id: str
+    vpc_id: str
+    subnet_id: str
     address: str
     mac: str
     detail: str
@@ -203,6 +220,7 @@ class Instance(Value, frozen=True, kw_only=True):
     state_since: float
     api: Api = Api.CLI
     client_token: str = ""
+    metadata: MetadataOptions = MetadataOptions()
     key_name: str = ""
     public_keys: tuple[str, ...] = ()
     hostname: str = ""
@@ -360,6 +378,18 @@ class BlockDevice(Value, frozen=True, kw_only=True):
     no_device: bool = False
 
 
+class SeedKind(StrEnum):
+    """The disk by which guests of an image get their data besides the metadata service, if any.
+
+    ``DEFAULT`` is NoCloud's.
+    """
+
+    DEFAULT = ""
+    NONE = "none"
+    NOCLOUD = "nocloud"
+    CONFIG_DRIVE = "config-drive"
+
+
 class Image(Value, frozen=True, kw_only=True):
     """A disk image that instances clone; its bytes never change after ``ready``.
 
@@ -390,6 +420,7 @@ class Image(Value, frozen=True, kw_only=True):
     source_image_id: str = ""
     encrypted: bool = False
     secret: bytes = b""
+    seed: SeedKind = SeedKind.DEFAULT
     deprecated_at: float | None = None
     publication: Publication = Publication.NONE
     line: str = ""
@@ -552,7 +583,7 @@ class Snapshot(Value, frozen=True, kw_only=True):
 
 
 class TaskKind(StrEnum):
-    """Storage work that takes time. Those about an attached volume are done inside its instance's job."""
+    """Work that takes time; what is about an attached volume or interface is done in its instance's job."""
 
     VOLUME_CREATE = "volume.create"
     VOLUME_DELETE = "volume.delete"
@@ -566,6 +597,8 @@ class TaskKind(StrEnum):
     SNAPSHOT_IMPORT = "snapshot.import"
     IMAGE_EXPORT = "image.export"
     IMAGE_TEST = "image.test"
+    NIC_ATTACH = "nic.attach"
+    NIC_DETACH = "nic.detach"
     CHECK = "check"
 
 
@@ -830,6 +863,11 @@ class QuotaName(Enum):
     VOLUMES = "volumes"
     GIGABYTES = "gigabytes"
     SNAPSHOTS = "snapshots"
+    VPCS = "vpcs"
+    NICS = "nics"
+    SECURITY_GROUPS = "security_groups"
+    SECURITY_GROUP_RULES = "security_group_rules"
+    ADDRESSES = "floating_ips"
 
 
 QUOTA_DEFAULTS: dict[str, int] = {
@@ -841,5 +879,10 @@ QUOTA_DEFAULTS: dict[str, int] = {
     QuotaName.VOLUMES.value: 5000,
     QuotaName.GIGABYTES.value: 100_000,
     QuotaName.SNAPSHOTS.value: 10_000,
+    QuotaName.VPCS.value: 100,
+    QuotaName.NICS.value: 10_000,
+    QuotaName.SECURITY_GROUPS.value: 2500,
+    QuotaName.SECURITY_GROUP_RULES.value: 60,
+    QuotaName.ADDRESSES.value: 50,
 }
 UNLIMITED = -2

@@ -7,11 +7,12 @@ asks for them, never for a driver's name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
 
 from backend.model import Capacity, Content, Value
+from backend.network_model import Nic, Topology
 
 # What the world says ------------------------------------------------------------------------------------
 
@@ -174,19 +175,48 @@ def no_progress(_done: int, _size: int) -> None:
 
 
 class Seed(Value, frozen=True, kw_only=True):
-    """The contextualisation disk: NoCloud files, label ``cidata``."""
+    """The contextualisation disk: its label and its files by path (``meta-data``, ``openstack/latest/…``)."""
 
-    meta_data: str
-    user_data: bytes
-    network_config: str = ""
+    label: str
+    files: Mapping[str, bytes]
+
+
+class Forward(Value, frozen=True, kw_only=True):
+    """A port of a public address that leads to a port of a guest behind QEMU's user network.
+
+    ``protocol`` is tcp or udp. ``port`` is where it listens at ``address``, perhaps not ``guest_port``.
+    """
+
+    protocol: str
+    address: str
+    port: int
+    guest_port: int
 
 
 class NicSpec(Value, frozen=True, kw_only=True):
-    """The instance's interface: MAC, fixed address and the subnet it lies in (CIDR)."""
+    """An interface of a domain, as the network driver wants it (:meth:`NetworkDriver.plug`).
 
+    With a ``bridge`` it is plugged into that Open vSwitch bridge as the logical port ``id``; ``offload``
+    False keeps checksum and segmentation offloads off (userspace datapath). Without one it is on a user
+    network of its own: the guest gets ``guest_address`` out of ``guest_cidr`` by DHCP, reaches the metadata service at
+    the UNIX socket ``metadata_socket``, and nothing else unless ``outbound``; ``forwards`` lead to it.
+    ``up`` False keeps the link down.
+    """
+
+    id: str
+    index: int
     mac: str
     address: str
     cidr: str
+    mtu: int = 0
+    up: bool = True
+    bridge: str = ""
+    offload: bool = True
+    guest_address: str = ""
+    guest_cidr: str = ""
+    metadata_socket: str = ""
+    outbound: bool = False
+    forwards: tuple[Forward, ...] = ()
 
 
 class DomainSpec(Value, frozen=True, kw_only=True):
@@ -201,6 +231,45 @@ class DomainSpec(Value, frozen=True, kw_only=True):
     disks: Sequence[DiskSpec]
     nics: Sequence[NicSpec] = ()
     title: str = ""
+
+
+class NetworkCapabilities(Value, frozen=True, kw_only=True):
+    """What a network driver enforces. What is False is recorded, shown, and said to be without effect.
+
+    ``limits`` says so in sentences, for operators and tenants. ``metadata_hops`` is how many routers lie
+    between a guest and the metadata service. ``needs_infra``: interfaces need an infra address.
+    """
+
+    name: str
+    groups: bool
+    egress: bool
+    routing: bool
+    guest_to_guest: bool
+    network_acls: bool
+    source_dest_check: bool
+    nat_gateways: bool
+    hotplug: bool
+    secondary_addresses: bool
+    needs_infra: bool
+    metadata_hops: int = 0
+    limits: tuple[str, ...] = ()
+
+
+NO_NETWORK = NetworkCapabilities(
+    name="none",
+    groups=False,
+    egress=False,
+    routing=False,
+    guest_to_guest=False,
+    network_acls=False,
+    source_dest_check=False,
+    nat_gateways=False,
+    hotplug=True,
+    secondary_addresses=True,
+    needs_infra=False,
+    limits=("Guests have no network: everything about networks is only recorded.",),
+)
+"""Of a simulated installation: whatever is asked for is recorded."""
 
 
 class HostDriver(Protocol):
@@ -338,6 +407,28 @@ class HostDriver(Protocol):
         """Ask the guest to let go of a disk; it may take its time, or never answer (see :meth:`disks`)."""
         ...
 
+    def nics(self, instance_id: str) -> frozenset[str]:
+        """The MACs of the interfaces that a domain has now; empty for one that is not there."""
+        ...
+
+    def attach_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """Plug an interface into a running domain; there already is success."""
+        ...
+
+    def detach_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """Ask the guest to let go of an interface; it may take its time (see :meth:`nics`)."""
+        ...
+
+    def update_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """Make a running domain's interface agree with its spec: link state and, on a user network, exactly
+        its ``forwards``. A domain that is not running has nothing to agree.
+        """
+        ...
+
+    def forwards(self, instance_id: str) -> Mapping[int, frozenset[Forward]]:
+        """The ports that lead to a running domain now, by interface index (user networks only)."""
+        ...
+
     def shutdown(self, instance_id: str) -> None:
         """Press the power button once; returns at once."""
         ...
@@ -397,6 +488,40 @@ class Hosts(Protocol):
 
     def watch(self, listener: Callable[[HostEvent], None]) -> None:
         """Tell the listener of every hint from every host, from any thread."""
+        ...
+
+
+class NetworkDriver(Protocol):
+    """What makes packets obey the rows: one for the whole installation.
+
+    Acts are idempotent and atomic: rules are replaced together, and a failed act leaves the old ones.
+    Raises :class:`StepFailed` when the network refused, :class:`HostSilent` when it could not be asked.
+    """
+
+    @property
+    def capabilities(self) -> NetworkCapabilities:
+        """What it enforces, and what it cannot."""
+        ...
+
+    def plug(self, topology: Topology, nic: Nic) -> NicSpec:
+        """How a domain is to have an interface. Pure; the topology holds what the interface depends on."""
+        ...
+
+    def apply(self, topology: Topology, scopes: Collection[str] | None = None) -> None:
+        """Make the network agree with the topology, and wait until hosts do.
+
+        With ``scopes`` (ids) only what belongs to these, of which the topology holds all that each depends
+        on: an id that is not in it has been deleted, and so is what was made for it. Without, everything, and
+        what is not in the topology goes.
+        """
+        ...
+
+    def differences(self, topology: Topology) -> Sequence[str]:
+        """In what the network differs from the (whole) topology: one line each, for an operator."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; the network goes on."""
         ...
 
 

@@ -24,6 +24,8 @@ from backend.engine.access import (
     usable_image,
     visible,
 )
+from backend.engine.network_handlers import NETWORK_HANDLERS
+from backend.engine.network_reads import NetworkReads
 from backend.engine.settings import Deadlines, EngineSettings
 from backend.engine.work import Work
 from backend.errors import BackendError, Code, DryRunPassed
@@ -75,6 +77,7 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.ImportSnapshot: images.import_snapshot,
     commands.ExportImage: images.export_image,
     commands.TestImage: images.test_image,
+    **NETWORK_HANDLERS,
     commands.CreateVolume: volumes.create_volume,
     commands.DeleteVolume: volumes.delete_volume,
     commands.ModifyVolume: volumes.modify_volume,
@@ -127,6 +130,7 @@ class Engine:
         self.vault = vault
         self.settings = settings or EngineSettings()
         self.clock = clock
+        self.networks = NetworkReads(store, self.settings)
 
     def execute(self, caller: Caller, command: commands.Command[R], *, dry_run: bool = False) -> R:
         """Authorise, check, claim, record and enqueue in one transaction, and answer.

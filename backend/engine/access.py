@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from backend import commands
+from backend import commands, network_commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
@@ -54,6 +54,7 @@ POLICY: Mapping[type, Role] = {
     commands.ModifySnapshot: Role.MEMBER,
     commands.DeleteSnapshot: Role.MEMBER,
     commands.Check: Role.ADMIN,
+    **dict.fromkeys(network_commands.ALL, Role.MEMBER),
     commands.CreateMixin: Role.MEMBER,
     commands.DeleteMixin: Role.MEMBER,
     commands.Associate: Role.MEMBER,

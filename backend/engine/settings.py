@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from backend.model import Host, TaskKind, Value
+from backend.ports import NO_NETWORK, NetworkCapabilities
 
 
 class Deadlines(Value, frozen=True, kw_only=True):
@@ -41,23 +42,42 @@ class Deadlines(Value, frozen=True, kw_only=True):
 
     def of_task(self, kind: TaskKind) -> float:
         """The deadline of a task's acts; those that copy may take as long as there is progress."""
-        quick = {TaskKind.VOLUME_ATTACH, TaskKind.VOLUME_DETACH, TaskKind.VOLUME_MODIFY}
+        quick = {
+            TaskKind.VOLUME_ATTACH,
+            TaskKind.VOLUME_DETACH,
+            TaskKind.VOLUME_MODIFY,
+            TaskKind.NIC_ATTACH,
+            TaskKind.NIC_DETACH,
+        }
         return self.hotplug if kind in quick else self.transfer
+
+
+class NetworkSettings(Value, frozen=True, kw_only=True):
+    """What the engine hands out of, and where the metadata service is.
+
+    ``default_vpc`` is the CIDR of default VPCs. ``pools`` are the public addresses by pool, as CIDRs or
+    ranges (``203.0.113.10-203.0.113.99``). ``infra`` is the range between routers and the metadata service
+    (empty where the driver needs none); its first address is the service's own side.
+    """
+
+    default_vpc: str = "172.31.0.0/16"
+    pools: Mapping[str, tuple[str, ...]] = {}
+    infra: str = ""
+    capabilities: NetworkCapabilities = NO_NETWORK
 
 
 class EngineSettings(Value, frozen=True, kw_only=True):
     """The engine's settings.
 
-    ``zones`` maps each region to its zones; the first of all is the default. ``network`` is the CIDR out of
-    which instances get their addresses. ``done_visible`` is how long an ended instance stays listed (§7.1).
-    ``history`` is how long jobs and events of an ended instance are kept; its accounting stays.
-    ``pending_timeout`` ends a wait for capacity as a failure; None waits for ever.
+    ``zones`` maps each region to its zones; the first of all is the default. ``done_visible`` is how long an
+    ended instance stays listed (§7.1). ``history`` is how long jobs and events of an ended instance are kept;
+    its accounting stays. ``pending_timeout`` ends a wait for capacity as a failure; None waits for ever.
     """
 
     zones: Mapping[str, tuple[str, ...]] = msgspec.field(
         default_factory=lambda: {"us-east-1": ("us-east-1a",)}
     )
-    network: str = "172.31.0.0/16"
+    network: NetworkSettings = NetworkSettings()
     default_flavor: str = "t2.nano"
     max_attempts: int = 3
     max_pending: int = 5000

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from backend.commands import CreateTags, DeleteTags
 from backend.engine.access import own_image, own_instances, own_key_pair, own_snapshot, own_volume
+from backend.engine.network_access import own, own_rule
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import Tag
+from backend.network_model import (
+    DhcpOptions,
+    InternetGateway,
+    NatGateway,
+    NetworkAcl,
+    Nic,
+    Owned,
+    PublicAddress,
+    RouteTable,
+    SecurityGroup,
+    Subnet,
+    Vpc,
+)
 
+Tags = Sequence[tuple[str, str]]
 TAG_LIMIT = 50
 _KEY_LENGTH = 128
 _VALUE_LENGTH = 256
@@ -19,7 +34,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff
 """What XML cannot carry, and so no tag may hold."""
 
 
-def check_tags(tags: Sequence[tuple[str, str]]) -> None:
+def check_tags(tags: Tags) -> None:
     """Refuse tags that break EC2's limits (spec ec2 §10), which hold for both faces."""
     for key, value in tags:
         if not 1 <= len(key) <= _KEY_LENGTH or len(value) > _VALUE_LENGTH:
@@ -43,6 +58,22 @@ def check_tags(tags: Sequence[tuple[str, str]]) -> None:
 
 def _limit() -> BackendError:
     return BackendError(Code.TAG_LIMIT, "The maximum number of Tags for a resource has been reached.")
+
+
+def give_tags(work: Work, resource_ids: Collection[str], resource_type: str, tags: Tags) -> None:
+    """Give new resources of the caller's the tags they were made with."""
+    check_tags(tags)
+    work.tx.tags.insert_all(
+        Tag(
+            resource_id=each,
+            resource_type=resource_type,
+            tenant_id=work.caller.tenant_id,
+            key=key,
+            value=value,
+        )
+        for each in resource_ids
+        for key, value in dict(tags).items()
+    )
 
 
 def create_tags(work: Work, command: CreateTags) -> None:
@@ -99,9 +130,28 @@ def _resources(work: Work, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
             kinds[item] = ("snapshot", own_snapshot(work, item).tenant_id)
         elif item.startswith("key-"):
             kinds[item] = ("key-pair", _key_pair_tenant(work, item))
+        elif (kind := TAGGED.get(item.partition("-")[0])) is not None:
+            kinds[item] = (kind[0], own(work, kind[1], item).tenant_id)
+        elif item.startswith("sgr-"):
+            kinds[item] = ("security-group-rule", own_rule(work, item).tenant_id)
         elif item not in kinds:
             raise _unknown(item)
     return dict(sorted(kinds.items()))  # one order for all callers: no deadlock
+
+
+TAGGED: Mapping[str, tuple[str, type[Owned]]] = {
+    "vpc": ("vpc", Vpc),
+    "subnet": ("subnet", Subnet),
+    "rtb": ("route-table", RouteTable),
+    "igw": ("internet-gateway", InternetGateway),
+    "nat": ("natgateway", NatGateway),
+    "dopt": ("dhcp-options", DhcpOptions),
+    "acl": ("network-acl", NetworkAcl),
+    "sg": ("security-group", SecurityGroup),
+    "eni": ("network-interface", Nic),
+    "eipalloc": ("elastic-ip", PublicAddress),
+}
+"""The nouns of networks by the prefix of their ids: EC2's resource type, and the rows."""
 
 
 def _key_pair_tenant(work: Work, key_pair_id: str) -> str:

@@ -15,6 +15,7 @@ from backend.engine.settings import EngineSettings
 from backend.errors import BackendError, Code
 from backend.lifecycle import SAME, Transition
 from backend.model import Api, Caller, Desired, Event, Instance, Job, JobState, Reason
+from backend.network_model import NetworkChange
 from backend.ports import JobQueue, Vault
 from backend.store import Tx
 
@@ -69,6 +70,7 @@ class Work:
         self.queue = queue
         self.vault = vault
         self._noted = 0
+        self._network_told = False
 
     @property
     def region(self) -> str:
@@ -186,6 +188,23 @@ class Work:
     def wake_scheduler(self) -> None:
         """Ask for a scheduler pass after this transaction."""
         self.queue.enqueue(self.tx.connection, "schedule", f"schedule-{secrets.token_hex(8)}", "")
+
+    def network_changed(self, *scopes: str) -> None:
+        """Note ids of objects that the network has to follow, with the change that this transaction makes.
+
+        A group for its rules, an interface for its addresses, groups and switches, a subnet for its DHCP
+        options and network ACL, a VPC for everything about its router.
+        """
+        if not scopes:
+            return
+        fresh = dict.fromkeys(scopes)
+        self.tx.network_changes.insert_all(
+            NetworkChange(id=f"{int(self.now * 1e6):014x}{secrets.token_hex(6)}", scope=each, at=self.now)
+            for each in fresh
+        )
+        if not self._network_told:
+            self._network_told = True
+            self.queue.enqueue(self.tx.connection, "job", f"net-{secrets.token_hex(8)}", "net-")
 
     def clear_reason(self) -> dict[str, Any]:
         """Changes that take the state reason off."""

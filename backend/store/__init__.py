@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from backend.store import queries
+from backend.store import network_queries, queries
 from backend.store.queries import InstanceKey, InstanceQuery, LaunchToken, VolumeToken, WorkerBeat
 from backend.store.sqlite import READING, sqlite_engine
 from backend.store.tables import metadata
@@ -110,6 +110,76 @@ class Tx:
     def key_pairs(self) -> queries.KeyPairRows:
         """Key pairs."""
         return queries.KeyPairRows(self.connection)
+
+    @cached_property
+    def vpcs(self) -> network_queries.VpcRows:
+        """VPCs."""
+        return network_queries.VpcRows(self.connection)
+
+    @cached_property
+    def subnets(self) -> network_queries.SubnetRows:
+        """Subnets."""
+        return network_queries.SubnetRows(self.connection)
+
+    @cached_property
+    def route_tables(self) -> network_queries.RouteTableRows:
+        """Route tables."""
+        return network_queries.RouteTableRows(self.connection)
+
+    @cached_property
+    def internet_gateways(self) -> network_queries.InternetGatewayRows:
+        """Internet gateways."""
+        return network_queries.InternetGatewayRows(self.connection)
+
+    @cached_property
+    def nat_gateways(self) -> network_queries.NatGatewayRows:
+        """NAT gateways."""
+        return network_queries.NatGatewayRows(self.connection)
+
+    @cached_property
+    def dhcp_options(self) -> network_queries.DhcpOptionsRows:
+        """Sets of DHCP options."""
+        return network_queries.DhcpOptionsRows(self.connection)
+
+    @cached_property
+    def network_acls(self) -> network_queries.NetworkAclRows:
+        """Network ACLs."""
+        return network_queries.NetworkAclRows(self.connection)
+
+    @cached_property
+    def security_groups(self) -> network_queries.SecurityGroupRows:
+        """Security groups."""
+        return network_queries.SecurityGroupRows(self.connection)
+
+    @cached_property
+    def security_rules(self) -> network_queries.SecurityRuleRows:
+        """Rules of security groups."""
+        return network_queries.SecurityRuleRows(self.connection)
+
+    @cached_property
+    def nics(self) -> network_queries.NicRows:
+        """Network interfaces."""
+        return network_queries.NicRows(self.connection)
+
+    @cached_property
+    def leases(self) -> network_queries.LeaseRows:
+        """Addresses of subnets that are held."""
+        return network_queries.LeaseRows(self.connection)
+
+    @cached_property
+    def public_addresses(self) -> network_queries.PublicAddressRows:
+        """Public addresses."""
+        return network_queries.PublicAddressRows(self.connection)
+
+    @cached_property
+    def infra(self) -> network_queries.InfraAddressRows:
+        """Addresses towards the metadata service."""
+        return network_queries.InfraAddressRows(self.connection)
+
+    @cached_property
+    def network_changes(self) -> network_queries.NetworkChangeRows:
+        """What the network has yet to follow."""
+        return network_queries.NetworkChangeRows(self.connection)
 
     @cached_property
     def tags(self) -> queries.TagRows:

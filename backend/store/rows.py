@@ -188,6 +188,11 @@ _JSON_FIELDS: Mapping[str, tuple[str, ...]] = {
     "volume": ("modification",),
     "snapshot": ("accounts",),
     "task": ("arguments", "result"),
-    "instance": ("public_keys", "excluded"),
+    "instance": ("metadata", "public_keys", "excluded"),
+    "vpc": ("blocks",),
+    "route_table": ("routes",),
+    "dhcp_options": ("options",),
+    "network_acl": ("entries",),
+    "nic": ("groups",),
     "job": ("stages", "on_failed", "on_lost"),
 }

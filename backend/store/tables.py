@@ -172,6 +172,7 @@ image = Table(
     _text("source_image_id"),
     _flag("encrypted"),
     Column("secret", LargeBinary, nullable=False),
+    _text("seed"),
     _time("deprecated_at"),
     _text("publication"),
     _text("line"),
@@ -250,6 +251,8 @@ instance = Table(
     _number("ephemeral_gib"),
     _text("architecture"),
     Column("image_id", String, ForeignKey("image.id"), nullable=False, index=True),
+    _text("vpc_id"),
+    _text("subnet_id"),
     _text("address"),
     _text("mac"),
     _text("detail"),
@@ -257,6 +260,7 @@ instance = Table(
     _time("state_since", null=False),
     _text("api"),
     _text("client_token"),
+    _json("metadata"),
     _text("key_name"),
     _json("public_keys"),
     _text("hostname"),
@@ -295,7 +299,6 @@ instance = Table(
     _partial("ix_instance_usage", "tenant_id", "vcpus", "memory_mib", where=LIVE),
     _partial("ix_instance_wish", "desired", where=LIVE),
     _partial("ix_instance_host_id", "host_id", where=LIVE),
-    _partial("uq_instance_region_address", "region", "address", unique=True, where=LIVE),
 )
 
 volume = Table(
@@ -403,6 +406,207 @@ task = Table(
     _partial("ix_task_lock", "lock", "created_at", where=OPEN),
     _partial("ix_task_resource", "resource_id", "created_at", where=OPEN),
     Index("ix_task_listing", "tenant_id", "kind", "created_at"),
+)
+
+
+def _owned(name: str, *columns: Any) -> Table:
+    """A table of what a tenant has in a region."""
+    return Table(
+        name,
+        metadata,
+        _text("id", key=True),
+        Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False),
+        _text("account_id"),
+        _text("region"),
+        _time("created_at", null=False),
+        _number("version"),
+        *columns,
+        Index(f"ix_{name}_listing", "tenant_id", "region", "created_at", "id"),
+    )
+
+
+def _of_vpc() -> Column[str]:
+    return Column("vpc_id", String, ForeignKey("vpc.id"), nullable=False, index=True)
+
+
+vpc = _owned(
+    "vpc",
+    _text("cidr"),
+    _flag("default"),
+    _json("blocks"),
+    _text("association_id"),
+    Column("dhcp_options_id", String, nullable=False, index=True),
+    _flag("dns_support"),
+    _flag("dns_hostnames"),
+    _text("tenancy"),
+    Column("summary", Text, nullable=False),
+    Index(
+        "uq_vpc_default",
+        "tenant_id",
+        "region",
+        unique=True,
+        sqlite_where=text('"default" = 1'),
+        postgresql_where=text('"default"'),
+    ),
+)
+
+subnet = _owned(
+    "subnet",
+    _of_vpc(),
+    _text("zone"),
+    _text("cidr"),
+    Column("acl_id", String, ForeignKey("network_acl.id"), nullable=False, index=True),
+    Column("acl_association_id", String, nullable=False, unique=True),
+    _flag("default"),
+    _flag("map_public_ip"),
+    Column("route_table_id", String, nullable=False, index=True),
+    Column("route_association_id", String, nullable=False, index=True),
+    _flag("up"),
+    _text("label"),
+    Column("vlan", Integer, nullable=True),
+    Column("summary", Text, nullable=False),
+    _text("api"),
+    Index("uq_subnet_vpc_id_cidr", "vpc_id", "cidr", unique=True),
+)
+
+route_table = _owned(
+    "route_table",
+    _of_vpc(),
+    _flag("main"),
+    Column("main_association_id", String, nullable=False, index=True),
+    _json("routes"),
+)
+
+internet_gateway = _owned(
+    "internet_gateway", Column("vpc_id", String, ForeignKey("vpc.id"), nullable=True, unique=True)
+)
+
+nat_gateway = _owned(
+    "nat_gateway",
+    Column("vpc_id", String, nullable=False, index=True),
+    Column("subnet_id", String, nullable=False, index=True),
+    _text("nic_id"),
+    Column("allocation_id", String, nullable=False, index=True),
+    _text("public_ip"),
+    _text("private_ip"),
+    _text("state"),
+    _text("client_token"),
+    _time("deleted_at"),
+)
+
+dhcp_options = _owned("dhcp_options", _json("options"))
+
+network_acl = _owned("network_acl", _of_vpc(), _flag("default"), _json("entries"))
+
+security_group = _owned(
+    "security_group",
+    _of_vpc(),
+    _text("name"),
+    Column("description", Text, nullable=False),
+    _text("api"),
+    Index("uq_security_group_vpc_id_name", "vpc_id", "name", unique=True),
+)
+
+security_rule = Table(
+    "security_rule",
+    metadata,
+    _text("id", key=True),
+    Column("group_id", String, ForeignKey("security_group.id"), nullable=False),
+    _text("tenant_id"),
+    _flag("egress"),
+    _text("protocol"),
+    _number("from_port"),
+    _number("to_port"),
+    _text("cidr"),
+    Column("peer_group_id", String, nullable=False, index=True),
+    Column("description", Text, nullable=False),
+    _time("created_at", null=False),
+    _number("version"),
+    Index(
+        "uq_security_rule_all",
+        "group_id",
+        "egress",
+        "protocol",
+        "from_port",
+        "to_port",
+        "cidr",
+        "peer_group_id",
+        unique=True,
+    ),
+)
+
+nic = _owned(
+    "nic",
+    _of_vpc(),
+    Column("subnet_id", String, ForeignKey("subnet.id"), nullable=False, index=True),
+    _text("zone"),
+    _text("mac"),
+    _text("address"),
+    _json("groups"),
+    _text("infra"),
+    Column("description", Text, nullable=False),
+    _flag("source_dest_check"),
+    Column("instance_id", String, ForeignKey("instance.id"), nullable=True),
+    _number("index"),
+    _text("attach"),
+    Column("attachment_id", String, nullable=False, index=True),
+    _flag("delete_on_termination"),
+    _time("asked_at"),
+    _time("attached_at"),
+    _text("requester"),
+    _flag("up"),
+    _text("api"),
+    _text("client_token"),
+    Column("summary", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Index("uq_nic_subnet_id_mac", "subnet_id", "mac", unique=True),
+    Index("uq_nic_instance_id_index", "instance_id", "index", unique=True),
+)
+
+nic_group = Table(
+    "nic_group",
+    metadata,
+    Column("nic_id", String, ForeignKey("nic.id", ondelete="CASCADE"), primary_key=True),
+    Column("group_id", String, ForeignKey("security_group.id"), primary_key=True, index=True),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("subnet_id", String, ForeignKey("subnet.id"), primary_key=True),
+    _text("address", key=True),
+    Column("nic_id", String, ForeignKey("nic.id"), nullable=False, index=True),
+    _flag("primary"),
+)
+
+public_address = _owned(
+    "public_address",
+    Column("ip", String, nullable=False, unique=True),
+    _text("pool"),
+    _flag("auto"),
+    Column("nic_id", String, ForeignKey("nic.id"), nullable=True),
+    _text("private_ip"),
+    Column("association_id", String, nullable=False, index=True),
+    _time("associated_at"),
+    _flag("up"),
+    Column("summary", Text, nullable=False),
+    _text("api"),
+    Index("uq_public_address_nic_id_private_ip", "nic_id", "private_ip", unique=True),
+)
+
+infra_address = Table(
+    "infra_address",
+    metadata,
+    _text("address", key=True),
+    Column("owner_id", String, nullable=False, unique=True),
+)
+
+network_change = Table(
+    "network_change",
+    metadata,
+    _text("id", key=True),
+    _text("scope"),
+    _time("at", null=False),
 )
 
 context = Table(

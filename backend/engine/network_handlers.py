@@ -1,0 +1,18 @@
+"""One handler for each command about networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from backend.engine import acls, addresses, nics, routing, security_groups, vpcs
+from backend.engine.work import Work
+
+NETWORK_HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
+    **vpcs.HANDLERS,
+    **routing.HANDLERS,
+    **acls.HANDLERS,
+    **security_groups.HANDLERS,
+    **nics.HANDLERS,
+    **addresses.HANDLERS,
+}
