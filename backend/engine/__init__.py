@@ -54,9 +54,12 @@ from backend.model import (
 from backend.ports import JobQueue, Vault
 from backend.store import Conflict, InstanceKey, InstanceQuery, Store, Tx
 
-__all__ = ["Deadlines", "Engine", "EngineSettings", "InstanceKey", "InstanceQuery"]
+__all__ = ["Deadlines", "Do", "Engine", "EngineSettings", "InstanceKey", "InstanceQuery"]
 
 R = TypeVar("R")
+T = TypeVar("T")
+Do = Callable[[commands.Command[Any]], Any]
+"""Carries out one command inside a transaction, and answers what it answers."""
 _TRIES = 4
 
 HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
@@ -153,9 +156,22 @@ class Engine:
         """
         for command in sequence:
             authorise(caller, command)
+        if not sequence:
+            return []
+        return self.together(caller, lambda do: [do(command) for command in sequence], dry_run=dry_run)
+
+    def together(self, caller: Caller, deed: Callable[[Do], T], *, dry_run: bool = False) -> T:
+        """Let a function carry out commands in one transaction, all or none: it knows each answer at once.
+
+        The function may run several times, and so changes nothing by itself.
+
+        Raises:
+            BackendError: one of them was refused; nothing has changed.
+            DryRunPassed: they would have been accepted, and ``dry_run`` was asked for.
+        """
         for attempt in range(1, _TRIES + 1):
             try:
-                return self._once(caller, sequence, dry_run=dry_run) if sequence else []
+                return self._once(caller, deed, dry_run=dry_run)
             except Conflict:  # somebody else was quicker: look again
                 if attempt == _TRIES:
                     raise BackendError(Code.STALE, "Too many changes at once; try again.") from None
@@ -164,13 +180,18 @@ class Engine:
                     raise
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
-    def _once(self, caller: Caller, sequence: Sequence[commands.Command[Any]], *, dry_run: bool) -> list[Any]:
+    def _once(self, caller: Caller, deed: Callable[[Do], T], *, dry_run: bool) -> T:
         with self.store.begin() as tx:
             work = self.work(tx, caller)
-            answers = [HANDLERS[type(command)](work, command) for command in sequence]
+
+            def do(command: commands.Command[Any]) -> Any:
+                authorise(caller, command)
+                return HANDLERS[type(command)](work, command)
+
+            answer = deed(do)
             if dry_run:
                 raise DryRunPassed
-            return answers
+            return answer
 
     def work(self, tx: Tx, caller: Caller) -> Work:
         """A unit of work in a transaction."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from backend import commands
 from backend.engine.access import own_instances, own_key_pair, own_volume
-from backend.engine.tagging import check_tags
+from backend.engine.network_access import own
+from backend.engine.tagging import TAGGED, check_tags
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
@@ -141,12 +142,20 @@ def delete_mixin(work: Work, command: commands.DeleteMixin) -> None:
     work.tx.mixins.delete(mixin.tenant_id, mixin.scheme, mixin.term)
 
 
+def _prefix(item: str) -> str:
+    return item.partition("-")[0]
+
+
 def associate(work: Work, command: commands.Associate) -> None:
     """Change the members of a tag mixin, all or none."""
     mixin = _mixin(work, command.scheme, command.term)
     named = (*command.add, *command.remove)
     volumes = [own_volume(work, item) for item in named if item.startswith("vol-")]
-    members = own_instances(work, [item for item in named if not item.startswith("vol-")])
+    networked = [item for item in named if _prefix(item) in TAGGED]
+    for item in networked:
+        own(work, TAGGED[_prefix(item)][1], item)
+    elsewhere = {*networked, *(volume.id for volume in volumes)}
+    members = own_instances(work, [item for item in named if item not in elsewhere])
     if command.replace:
         work.tx.mixins.dissociate(mixin.tenant_id, mixin.scheme, mixin.term)
     work.tx.mixins.dissociate(mixin.tenant_id, mixin.scheme, mixin.term, command.remove)
