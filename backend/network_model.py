@@ -222,6 +222,7 @@ class Nic(Owned, frozen=True, kw_only=True):
     """A network interface: EC2's eni, OCCI's networkinterface. Its primary address and MAC never change.
 
     ``infra`` is the address by which the metadata service knows it, where the network driver needs one.
+    ``lends``: a public address is lent to it while its instance runs.
     ``index`` is its place in its instance (0 is primary). ``requester`` names what keeps it for itself
     (``nat`` for a NAT gateway's); such a one is no tenant's to change. ``up`` is OCCI's switch.
     """
@@ -235,6 +236,7 @@ class Nic(Owned, frozen=True, kw_only=True):
     infra: str = ""
     description: str = ""
     source_dest_check: bool = True
+    lends: bool = False
     instance_id: str | None = None
     index: int = 0
     attach: AttachState = AttachState.NONE
@@ -298,7 +300,8 @@ class NetworkChange(Value, frozen=True, kw_only=True):
 class Topology(Value, frozen=True, kw_only=True):
     """Rows that belong together, by id: all there are, or those that some objects depend on.
 
-    ``rules`` are by group, ``leases`` (addresses, the primary one first) by interface, ``public`` by
+    ``infra`` has the addresses towards the metadata service and outside: of interfaces, of VPCs (their
+    metadata router) and of internet gateways (the main router's side outside). ``rules`` are by group, ``leases`` (addresses, the primary one first) by interface, ``public`` by
     interface. ``chassis`` names what can forward for everybody, ``places`` the host of each interface whose
     instance is on one.
     """

@@ -198,8 +198,9 @@ class NicSpec(Value, frozen=True, kw_only=True):
 
     With a ``bridge`` it is plugged into that Open vSwitch bridge as the logical port ``id``; ``offload``
     False keeps checksum and segmentation offloads off (userspace datapath). Without one it is on a user
-    network of its own: the guest gets ``guest_address`` out of ``guest_cidr`` by DHCP, reaches the metadata service at
-    the UNIX socket ``metadata_socket``, and nothing else unless ``outbound``; ``forwards`` lead to it.
+    network of its own: the guest gets ``guest_address`` out of ``guest_cidr`` by DHCP, reaches the metadata
+    service at the UNIX socket ``metadata_socket``, and nothing else unless ``outbound``; ``forwards`` lead to
+    it.
     ``up`` False keeps the link down.
     """
 
@@ -238,6 +239,7 @@ class NetworkCapabilities(Value, frozen=True, kw_only=True):
 
     ``limits`` says so in sentences, for operators and tenants. ``metadata_hops`` is how many routers lie
     between a guest and the metadata service. ``needs_infra``: interfaces need an infra address.
+    ``by_member``: a group's rules are made for each of its members, which a topology must hold then.
     """
 
     name: str
@@ -251,6 +253,7 @@ class NetworkCapabilities(Value, frozen=True, kw_only=True):
     hotplug: bool
     secondary_addresses: bool
     needs_infra: bool
+    by_member: bool = False
     metadata_hops: int = 0
     limits: tuple[str, ...] = ()
 

@@ -13,6 +13,7 @@ from backend.engine.operate import operate
 from backend.engine.silence import host_silent
 from backend.engine.snapshots import forget_snapshot
 from backend.engine.tasks import begin_task
+from backend.engine.vpcs import make_default_vpc
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
@@ -184,7 +185,16 @@ def create_tenant(work: Work, command: commands.CreateTenant) -> Tenant:
         raise BackendError(Code.TENANT_EXISTS, f"The tenant {command.name} or its account id is taken.")
     tenant = Tenant(id=new_id("t"), name=command.name, account_id=account, created_at=work.now)
     work.tx.tenants.insert(tenant)
+    for region in work.settings.zones:
+        make_default_vpc(work, tenant, region)
     return tenant
+
+
+def _drawn(work: Work, tenant: Tenant) -> list[str]:
+    """The ids of all that the network has of a tenant's."""
+    tx = work.tx
+    rows = (tx.vpcs, tx.subnets, tx.security_groups, tx.nics)
+    return [each.id for some in rows for each in some.of_tenant(tenant.id, None)]
 
 
 def set_quota(work: Work, command: commands.SetQuota) -> Tenant:
@@ -219,7 +229,9 @@ def purge_tenant(work: Work, command: commands.PurgeTenant) -> int:
             work.tx.volumes.update(volume, state=VolumeState.DELETING)
     left = len(work.tx.instances.find(InstanceQuery(tenant_id=tenant.id))) + len(volumes)
     if command.remove and not left:
+        drawn = _drawn(work, tenant)
         work.tx.forget_tenant(tenant.id)
+        work.network_changed(*drawn)
     return left
 
 

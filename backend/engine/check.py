@@ -16,6 +16,7 @@ import msgspec
 
 from backend.engine import Engine
 from backend.engine.disks import scratch_name
+from backend.engine.network_applier import NetworkApplier
 from backend.engine.places import moving_name, same_store
 from backend.engine.task_steps import TaskAct
 from backend.model import (
@@ -39,7 +40,9 @@ _IMPORTING = re.compile(r"work/import-[0-9a-f]{16}")
 
 
 class Finding(Value, frozen=True, kw_only=True):
-    """One difference: ``missing``, ``orphan``, ``temporary``, ``size``, ``disks`` or ``silent``."""
+    """One difference: ``missing``, ``orphan``, ``temporary``, ``size``, ``disks``, ``network`` or
+    ``silent``.
+    """
 
     kind: str
     place: str
@@ -66,11 +69,13 @@ class Checker:
         engine: Engine,
         hosts: Hosts,
         contents: ContentStore,
+        network: NetworkApplier,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.engine = engine
         self.hosts = hosts
         self.contents = contents
+        self.network = network
         self.wait = wait
 
     def step(self, act: TaskAct) -> None:
@@ -102,6 +107,7 @@ class Checker:
             yield from _store_findings(known, host, facts)
             yield from self._disk_findings(known, host)
         yield from _content_findings(known, self.contents.files())
+        yield from self._network_findings()
 
     def _ask(self) -> dict[str, StoreFacts]:
         said = {}
@@ -125,6 +131,14 @@ class Checker:
                 debris=tuple(tx.debris.all()),
                 tasks=tuple(task for task in tx.tasks.open() if task.kind is not TaskKind.CHECK),
             )
+
+    def _network_findings(self) -> Iterator[Finding]:
+        """In what the network differs from what is drawn."""
+        try:
+            for line in self.network.differences():
+                yield Finding(kind="network", place="network", name="", words=line)
+        except (HostSilent, StepFailed) as error:
+            yield Finding(kind="silent", place="network", name="", words=str(error))
 
     def _disk_findings(self, known: _Known, host: Host) -> Iterator[Finding]:
         """What running domains have plugged, against what is attached."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,6 +10,17 @@ from backend.commands import Launch, Launched
 from backend.engine.access import own_volume, usable_image
 from backend.engine.disks import Plan, choose_device, plan_volumes, volumes_for
 from backend.engine.images import hold_content, may_launch
+from backend.engine.metadata_options import checked_options
+from backend.engine.nics import (
+    NewNic,
+    NicPlan,
+    check_nic_quota,
+    draw,
+    plan_nics,
+    record_of_launch,
+    room_for,
+    zone_of_nics,
+)
 from backend.engine.tagging import check_tags
 from backend.engine.volumes import require_attachable
 from backend.engine.work import Work
@@ -37,11 +46,10 @@ from backend.model import (
 from backend.store import LaunchToken
 
 USER_DATA_LIMIT = 16 * 1024
-_RESERVED_ADDRESSES = 16  # the network's own, gateway, DNS and some to spare
 
 
 def launch(work: Work, command: Launch) -> Launched:
-    """Create instances (Launch): between minimum and maximum, as many as quota and addresses allow."""
+    """Create instances (Launch): between minimum and maximum, as many as quotas and subnets allow."""
     _check_shape(command)
     tenant = work.tx.tenants.lock(work.caller.tenant_id)
     if tenant is None:
@@ -52,13 +60,19 @@ def launch(work: Work, command: Launch) -> Launched:
     image, flavor = _image(work, command), _flavor(work, command)
     if image.state is ImageState.READY:
         hold_content(work, image)
-    prototype = _prototype(work, command, image, flavor)
+    zone = _zone(work, zone_of_nics(work, command) or command.zone)
+    prototype = _prototype(work, command, image, flavor, zone)
+    nics = plan_nics(work, command, zone)
     given = _given_volumes(work, command, prototype)
     plan = plan_volumes(work, prototype, image, flavor, command.mappings)
     prototype = msgspec.structs.replace(prototype, root_gib=plan.size_gib)
     count = _within_quota(work, tenant, prototype, plan, command)
-    instances = _instances(work, command, prototype, count)
+    count = _within_subnets(work, nics, command, count)
+    check_nic_quota(work, tenant.id, count * sum(each.existing is None for each in nics))
+    drawn = _instances(work, prototype, nics, count)
+    instances = [instance for instance, _ in drawn]
     _record(work, command, instances, plan)
+    record_of_launch(work, drawn, command.nic_tags)
     for volume, device in given:
         _attach_from_the_beginning(work, volume, instances[0], device)
     return Launched(launch_id=prototype.launch_id, instances=tuple(instances))
@@ -76,6 +90,7 @@ def _check_shape(command: Launch) -> None:
         raise BackendError(Code.USER_DATA_TOO_LARGE, "User data is limited to 16384 bytes.")
     check_tags(command.tags)
     check_tags(command.volume_tags)
+    check_tags(command.nic_tags)
 
 
 def _replay(work: Work, command: Launch) -> Launched | None:
@@ -130,7 +145,7 @@ def _attach_from_the_beginning(work: Work, volume: Volume, instance: Instance, d
     )
 
 
-def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor) -> Instance:
+def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor, zone: str) -> Instance:
     """The first instance, with everything but its own identity and address."""
     caller = work.caller
     keys = command.public_keys
@@ -151,7 +166,7 @@ def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor) -> Ins
         launch_id=new_id("r"),
         launch_index=0,
         region=work.region,
-        zone=_zone(work, command.zone),
+        zone=zone,
         flavor=flavor.name,
         vcpus=_size(command.vcpus, flavor.vcpus, "vcpus", 128),
         memory_mib=_size(command.memory_mib, flavor.memory_mib, "memory_mib", 1 << 21),
@@ -159,6 +174,8 @@ def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor) -> Ins
         ephemeral_gib=flavor.ephemeral_gib,
         architecture=image.architecture,
         image_id=image.id,
+        vpc_id="",
+        subnet_id="",
         address="",
         mac="",
         detail=_first_detail(command, image),
@@ -166,6 +183,7 @@ def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor) -> Ins
         state_since=work.now,
         api=caller.api,
         client_token=command.client_token,
+        metadata=checked_options(command.metadata),
         key_name=command.key_name or "",
         public_keys=keys,
         hostname=command.hostname,
@@ -290,52 +308,38 @@ def _within_quota(work: Work, tenant: Tenant, prototype: Instance, plan: Plan, c
     return count
 
 
-def _instances(work: Work, command: Launch, prototype: Instance, count: int) -> list[Instance]:
-    addresses = _addresses(work, prototype.region, count)
-    if len(addresses) < command.minimum:
-        raise BackendError(Code.ADDRESSES_EXHAUSTED, "The network has not enough free addresses.")
-    made = []
-    for index, address in enumerate(addresses):
-        made.append(
-            msgspec.structs.replace(
-                prototype,
-                id=prototype.id if index == 0 else new_id("i"),
-                launch_index=index,
-                address=address,
-                mac=mac_of(address),
-            )
+def _within_subnets(work: Work, plans: Sequence[NicPlan], command: Launch, count: int) -> int:
+    """How many of them the subnets have addresses for; refused when below the minimum."""
+    room = room_for(work, plans, count)
+    if room < command.minimum:
+        subnet = plans[0].subnet.id
+        raise BackendError(
+            Code.ADDRESSES_EXHAUSTED,
+            f"There are not enough free addresses in subnet '{subnet}' to satisfy the requested number of "
+            "instances.",
+            ids=(subnet,),
         )
+    return room
+
+
+def _instances(
+    work: Work, prototype: Instance, plans: Sequence[NicPlan], count: int
+) -> list[tuple[Instance, list[NewNic]]]:
+    """The rows of the instances, each with the interfaces it gets."""
+    made = []
+    for index, nics in enumerate(draw(work, plans, count)):
+        primary = nics[0].nic
+        instance = msgspec.structs.replace(
+            prototype,
+            id=prototype.id if index == 0 else new_id("i"),
+            launch_index=index,
+            vpc_id=primary.vpc_id,
+            subnet_id=primary.subnet_id,
+            address=primary.address,
+            mac=primary.mac,
+        )
+        made.append((instance, nics))
     return made
-
-
-def mac_of(address: str) -> str:
-    """The MAC of an instance's interface: derived from its address, so unique within the network."""
-    octets = ipaddress.IPv4Address(address).packed
-    return "52:54:" + ":".join(f"{octet:02x}" for octet in octets)
-
-
-def _addresses(work: Work, region: str, count: int) -> list[str]:
-    """Free addresses of the region's network; the unique index has the last word."""
-    network = ipaddress.IPv4Network(work.settings.network)
-    room = network.num_addresses - 2 * _RESERVED_ADDRESSES
-    chosen: list[str] = []
-    for candidates in _candidates(network, room, count):
-        taken = work.tx.instances.taken_addresses(region, candidates) | set(chosen)
-        chosen.extend(address for address in candidates if address not in taken)
-        if len(chosen) >= count:
-            return chosen[:count]
-    return chosen
-
-
-def _candidates(network: ipaddress.IPv4Network, room: int, count: int) -> Iterator[list[str]]:
-    """Random addresses first, as most are free; then all of them in order, when the network fills up."""
-    base = int(network.network_address) + _RESERVED_ADDRESSES
-    generator = secrets.SystemRandom()
-    for _ in range(4):
-        offsets = generator.sample(range(room), min(room, count + 8))
-        yield [str(ipaddress.IPv4Address(base + offset)) for offset in offsets]
-    for start in range(0, room, 500):
-        yield [str(ipaddress.IPv4Address(base + i)) for i in range(start, min(room, start + 500))]
 
 
 def _record(work: Work, command: Launch, instances: list[Instance], plan: Plan) -> None:

@@ -205,11 +205,12 @@ def whole(tx: Tx) -> Topology:
     nics = {each.id: each for each in tx.nics.all()}
     vpcs = {each.id: each for each in tx.vpcs.all()}
     groups = {each.id: each for each in tx.security_groups.all()}
+    gateways = {each.id: each for each in tx.internet_gateways.all()}
     return Topology(
         vpcs=vpcs,
         subnets={each.id: each for each in tx.subnets.all()},
         route_tables={each.id: each for each in tx.route_tables.all()},
-        internet_gateways={each.id: each for each in tx.internet_gateways.all()},
+        internet_gateways=gateways,
         nat_gateways={each.id: each for each in tx.nat_gateways.all()},
         dhcp_options={each.id: each for each in tx.dhcp_options.all()},
         acls={each.id: each for each in tx.network_acls.all()},
@@ -218,21 +219,21 @@ def whole(tx: Tx) -> Topology:
         nics=nics,
         leases=tx.leases.of_nics(nics),
         public=tx.public_addresses.of_nics(nics),
-        infra=tx.infra.of_owners([*nics, *vpcs]),
+        infra=tx.infra.of_owners([*nics, *vpcs, *gateways]),
         chassis=chassis(tx),
         places=places(tx, nics.values()),
     )
 
 
-def around(tx: Tx, scopes: Collection[str]) -> Topology:
+def around(tx: Tx, scopes: Collection[str], *, members: bool = False) -> Topology:
     """Some objects with all that each depends on: an interface its groups (with rules), subnet and VPC; a
-    subnet and a route table their VPC with everything that its router needs.
+    subnet and a VPC everything that its router needs; with ``members`` a group its interfaces.
     """
     groups = tx.security_groups.some(_with_prefix(scopes, "sg-"))
     nics = tx.nics.some(_with_prefix(scopes, "eni-"))
-    for address in tx.public_addresses.some(_with_prefix(scopes, "eipalloc-")).values():
-        if address.nic_id is not None:
-            nics |= tx.nics.some([address.nic_id])
+    if members:
+        for group_id in groups:
+            nics |= {nic.id: nic for nic in tx.nics.in_group(group_id)}
     groups |= tx.security_groups.some([each for nic in nics.values() for each in nic.groups])
     rules = tx.security_rules.of_groups(groups)
     subnets = tx.subnets.some([*_with_prefix(scopes, "subnet-"), *(nic.subnet_id for nic in nics.values())])
@@ -248,6 +249,7 @@ def around(tx: Tx, scopes: Collection[str]) -> Topology:
         subnets |= {each.id: each for each in tx.subnets.of("vpc_id", drawn)}
     tables = {each.id: each for each in tx.route_tables.of("vpc_id", vpcs)}
     nats = {each.id: each for each in tx.nat_gateways.of("vpc_id", vpcs) if each.deleted_at is None}
+    gateways = {each.id: each for each in tx.internet_gateways.of("vpc_id", vpcs)}
     targets = {route.target for table in tables.values() for route in table.routes}
     hops = tx.nics.some([target for target in targets if target.startswith("eni-")] if drawn else [])
     every = nics | hops
@@ -255,7 +257,7 @@ def around(tx: Tx, scopes: Collection[str]) -> Topology:
         vpcs=vpcs,
         subnets=subnets,
         route_tables=tables,
-        internet_gateways={each.id: each for each in tx.internet_gateways.of("vpc_id", vpcs)},
+        internet_gateways=gateways,
         nat_gateways=nats,
         dhcp_options=tx.dhcp_options.some([each.dhcp_options_id for each in vpcs.values()]),
         acls=tx.network_acls.some([each.acl_id for each in subnets.values()]),
@@ -264,7 +266,7 @@ def around(tx: Tx, scopes: Collection[str]) -> Topology:
         nics=every,
         leases=tx.leases.of_nics(every),
         public=tx.public_addresses.of_nics(every),
-        infra=tx.infra.of_owners([*every, *vpcs]),
+        infra=tx.infra.of_owners([*every, *vpcs, *gateways]),
         chassis=chassis(tx),
         places=places(tx, every.values()),
     )

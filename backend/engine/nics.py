@@ -1,10 +1,708 @@
-"""TO BE WRITTEN."""
+"""Network interfaces: made with an instance or alone, attached and detached, with addresses that are theirs.
+
+An address and a MAC are claimed by unique index in the transaction that accepts the command, and stay until
+the interface goes (lifecycle §11, invariants 11 to 13).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ipaddress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from backend.engine.work import Work
+import msgspec
 
-HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {}
+from backend import network_commands as commands
+from backend.commands import Launch, NicRequest
+from backend.engine.access import own_instances
+from backend.engine.addresses import lend, unlink
+from backend.engine.claims import claim_infra, free_in, usable
+from backend.engine.network_access import default_subnet, own, own_group, own_nic
+from backend.engine.network_reads import may_see
+from backend.engine.nic_ends import forget_nic, set_nic_free
+from backend.engine.tagging import check_tags, give_tags
+from backend.engine.tasks import begin_task
+from backend.engine.work import Work, wrong_state
+from backend.errors import BackendError, Code
+from backend.lifecycle import ec2_state
+from backend.model import (
+    QUOTA_DEFAULTS,
+    UNLIMITED,
+    AttachState,
+    Desired,
+    Instance,
+    QuotaName,
+    TaskKind,
+    Value,
+    new_id,
+)
+from backend.network_model import DEFAULT_GROUP, Lease, Nic, SecurityGroup, Subnet, Vpc
+
+MOST_NICS = 8
+"""Interfaces of an instance: as many as its domain has places to plug them in while it runs."""
+MOST_GROUPS = 16
+MOST_ADDRESSES = 50
+_ATTACHABLE = frozenset({"running", "stopped"})
+
+
+# Planning -----------------------------------------------------------------------------------------------
+
+
+class NicPlan(Value, frozen=True, kw_only=True):
+    """One interface of a launch, with its subnet and groups found; ``existing`` is one there is already."""
+
+    request: NicRequest
+    subnet: Subnet
+    groups: tuple[str, ...]
+    lends: bool
+    existing: Nic | None = None
+
+    @property
+    def count(self) -> int:
+        """How many addresses it takes that the caller did not choose."""
+        chosen = len(self.request.secondary) + bool(self.request.address)
+        return 0 if self.existing is not None else 1 + self._more - chosen
+
+    @property
+    def _more(self) -> int:
+        return max(self.request.secondary_count, len(self.request.secondary))
+
+
+def zone_of_nics(work: Work, command: Launch) -> str | None:
+    """The zone that a launch's interfaces lie in, or None when it names no place for them.
+
+    Raises:
+        BackendError: they lie in several, or not in the one that the launch names.
+    """
+    requests = requests_of(command)
+    zones = {_place(work, each).zone for each in requests if each.nic_id or each.subnet_id}
+    if len(zones) > 1:
+        raise BackendError(
+            Code.NETWORK_MISMATCH, "The network interfaces of an instance must be in one availability zone."
+        )
+    zone = zones.pop() if zones else None
+    if zone is not None and command.zone is not None and command.zone != zone:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"The subnet is in the availability zone '{zone}'.",
+            parameter="availabilityZone",
+            value=command.zone,
+        )
+    return zone
+
+
+def _place(work: Work, request: NicRequest) -> Nic | Subnet:
+    return own(work, Nic, request.nic_id) if request.nic_id else own(work, Subnet, request.subnet_id)
+
+
+def requests_of(command: Launch) -> tuple[NicRequest, ...]:
+    """The interfaces that a launch asks for, the primary one first."""
+    single = command.subnet_id or command.address or command.groups or command.public_ip is not None
+    if command.nics and single:
+        raise BackendError(
+            Code.PARAMETER_COMBINATION,
+            "Network interfaces and an instance-level subnet ID may not be specified on the same request",
+        )
+    if not command.nics:
+        return (
+            NicRequest(
+                subnet_id=command.subnet_id,
+                address=command.address,
+                groups=command.groups,
+                public_ip=command.public_ip,
+            ),
+        )
+    found = tuple(sorted(command.nics, key=lambda each: each.index))
+    indices = [each.index for each in found]
+    if indices != list(range(len(found))):
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            "Device indices of network interfaces begin with 0 and leave none out.",
+            parameter="deviceIndex",
+        )
+    if len(found) > MOST_NICS:
+        raise _too_many()
+    return found
+
+
+def _too_many() -> BackendError:
+    return BackendError(Code.NICS_EXHAUSTED, f"An instance can have at most {MOST_NICS} network interfaces.")
+
+
+def plan_nics(work: Work, command: Launch, zone: str) -> list[NicPlan]:
+    """The interfaces of each instance of a launch, the primary one first; nothing is claimed yet."""
+    plans = [_plan(work, each, zone) for each in requests_of(command)]
+    if len({plan.subnet.vpc_id for plan in plans}) != 1:
+        raise BackendError(Code.NETWORK_MISMATCH, "The network interfaces of an instance must be in one VPC.")
+    one_only = any(plan.existing is not None or plan.request.address for plan in plans)
+    if command.maximum > 1 and one_only:
+        raise BackendError(
+            Code.PARAMETER_COMBINATION,
+            "A certain interface or address can be given to one instance only.",
+        )
+    if len(plans) > 1 and any(plan.request.public_ip for plan in plans):
+        raise BackendError(
+            Code.PARAMETER_COMBINATION,
+            "The associatePublicIPAddress parameter cannot be specified when launching with multiple network "
+            "interfaces.",
+        )
+    return plans
+
+
+def _plan(work: Work, request: NicRequest, zone: str) -> NicPlan:
+    if request.nic_id:
+        return _existing(work, request)
+    subnet = own(work, Subnet, request.subnet_id) if request.subnet_id else default_subnet(work, zone)
+    lends = subnet.map_public_ip if request.public_ip is None else request.public_ip
+    return NicPlan(
+        request=request,
+        subnet=subnet,
+        groups=_check(work, subnet, request),
+        lends=lends and request.index == 0,
+    )
+
+
+def _existing(work: Work, request: NicRequest) -> NicPlan:
+    nic = own_nic(work, request.nic_id, lock=True)
+    if nic.instance_id is not None:
+        raise nic_in_use(nic)
+    subnet = work.tx.subnets.get(nic.subnet_id)
+    if subnet is None:
+        raise AssertionError(nic.subnet_id)
+    return NicPlan(request=request, subnet=subnet, groups=nic.groups, lends=nic.lends, existing=nic)
+
+
+def _check(work: Work, subnet: Subnet, request: NicRequest) -> tuple[str, ...]:
+    """The groups that a new interface is in; refuses what it cannot be."""
+    if not subnet.up:
+        raise BackendError(
+            Code.NETWORK_DOWN, f"The network {subnet.id} is down: it gives no addresses.", ids=(subnet.id,)
+        )
+    wanted = [*filter(None, [request.address]), *request.secondary]
+    if len(set(wanted)) != len(wanted) or request.secondary_count + len(wanted) > MOST_ADDRESSES:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"Addresses are named once each, and are at most {MOST_ADDRESSES}.",
+            parameter="privateIpAddresses",
+        )
+    _require_free(work, subnet, wanted)
+    if request.mac:
+        normal_mac(request.mac)
+    groups = groups_of(work, subnet.vpc_id, request.groups)
+    if request.public_ip and not work.settings.network.pools:
+        raise BackendError(Code.PUBLIC_ADDRESSES_EXHAUSTED, "This installation has no public addresses.")
+    return groups
+
+
+def groups_of(work: Work, vpc_id: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Groups by id or name; none means the VPC's default one."""
+    if len(names) > MOST_GROUPS:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"An interface can be in at most {MOST_GROUPS} security groups.",
+            parameter="securityGroups",
+        )
+    if names:
+        return tuple(dict.fromkeys(own_group(work, name, vpc_id).id for name in names))
+    default: SecurityGroup | None = work.tx.security_groups.named(vpc_id, DEFAULT_GROUP)
+    return (default.id,) if default is not None else ()
+
+
+def _require_free(work: Work, subnet: Subnet, addresses: Collection[str]) -> None:
+    """Refuse addresses that are not the subnet's to give, or that somebody has."""
+    room = usable(subnet)
+    for address in addresses:
+        try:
+            number = int(ipaddress.IPv4Address(address))
+        except ValueError:
+            raise BackendError(
+                Code.PARAMETER_INVALID, "Invalid IPv4 address.", parameter="address", value=address[:80]
+            ) from None
+        if ipaddress.IPv4Address(address) not in subnet.network:
+            raise BackendError(
+                Code.PARAMETER_INVALID,
+                "Address does not fall within the subnet's address range",
+                parameter="address",
+                value=address,
+            )
+        if number not in room:
+            raise BackendError(
+                Code.PARAMETER_INVALID,
+                "Address is in subnet's reserved address range",
+                parameter="address",
+                value=address,
+            )
+    if taken := work.tx.leases.taken(subnet.id, addresses):
+        first = min(taken)
+        raise BackendError(Code.ADDRESS_IN_USE, f"The address {first} is in use.", value=first)
+
+
+def room_for(work: Work, plans: Sequence[NicPlan], count: int) -> int:
+    """How many instances, at most ``count``, the subnets have addresses for."""
+    for subnet in {plan.subnet.id: plan.subnet for plan in plans}.values():
+        each = sum(plan.count for plan in plans if plan.subnet.id == subnet.id)
+        named = sum(
+            bool(plan.request.address) + len(plan.request.secondary)
+            for plan in plans
+            if plan.subnet.id == subnet.id and plan.existing is None
+        )
+        held = work.tx.leases.count([subnet.id]).get(subnet.id, 0)
+        if each:
+            count = min(count, (len(usable(subnet)) - held - named) // each)
+    return max(count, 0)
+
+
+# Making -------------------------------------------------------------------------------------------------
+
+
+class NewNic(Value, frozen=True, kw_only=True):
+    """An interface to be recorded, with all its addresses (the primary one first)."""
+
+    nic: Nic
+    addresses: tuple[str, ...]
+
+
+def draw(work: Work, plans: Sequence[NicPlan], owners: int) -> list[list[NewNic]]:
+    """New interfaces for so many owners, by the plans; addresses are chosen, nothing is recorded.
+
+    An existing interface stands among them as it is.
+    """
+    stock: dict[str, list[str]] = {}
+    for subnet in {plan.subnet.id: plan.subnet for plan in plans}.values():
+        mine = [plan for plan in plans if plan.subnet.id == subnet.id and plan.existing is None]
+        named = [address for plan in mine for address in (plan.request.address, *plan.request.secondary)]
+        need = owners * sum(plan.count for plan in mine)
+        stock[subnet.id] = free_in(work, subnet, need, named)
+        if len(stock[subnet.id]) < need:
+            raise BackendError(
+                Code.ADDRESSES_EXHAUSTED,
+                f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the request.",
+                ids=(subnet.id,),
+            )
+    return [[_draw_one(work, plan, stock[plan.subnet.id]) for plan in plans] for _ in range(owners)]
+
+
+def _draw_one(work: Work, plan: NicPlan, stock: list[str]) -> NewNic:
+    if plan.existing is not None:
+        return NewNic(nic=plan.existing, addresses=())
+    request, subnet = plan.request, plan.subnet
+    primary = request.address or stock.pop()
+    more = [*request.secondary]
+    more += [stock.pop() for _ in range(request.secondary_count - len(more))]
+    nic = Nic(
+        id=new_id("eni"),
+        tenant_id=subnet.tenant_id,
+        account_id=subnet.account_id,
+        region=subnet.region,
+        zone=subnet.zone,
+        vpc_id=subnet.vpc_id,
+        subnet_id=subnet.id,
+        mac=normal_mac(request.mac) if request.mac else mac_of(primary),
+        address=primary,
+        groups=plan.groups,
+        description=request.description,
+        lends=plan.lends,
+        delete_on_termination=request.delete_on_termination,
+        api=work.caller.api,
+        created_at=work.now,
+    )
+    return NewNic(nic=nic, addresses=(primary, *more))
+
+
+def mac_of(address: str) -> str:
+    """The MAC of an interface: derived from its address, so unique within its subnet."""
+    octets = ipaddress.IPv4Address(address).packed
+    return "52:54:" + ":".join(f"{octet:02x}" for octet in octets)
+
+
+def normal_mac(text: str) -> str:
+    """A MAC of one machine, in small letters with colons; refuses what is none."""
+    digits = text.replace(":", "").replace("-", "").lower()
+    if len(digits) != 12 or not set(digits) <= set("0123456789abcdef") or int(digits[1], 16) % 2:
+        raise BackendError(
+            Code.PARAMETER_INVALID, "It is no MAC address of one interface.", parameter="mac", value=text[:40]
+        )
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def attached(instance: Instance, index: int, now: float) -> dict[str, Any]:
+    """What says in an interface's row that it is an instance's, from the beginning."""
+    return {
+        "instance_id": instance.id,
+        "index": index,
+        "attach": AttachState.ATTACHING,
+        "attachment_id": new_id("eni-attach"),
+        "asked_at": now,
+        "message": "",
+    }
+
+
+def record(work: Work, new: Sequence[NewNic]) -> list[Nic]:
+    """Write new interfaces with their addresses; an infra address is claimed for each where needed."""
+    infra = claim_infra(work, [each.nic.id for each in new])
+    nics = [_with_infra(each.nic, infra) for each in new]
+    work.tx.nics.insert_all(nics)
+    work.tx.leases.insert_all(
+        Lease(subnet_id=each.nic.subnet_id, address=address, nic_id=each.nic.id, primary=number == 0)
+        for each in new
+        for number, address in enumerate(each.addresses)
+    )
+    work.network_changed(*(nic.id for nic in nics))
+    return nics
+
+
+def _with_infra(nic: Nic, infra: Mapping[str, str]) -> Nic:
+    return msgspec.structs.replace(nic, infra=infra.get(nic.id, ""))
+
+
+def record_of_launch(
+    work: Work, drawn: Sequence[tuple[Instance, Sequence[NewNic]]], tags: Sequence[tuple[str, str]]
+) -> list[Nic]:
+    """Write the interfaces of new instances, attach those there were, and lend public addresses."""
+    fresh, kept = [], []
+    for instance, news in drawn:
+        for index, new in enumerate(news):
+            link = attached(instance, index, work.now)
+            if new.addresses:
+                fresh.append(NewNic(nic=msgspec.structs.replace(new.nic, **link), addresses=new.addresses))
+            else:
+                kept.append(work.tx.nics.update(new.nic, **link))
+    nics = record(work, fresh)
+    give_tags(work, [nic.id for nic in nics], "network-interface", tags)
+    lend(work, [nic for nic in (*nics, *kept) if nic.lends])
+    if kept:
+        work.network_changed(*(nic.id for nic in kept))
+    return [*nics, *kept]
+
+
+# Alone --------------------------------------------------------------------------------------------------
+
+
+def create_nic(work: Work, command: commands.CreateNic) -> Nic:
+    """An interface that is attached to nothing (CreateNetworkInterface)."""
+    check_tags(command.tags)
+    tenant = work.tx.tenants.lock(work.caller.tenant_id)
+    if tenant is None:
+        raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    if command.client_token:
+        for known in work.tx.nics.of("client_token", [command.client_token]):
+            if known.tenant_id == tenant.id:
+                return known
+    check_nic_quota(work, tenant.id, 1)
+    request = command.nic
+    subnet = own(work, Subnet, request.subnet_id)
+    plan = NicPlan(
+        request=request, subnet=subnet, groups=_check(work, subnet, request), lends=bool(request.public_ip)
+    )
+    [[new]] = draw(work, [plan], 1)
+    nic = msgspec.structs.replace(
+        new.nic,
+        client_token=command.client_token,
+        summary=command.summary,
+        delete_on_termination=False,
+    )
+    [made] = record(work, [NewNic(nic=nic, addresses=new.addresses)])
+    give_tags(work, [made.id], "network-interface", command.tags)
+    for scheme, term in request.mixins:
+        work.tx.mixins.associate(work.caller.tenant_id, scheme, term, made.id)
+    return made
+
+
+def check_nic_quota(work: Work, tenant_id: str, more: int) -> None:
+    """Refuse interfaces beyond the tenant's limit; its row is locked."""
+    tenant = work.tx.tenants.get(tenant_id)
+    name = QuotaName.NICS.value
+    limit = tenant.quotas.get(name, QUOTA_DEFAULTS[name]) if tenant is not None else UNLIMITED
+    used = work.tx.nics.count(tenant_id)
+    if limit != UNLIMITED and used + more > limit:
+        raise BackendError(
+            Code.QUOTA_NICS,
+            f"You have reached the limit of {limit} network interfaces.",
+            limit=limit,
+            used=used,
+            quota=name,
+        )
+
+
+def delete_nic(work: Work, command: commands.DeleteNic) -> Nic:
+    """Delete an interface that is attached to nothing (DeleteNetworkInterface)."""
+    nic = own_nic(work, command.nic_id, lock=True)
+    if nic.instance_id is not None:
+        raise nic_in_use(nic)
+    forget_nic(work, nic)
+    return nic
+
+
+def nic_in_use(nic: Nic) -> BackendError:
+    """The refusal of what needs an interface that is attached to nothing."""
+    return BackendError(
+        Code.NIC_IN_USE,
+        f"Network interface '{nic.id}' is currently in use.",
+        ids=(nic.id,),
+        instance=nic.instance_id,
+    )
+
+
+def modify_nic(work: Work, command: commands.ModifyNic) -> Nic:
+    """Change what an interface is; in force at once (ModifyNetworkInterfaceAttribute)."""
+    nic = own_nic(work, command.nic_id, lock=True)
+    names = ("description", "source_dest_check", "delete_on_termination", "up", "summary")
+    changes: dict[str, Any] = {
+        name: getattr(command, name) for name in names if getattr(command, name) is not None
+    }
+    if command.groups is not None:
+        if not command.groups:
+            raise BackendError(
+                Code.PARAMETER_MISSING, "An interface is in at least one security group.", parameter="groupId"
+            )
+        changes["groups"] = groups_of(work, nic.vpc_id, command.groups)
+    if command.delete_on_termination is not None and nic.instance_id is None:
+        raise _not_attached(nic.attachment_id or nic.id)
+    if not changes:
+        return nic
+    changed = work.tx.nics.update(nic, **changes)
+    work.network_changed(nic.id)
+    if nic.instance_id is not None:
+        work.tx.instances.touch([nic.instance_id])
+    return changed
+
+
+# Addresses ----------------------------------------------------------------------------------------------
+
+
+def assign_addresses(work: Work, command: commands.AssignAddresses) -> Nic:
+    """Give an interface further private addresses (AssignPrivateIpAddresses)."""
+    nic = own_nic(work, command.nic_id, lock=True)
+    subnet = own(work, Subnet, nic.subnet_id)
+    if bool(command.addresses) == bool(command.count):
+        raise BackendError(
+            Code.PARAMETER_COMBINATION, "Either addresses or their number must be given, not both."
+        )
+    have = work.tx.leases.of_nic(nic.id)
+    wanted = [address for address in command.addresses if address not in have]
+    if len(have) + len(wanted) + command.count > MOST_ADDRESSES:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"An interface can have at most {MOST_ADDRESSES} addresses.",
+            parameter="privateIpAddresses",
+        )
+    if command.reassign:
+        _take_from_others(work, nic, wanted)
+    _require_free(work, subnet, wanted)
+    if command.count:
+        wanted = free_in(work, subnet, command.count)
+        if len(wanted) < command.count:
+            raise BackendError(
+                Code.ADDRESSES_EXHAUSTED,
+                f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the request.",
+                ids=(subnet.id,),
+            )
+    work.tx.leases.insert_all(
+        Lease(subnet_id=subnet.id, address=address, nic_id=nic.id, primary=False) for address in wanted
+    )
+    return _changed(work, nic)
+
+
+def _take_from_others(work: Work, nic: Nic, addresses: Sequence[str]) -> None:
+    """Take secondary addresses from other interfaces of the same owner in the subnet."""
+    for address in addresses:
+        lease = work.tx.leases.get(nic.subnet_id, address)
+        if lease is None or lease.primary:
+            continue
+        other = own_nic(work, lease.nic_id, lock=True)
+        _unassign(work, other, [address])
+        _changed(work, other)
+
+
+def unassign_addresses(work: Work, command: commands.UnassignAddresses) -> Nic:
+    """Take further private addresses away (UnassignPrivateIpAddresses)."""
+    nic = own_nic(work, command.nic_id, lock=True)
+    have = work.tx.leases.of_nic(nic.id)
+    for address in command.addresses:
+        if address not in have[1:]:
+            raise BackendError(
+                Code.PARAMETER_INVALID,
+                "Some of the specified addresses are not assigned to the interface, or are its primary one.",
+                parameter="privateIpAddresses",
+                value=address[:80],
+            )
+    _unassign(work, nic, command.addresses)
+    return _changed(work, nic)
+
+
+def _unassign(work: Work, nic: Nic, addresses: Sequence[str]) -> None:
+    for public in work.tx.public_addresses.of_nics([nic.id]).get(nic.id, ()):
+        if public.private_ip in addresses:
+            unlink(work, public)
+    work.tx.leases.free(nic.id, addresses)
+
+
+def _changed(work: Work, nic: Nic) -> Nic:
+    changed = work.tx.nics.update(nic)
+    work.network_changed(nic.id)
+    if nic.instance_id is not None:
+        work.tx.instances.touch([nic.instance_id])
+    return changed
+
+
+# Attaching, detaching -----------------------------------------------------------------------------------
+
+
+def attach_nic(work: Work, command: commands.AttachNic) -> Nic:
+    """Attach an interface; the instance's hot-plug job plugs it in (AttachNetworkInterface)."""
+    nic = own_nic(work, command.nic_id, lock=True)
+    if nic.instance_id is not None:
+        raise nic_in_use(nic)
+    [instance] = own_instances(work, [command.instance_id], ended=True)
+    _require_pluggable(work, instance, "attach a network interface to")
+    if nic.zone != instance.zone or nic.vpc_id != instance.vpc_id:
+        raise BackendError(
+            Code.NETWORK_MISMATCH,
+            f"You may not attach a network interface to an instance in another VPC or availability zone: "
+            f"{nic.id} is in {nic.zone}.",
+            ids=(nic.id,),
+        )
+    index = _free_index(work, instance, command.index)
+    changed = work.tx.nics.update(nic, **attached(instance, index, work.now), delete_on_termination=False)
+    work.tx.instances.touch([instance.id])
+    work.network_changed(nic.id)
+    begin_task(
+        work, TaskKind.NIC_ATTACH, nic.id, tenant_id=nic.tenant_id, lock=nic.id, instance_id=instance.id
+    )
+    return changed
+
+
+def _free_index(work: Work, instance: Instance, wanted: int | None) -> int:
+    used = {nic.index for nic in work.tx.nics.of_instance(instance.id)}
+    free = [index for index in range(1, MOST_NICS) if index not in used]
+    if len(used) >= MOST_NICS or not free:
+        raise _too_many()
+    if wanted is None:
+        return free[0]
+    if wanted in used:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"Instance '{instance.id}' already has an interface attached at device index '{wanted}'.",
+            ids=(instance.id,),
+        )
+    if wanted not in free:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"Device indices are 1 to {MOST_NICS - 1}.",
+            parameter="deviceIndex",
+            value=wanted,
+        )
+    return wanted
+
+
+def _require_pluggable(work: Work, instance: Instance, what: str) -> None:
+    gone = instance.desired is Desired.GONE
+    shown = ec2_state(instance.detail, gone=gone)
+    if gone or shown not in _ATTACHABLE or instance.detail == "unkn" or instance.detail.startswith("susp"):
+        raise wrong_state(instance, what)
+    if shown == "running" and not work.settings.network.capabilities.hotplug:
+        raise BackendError(
+            Code.UNSUPPORTED,
+            "Network interfaces cannot be plugged while the instance runs here; stop it first.",
+            ids=(instance.id,),
+        )
+
+
+def detach_nic(work: Work, command: commands.DetachNic) -> Nic:
+    """Detach an interface; the guest is asked to let go (DetachNetworkInterface)."""
+    nic = _attachment(work, command)
+    if nic.index == 0:
+        raise BackendError(
+            Code.NIC_IS_PRIMARY,
+            "The network interface at device index 0 and networkCard index 0 cannot be detached.",
+            ids=(nic.id,),
+        )
+    [instance] = own_instances(work, [str(nic.instance_id)], ended=True)
+    if nic.attach is AttachState.DETACHING:
+        return nic
+    if nic.attach is AttachState.ATTACHING:
+        raise BackendError(Code.NIC_WRONG_STATE, f"Network interface '{nic.id}' is attaching.", ids=(nic.id,))
+    _require_pluggable(work, instance, "detach a network interface from")
+    changed = work.tx.nics.update(nic, attach=AttachState.DETACHING)
+    work.tx.instances.touch([instance.id])
+    arguments = {"then_delete": "true"} if command.then_delete else {}
+    begin_task(
+        work,
+        TaskKind.NIC_DETACH,
+        nic.id,
+        tenant_id=nic.tenant_id,
+        lock=nic.id,
+        instance_id=instance.id,
+        arguments=arguments,
+    )
+    return changed
+
+
+def _attachment(work: Work, command: commands.DetachNic) -> Nic:
+    named = command.attachment_id or command.nic_id
+    found = (
+        work.tx.nics.by_attachment(command.attachment_id)
+        if command.attachment_id
+        else work.tx.nics.get(command.nic_id)
+    )
+    if found is None or not may_see(work.caller, found):
+        if command.attachment_id:
+            raise _not_attached(named)
+        return own_nic(work, command.nic_id)
+    nic = own_nic(work, found.id, lock=True)
+    if nic.instance_id is None:
+        raise _not_attached(named)
+    return nic
+
+
+def _not_attached(named: str) -> BackendError:
+    return BackendError(
+        Code.ATTACHMENT_NOT_FOUND,
+        f"The networkInterface attachment '{named[:80]}' does not exist",
+        ids=(named,),
+    )
+
+
+# What the end of the work leaves ------------------------------------------------------------------------
+
+
+def plugged(work: Work, nic_id: str, instance_id: str) -> None:
+    """An interface is in its instance's domain."""
+    nic = work.tx.nics.get(nic_id)
+    if nic is not None and nic.instance_id == instance_id and nic.attach is AttachState.ATTACHING:
+        work.tx.nics.update(nic, attach=AttachState.ATTACHED, attached_at=work.now, message="")
+        work.tx.instances.touch([instance_id])
+
+
+def unplugged(work: Work, nic_id: str, instance_id: str, *, delete: bool) -> None:
+    """An interface is out of its instance's domain."""
+    nic = work.tx.nics.get(nic_id)
+    if nic is None or nic.instance_id != instance_id:
+        return
+    work.tx.instances.touch([instance_id])
+    free = set_nic_free(work, nic)
+    if delete:
+        forget_nic(work, free)
+
+
+def nic_of_vpc(work: Work, subnet: Subnet, vpc: Vpc, requester: str, address: str = "") -> Nic:
+    """An interface that something of ours keeps for itself in a subnet, such as a NAT gateway."""
+    request = NicRequest(address=address, description=f"Interface for {requester}")
+    _require_free(work, subnet, [address] if address else [])
+    plan = NicPlan(request=request, subnet=subnet, groups=(), lends=False)
+    [[new]] = draw(work, [plan], 1)
+    nic = msgspec.structs.replace(new.nic, requester=requester, delete_on_termination=False)
+    [made] = record(work, [NewNic(nic=nic, addresses=new.addresses)])
+    work.network_changed(vpc.id)
+    return made
+
+
+HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
+    commands.CreateNic: create_nic,
+    commands.DeleteNic: delete_nic,
+    commands.ModifyNic: modify_nic,
+    commands.AssignAddresses: assign_addresses,
+    commands.UnassignAddresses: unassign_addresses,
+    commands.AttachNic: attach_nic,
+    commands.DetachNic: detach_nic,
+}

@@ -13,6 +13,7 @@ from typing import Any
 
 from backend.engine import Engine
 from backend.engine.leaving import volumes_after_return
+from backend.engine.seeds import seed_of
 from backend.engine.stages import Act, Place, steps_of
 from backend.engine.task_runner import TaskRunner
 from backend.engine.task_steps import Interrupted, TaskAct
@@ -36,11 +37,12 @@ from backend.model import (
     Job,
     JobState,
     Reason,
+    SeedKind,
     Stay,
     TaskKind,
 )
-from backend.ports import HostSilent, StepFailed
-from backend.store import WorkerBeat
+from backend.ports import HostSilent, Seed, StepFailed
+from backend.store import Tx, WorkerBeat
 
 _log = logging.getLogger(__name__)
 _AGAIN_AT_ONCE = 0.0
@@ -112,7 +114,7 @@ class Runner:
                 for each in volumes
                 if each.content and not each.made
             }
-            user_data = tx.blobs.user_data(instance.id)
+            seed, nics = _context_of(tx, instance), tx.nics.of_instance(instance.id)
             deferred = [each for each in tx.tasks.open_of_instance(instance.id) if is_deferred(each)]
         return Act(
             instance=instance,
@@ -121,7 +123,8 @@ class Runner:
             volumes=volumes,
             chains=chains,
             tools=self.tasks.tools(),
-            user_data=user_data,
+            nic_ids=[nic.id for nic in nics],
+            seed=seed,
             settings=self.engine.settings,
             clock=self.engine.clock,
             superseded=lambda: self._superseded(job),
@@ -425,6 +428,7 @@ def settled(work: Work, instance: Instance, detail: str, *, failed: bool, why: s
     if detail == "runn":
         _open_stay(work, instance)
         volumes_are_attached(work, instance)
+        nics_are_attached(work, instance)
         back = {"desired": Desired.RUN} if instance.desired is not Desired.GONE else {}
         return {
             "launched_at": instance.launched_at or work.now,
@@ -517,6 +521,21 @@ def volumes_are_attached(work: Work, instance: Instance) -> None:
     for volume in work.tx.volumes.of_instance(instance.id):
         if volume.attach is AttachState.ATTACHING and volume.id not in asked:
             work.tx.volumes.update(volume, attach=AttachState.ATTACHED, attached_at=work.now)
+
+
+def nics_are_attached(work: Work, instance: Instance) -> None:
+    """The instance runs with the interfaces that it was started with."""
+    asked = {task.resource_id for task in work.tx.tasks.open_of_instance(instance.id)}
+    for nic in work.tx.nics.of_instance(instance.id):
+        if nic.attach is AttachState.ATTACHING and nic.id not in asked:
+            work.tx.nics.update(nic, attach=AttachState.ATTACHED, attached_at=work.now)
+
+
+def _context_of(tx: Tx, instance: Instance) -> Seed | None:
+    """The disk that tells the guest who it is, of the kind that its image wants."""
+    image = tx.images.get(instance.image_id)
+    kind = image.seed if image is not None else SeedKind.DEFAULT
+    return seed_of(instance, kind, tx.blobs.user_data(instance.id))
 
 
 def _patience(job: Job, task: TaskAct | None) -> dict[str, Any]:

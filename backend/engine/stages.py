@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from backend.engine.disks import SCRATCH_TARGET, by_target, disk_spec, scratch_name
@@ -26,7 +24,6 @@ from backend.ports import (
     DomainStatus,
     HostDriver,
     HostSilent,
-    NicSpec,
     Seed,
     StepFailed,
     VolumeSpec,
@@ -60,7 +57,8 @@ class Act:
         volumes: Sequence[Volume],
         chains: Mapping[str, Sequence[Content]],
         tools: Tools,
-        user_data: bytes,
+        nic_ids: Sequence[str],
+        seed: Seed | None,
         settings: EngineSettings,
         clock: Callable[[], float],
         superseded: Callable[[], bool],
@@ -74,7 +72,8 @@ class Act:
         self.volumes = volumes
         self.chains = chains
         self.tools = tools
-        self.user_data = user_data
+        self.nic_ids = nic_ids
+        self.seed = seed
         self.settings = settings
         self.clock = clock
         self.task = task
@@ -162,30 +161,9 @@ def domain_of(act: Act) -> DomainSpec:
         memory_mib=instance.memory_mib,
         architecture=instance.architecture,
         disks=disks_of(act),
-        nics=(NicSpec(mac=instance.mac, address=instance.address, cidr=act.settings.network),),
+        nics=act.tools.network.plugs(instance),
         title=instance.id,
     )
-
-
-def hostname_of(instance: Instance) -> str:
-    """The guest's name: the one given, else EC2's from the address."""
-    return instance.hostname or "ip-" + instance.address.replace(".", "-")
-
-
-def seed_of(instance: Instance, user_data: bytes) -> Seed:
-    """NoCloud's files. Values are plain YAML scalars, or JSON strings (which YAML contains) when in doubt."""
-    lines = [f"instance-id: {instance.id}", f"local-hostname: {_scalar(hostname_of(instance))}"]
-    if instance.public_keys:
-        lines.append("public-keys:")
-        lines.extend(f"  - {_scalar(key)}" for key in instance.public_keys)
-    return Seed(meta_data="\n".join(lines) + "\n", user_data=user_data)
-
-
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 @._+/=-]*\Z")
-
-
-def _scalar(text: str) -> str:
-    return text if _PLAIN.match(text) else json.dumps(text)
 
 
 # Prolog and boot ----------------------------------------------------------------------------------------
@@ -212,18 +190,25 @@ def _scratch(act: Act) -> None:
 
 
 def _context(act: Act) -> None:
-    act.host.context(act.id, seed_of(act.instance, act.user_data))
+    if act.seed is not None:
+        act.host.context(act.id, act.seed)
 
 
 def _verify_files(act: Act) -> None:
     if act.place.host.capabilities.get("simulated") == "true":
         return
-    wanted = {"seed"} | ({SCRATCH_TARGET} if act.instance.ephemeral_gib else set())
+    wanted = {"seed"} if act.seed is not None else set()
+    wanted |= {SCRATCH_TARGET} if act.instance.ephemeral_gib else set()
     missing = wanted - act.host.files(act.id)
     if missing:
         raise StepFailed(f"Files are missing after the prolog: {', '.join(sorted(missing))}")
     for volume in act.volumes:
         require_whole(act.host, volume)
+
+
+def _network(act: Act) -> None:
+    """Let the network know the interfaces before a guest has them: it is never without its rules."""
+    act.tools.network.follow(act.nic_ids)
 
 
 def _start(act: Act) -> None:
@@ -437,10 +422,10 @@ def _disk_work(act: Act) -> None:
 
 
 STEPS: Mapping[str, tuple[Step, ...]] = {
-    "boot.new": (_start,),
-    "boot.poff": (_context, _start),
-    "boot.unkn": (_context, _start),
-    "boot.susp": (_restore,),
+    "boot.new": (_network, _start),
+    "boot.poff": (_context, _network, _start),
+    "boot.unkn": (_context, _network, _start),
+    "boot.susp": (_network, _restore),
     "shut.done": (_shutdown,),
     "shut.poff": (_shutdown,),
     "shut.cancel": (_destroy,),
@@ -453,7 +438,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
     "hotp@susp.disk": (_disk_work,),
     "runn.reboot": (_reboot,),
     "runn.reset": (_reset,),
-    "runn.cold": (_destroy, _start),
+    "runn.cold": (_destroy, _network, _start),
     "runn.pause": (_pause,),
 }
 """The steps of each stage; those of ``prol.new`` depend on the instance's disks."""

@@ -20,6 +20,8 @@ from backend.engine.check import Checker
 from backend.engine.image_test import ImageTester
 from backend.engine.images import image_progress, imported, test_ended
 from backend.engine.leaving import forget_volume, set_free, touch
+from backend.engine.network_applier import NetworkApplier
+from backend.engine.nics import plugged, unplugged
 from backend.engine.places import same_store
 from backend.engine.task_steps import STEPS, GuestKeeps, Interrupted, Step, TaskAct, Tools
 from backend.engine.tasks import (
@@ -91,6 +93,7 @@ class TaskRunner:
         engine: Engine,
         hosts: Hosts,
         contents: ContentStore,
+        network: NetworkApplier,
         executor: str,
         *,
         lives: Callable[[WorkerBeat | None], bool],
@@ -99,11 +102,12 @@ class TaskRunner:
         self.engine = engine
         self.hosts = hosts
         self.contents = contents
+        self.network = network
         self.executor = executor
         self.lives = lives
         self.failpoint = failpoint
         self.inside = Inside()
-        checker = Checker(engine, hosts, contents)
+        checker = Checker(engine, hosts, contents, network)
         self._steps: Mapping[TaskKind, Sequence[Step]] = {
             **STEPS,
             TaskKind.CHECK: (checker.step,),
@@ -251,6 +255,7 @@ class TaskRunner:
             moved=self._moved,
             tidied=self._tidied,
             littered=self._littered,
+            network=self.network,
             tell=tell,
         )
 
@@ -523,6 +528,17 @@ def _brought(work: Work, task: Task, act: TaskAct) -> float | None:
     return _AGAIN_AT_ONCE
 
 
+def _nic_attached(work: Work, task: Task, _act: TaskAct) -> None:
+    plugged(work, task.resource_id, task.instance_id)
+    done(work, task)
+
+
+def _nic_detached(work: Work, task: Task, _act: TaskAct) -> None:
+    then_delete = task.arguments.get("then_delete") == "true"
+    unplugged(work, task.resource_id, task.instance_id, delete=then_delete)
+    done(work, task)
+
+
 def _finished(work: Work, task: Task, act: TaskAct) -> None:
     done(work, task, act.result)
 
@@ -553,6 +569,8 @@ RECORDS: dict[TaskKind, Record] = {
     TaskKind.SNAPSHOT_IMPORT: _brought,
     TaskKind.IMAGE_EXPORT: _ending(_finished),
     TaskKind.IMAGE_TEST: _ending(_tested),
+    TaskKind.NIC_ATTACH: _ending(_nic_attached),
+    TaskKind.NIC_DETACH: _ending(_nic_detached),
     TaskKind.CHECK: _ending(_finished),
 }
 """What each kind's step leaves in the database."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from backend.engine.disks import disk_spec, source_of, volume_spec
+from backend.engine.network_applier import NetworkApplier
 from backend.engine.places import moving_name, same_store
 from backend.errors import BackendError
 from backend.model import (
@@ -57,6 +58,7 @@ class Tools:
         moved: Callable[[Volume, str, Sequence[str]], None],
         tidied: Callable[[str, str], None],
         littered: Callable[[str, str], bool],
+        network: NetworkApplier,
         tell: Callable[[int], None] = lambda _percent: None,
     ) -> None:
         self.driver = driver
@@ -66,6 +68,7 @@ class Tools:
         self.moved = moved
         self.tidied = tidied
         self.littered = littered
+        self.network = network
         self._tell = tell
         self._told_at = 0.0
 
@@ -311,6 +314,44 @@ def _unplug(act: TaskAct) -> None:
         driver.wait(act.instance.id, min(1.0, max(0.05, act.task.deadline - now)))
 
 
+def _plug_nic(act: TaskAct) -> None:
+    if act.instance is None:
+        raise StepFailed("The instance is not there any more.")
+    act.tools.network.follow([act.task.resource_id])
+    if act.host is None or not act.running:
+        return
+    driver, nic = act.tools.driver(act.host), act.tools.network.plug(act.task.resource_id)
+    try:
+        driver.attach_nic(act.instance.id, nic)
+    except StepFailed:
+        if nic.mac not in driver.nics(act.instance.id):
+            raise
+    if nic.mac not in driver.nics(act.instance.id):
+        raise StepFailed("The host accepted the interface, but it is not there.")
+
+
+def _unplug_nic(act: TaskAct) -> None:
+    """Ask the guest; one that keeps the interface until the deadline has it on."""
+    if act.host is None or act.instance is None or not act.running:
+        return
+    driver, nic = act.tools.driver(act.host), act.tools.network.plug(act.task.resource_id)
+    asked = -_ASK_AGAIN
+    while nic.mac in driver.nics(act.instance.id):
+        facts = driver.domain(act.instance.id)
+        if facts is None or facts.status is DomainStatus.OFF:
+            return
+        now = act.clock()
+        if now >= act.task.deadline:
+            raise StepFailed("The guest does not let go of the interface.")
+        if now - asked >= _ASK_AGAIN:
+            driver.detach_nic(act.instance.id, nic)
+            asked = now
+            continue
+        if act.superseded():
+            raise Interrupted
+        driver.wait(act.instance.id, min(1.0, max(0.05, act.task.deadline - now)))
+
+
 # Snapshots ----------------------------------------------------------------------------------------------
 
 
@@ -412,5 +453,7 @@ STEPS: Mapping[TaskKind, tuple[Step, ...]] = {
     TaskKind.IMAGE_IMPORT: (_import, _tidy),
     TaskKind.SNAPSHOT_IMPORT: (_import, _tidy),
     TaskKind.IMAGE_EXPORT: (_export,),
+    TaskKind.NIC_ATTACH: (_plug_nic,),
+    TaskKind.NIC_DETACH: (_unplug_nic,),
 }
 """The acts of each kind of task, in their order."""

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from backend.engine.leaving import leave_moving_copies, set_free, touch
+from backend.engine.nic_ends import set_nic_free
 from backend.engine.work import Work
 from backend.lifecycle import transition
 from backend.model import (
@@ -30,7 +31,9 @@ from backend.model import (
 )
 
 CALLED_OFF = "It was called off."
-PLUGGING = frozenset({TaskKind.VOLUME_ATTACH, TaskKind.VOLUME_DETACH})
+PLUGGING = frozenset(
+    {TaskKind.VOLUME_ATTACH, TaskKind.VOLUME_DETACH, TaskKind.NIC_ATTACH, TaskKind.NIC_DETACH}
+)
 """What changes the devices of a domain: nothing that a saved memory image could bear."""
 FOLLOWING = frozenset({TaskKind.SNAPSHOT_CREATE, TaskKind.VOLUME_MODIFY, TaskKind.VOLUME_REVERT})
 """What is done inside the job of whatever instance the volume is attached to when its turn comes."""
@@ -276,6 +279,20 @@ def _still_attached(work: Work, task: Task, why: str) -> None:
         touch(work, work.tx.volumes.update(volume, attach=AttachState.ATTACHED, message=why))
 
 
+def _nic_not_attached(work: Work, task: Task, why: str) -> None:
+    nic = work.tx.nics.get(task.resource_id)
+    if nic is not None and nic.attach is AttachState.ATTACHING and nic.instance_id == task.instance_id:
+        work.tx.instances.touch([task.instance_id])
+        work.tx.nics.update(set_nic_free(work, nic), message=why)
+
+
+def _nic_still_attached(work: Work, task: Task, why: str) -> None:
+    nic = work.tx.nics.get(task.resource_id)
+    if nic is not None and nic.attach is AttachState.DETACHING:
+        work.tx.instances.touch([task.instance_id])
+        work.tx.nics.update(nic, attach=AttachState.ATTACHED, message=why)
+
+
 def _not_modified(work: Work, task: Task, why: str) -> None:
     volume = work.tx.volumes.get(task.resource_id)
     change = volume.modification if volume is not None else None
@@ -324,6 +341,8 @@ _FAILED: Mapping[TaskKind, Callable[[Work, Task, str], None]] = {
     TaskKind.VOLUME_DETACH: _still_attached,
     TaskKind.VOLUME_MODIFY: _not_modified,
     TaskKind.SNAPSHOT_CREATE: _no_snapshot,
+    TaskKind.NIC_ATTACH: _nic_not_attached,
+    TaskKind.NIC_DETACH: _nic_still_attached,
     TaskKind.IMAGE_IMPORT: _not_imported,
     TaskKind.SNAPSHOT_IMPORT: _not_imported,
 }

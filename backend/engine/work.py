@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backend.engine.leaving import volumes_after_end
+from backend.engine.nic_ends import nics_after_end, nics_after_move
 from backend.engine.settings import EngineSettings
 from backend.errors import BackendError, Code
 from backend.lifecycle import SAME, Transition
@@ -93,6 +94,9 @@ class Work:
         if detail == "done":
             self.tx.mixins.forget([instance.id])
             volumes_after_end(self, instance, op=op, epilog=job is not None)
+            nics_after_end(self, instance)
+        if detail != instance.detail:
+            nics_after_move(self, instance, detail)
         moved = self.tx.instances.update(instance, detail=detail, **changes)
         self.note(moved, op=op, old=instance.detail, why=why, job=job)
         if detail == "done" and job is None:  # a job knows what its epilog kept for them

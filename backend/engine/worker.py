@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from backend.engine import Engine
 from backend.engine.colleagues import LEFT, Colleagues
 from backend.engine.leaving import is_to_move
+from backend.engine.network_applier import NetworkApplier
 from backend.engine.places import moving_name, same_store
 from backend.engine.reconcile import Testimony, seen
 from backend.engine.runner import Runner, go_on
@@ -29,7 +30,16 @@ from backend.engine.work import ENGINE
 from backend.errors import BackendError, Code
 from backend.lifecycle import STAY
 from backend.model import Content, Debris, Desired, Host, HostState, JobState, Task
-from backend.ports import ContentStore, HostDriver, HostEvent, Hosts, HostSilent, Inventory, StepFailed
+from backend.ports import (
+    ContentStore,
+    HostDriver,
+    HostEvent,
+    Hosts,
+    HostSilent,
+    Inventory,
+    NetworkDriver,
+    StepFailed,
+)
 from backend.store import Conflict, Tx
 
 _log = logging.getLogger(__name__)
@@ -40,6 +50,8 @@ _ASKED = frozenset({HostState.ON, HostState.DISABLED, HostState.MAINTENANCE})
 _HEARTBEAT = 10.0
 _WISH_RETRY = 30.0
 _PURGE_EVERY = 3600.0
+_DRAW_EVERY = 300.0
+"""Seconds after which the whole network is compared with what is drawn."""
 _KEEP_FINISHED_WORK = 86400.0
 _AT_ONCE = (-math.inf, 30.0)
 """When hosts are asked to forget a content, and the pause should one of them still need it."""
@@ -57,6 +69,7 @@ class Worker:
         engine: Engine,
         hosts: Hosts,
         contents: ContentStore,
+        network: NetworkDriver,
         executor: str,
         *,
         take_over: Callable[[list[str]], object] = lambda _dead: None,
@@ -71,14 +84,16 @@ class Worker:
         self.monotonic = monotonic
         self.colleagues = Colleagues(monotonic)
         self.contents = contents
+        self.network = NetworkApplier(engine, network)
         self.tasks = TaskRunner(
-            engine, hosts, contents, executor, lives=self.colleagues.lives, failpoint=failpoint
+            engine, hosts, contents, self.network, executor, lives=self.colleagues.lives, failpoint=failpoint
         )
         self.runner = Runner(engine, self.tasks, executor, lives=self.colleagues.lives, failpoint=failpoint)
         self._take_over = take_over
         self._purge = purge
         self._purged_at = -math.inf
         self._scheduled_at = -math.inf
+        self._drawn_at = -math.inf
         self._stop = threading.Event()
         self._monitors: dict[str, Monitor] = {}
         self._meeting = threading.Lock()
@@ -91,6 +106,8 @@ class Worker:
 
     def run_job(self, job_id: str) -> float | None:
         """One step of a job: seconds until the next, or None when it is over or waits for its host."""
+        if job_id.startswith("net-"):
+            return self.network.drain()
         run = self.runner.run if job_id.startswith("job-") else self.tasks.run
         try:
             return run(job_id)
@@ -125,7 +142,7 @@ class Worker:
             tx.workers.beat(self.executor, now)
         self.hosts.watch(self._hint)
         self._meet_hosts()
-        for chore in (self.sweep, self.reap):
+        for chore in (self.sweep, self.reap, self.tend_network):
             thread = threading.Thread(target=self._loop, args=(chore,), name=chore.__name__, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -295,6 +312,18 @@ class Worker:
     def _has_pending(self) -> bool:
         with self.engine.store.read() as tx:
             return bool(tx.instances.in_details(["pend"], limit=1))
+
+    def tend_network(self) -> None:
+        """What is noted and was not followed, and at the beginning and now and then everything."""
+        if not self._due(self._drawn_at, _DRAW_EVERY):
+            self.network.drain()
+            return
+        try:
+            self.network.reconcile()
+        except (HostSilent, StepFailed) as error:
+            _log.warning("the network could not be compared with what is drawn: %s", error)
+        else:
+            self._drawn_at = self.monotonic()
 
     def reap(self) -> None:
         """Bytes of withdrawn images nobody uses, files left on hosts, and rows past their time."""

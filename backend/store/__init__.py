@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from backend.store import network_queries, queries
@@ -274,6 +274,19 @@ class Store:
         """A transaction that reads one consistent state."""
         with self.engine.connect().execution_options(**{READING: True}) as connection, connection.begin():
             yield Tx(connection)
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """One process at a time inside a block of this name; on SQLite there is one worker anyway."""
+        if self.is_sqlite:
+            yield
+            return
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": name})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": name})
 
     def create(self) -> None:
         """Make all tables at once, for a throw-away database; a lasting one is made by :meth:`migrate`."""

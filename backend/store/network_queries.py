@@ -405,14 +405,22 @@ def _grouped(items: Iterable[T], name: str) -> dict[str, tuple[T, ...]]:
     return {key: tuple(values) for key, values in found.items()}
 
 
-def all_tables() -> tuple[Table, ...]:
-    """The tables of networks, dependants first: the order in which rows can be removed."""
-    return (
-        tables.network_change,
-        tables.public_address,
-        tables.nat_gateway,
-        tables.lease,
-        tables.nic_group,
+def forget_networks(connection: Connection, tenant_id: str) -> None:
+    """Remove everything of a tenant's networks, those rows that are referred to last."""
+    nic, vpc, gateway = tables.nic.c, tables.vpc.c, tables.internet_gateway.c
+    nics = select(nic.id).where(nic.tenant_id == tenant_id)
+    owners = nics.union(
+        select(vpc.id).where(vpc.tenant_id == tenant_id),
+        select(gateway.id).where(gateway.tenant_id == tenant_id),
+    )
+    infra = tables.infra_address
+    connection.execute(delete(infra).where(infra.c.owner_id.in_(owners)))
+    _drop(connection, tenant_id, tables.public_address, tables.nat_gateway)
+    for table in (tables.lease, tables.nic_group):
+        connection.execute(delete(table).where(table.c.nic_id.in_(nics)))
+    _drop(
+        connection,
+        tenant_id,
         tables.nic,
         tables.security_rule,
         tables.security_group,
@@ -423,3 +431,8 @@ def all_tables() -> tuple[Table, ...]:
         tables.vpc,
         tables.dhcp_options,
     )
+
+
+def _drop(connection: Connection, tenant_id: str, *some: Table) -> None:
+    for table in some:
+        connection.execute(delete(table).where(table.c.tenant_id == tenant_id))

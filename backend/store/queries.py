@@ -53,6 +53,7 @@ from backend.model import (
     VolumeState,
 )
 from backend.store import tables
+from backend.store.network_queries import forget_networks
 from backend.store.rows import Rows, columns_of
 from backend.store.tables import CURRENT, LIVE, OPEN
 
@@ -163,11 +164,6 @@ class InstanceRows(Rows[Instance]):
         row = self.connection.execute(_USAGE, {"tenant": tenant_id}).one()
         return int(row[0]), int(row[1]), int(row[2])
 
-    def taken_addresses(self, region: str, candidates: Collection[str]) -> set[str]:
-        """Which of some addresses are held in a region."""
-        given = {"region": region, "addresses": list(candidates)}
-        return {row[0] for row in self.connection.execute(_TAKEN, given)}
-
     def touch(self, ids: Collection[str]) -> None:
         """Raise the versions of instances, because something shown with them (a tag) changed."""
         c = self.table.c
@@ -244,12 +240,6 @@ _USAGE = select(
     func.coalesce(func.sum(tables.instance.c.vcpus), 0),
     func.coalesce(func.sum(tables.instance.c.memory_mib), 0),
 ).where(tables.instance.c.tenant_id == bindparam("tenant"), LIVE)
-
-_TAKEN = select(tables.instance.c.address).where(
-    tables.instance.c.region == bindparam("region"),
-    LIVE,
-    tables.instance.c.address.in_(bindparam("addresses", expanding=True)),
-)
 
 
 def _conditions(query: InstanceQuery) -> list[ColumnElement[bool]]:
@@ -1052,6 +1042,7 @@ def forget_tenant(connection: Connection, tenant_id: str) -> None:
     for table in (tables.access_key, tables.bearer_token):
         connection.execute(delete(table).where(table.c.user_id.in_(users)))
     _hand_on_images(connection, tenant_id)
+    forget_networks(connection, tenant_id)
     for table in (
         tables.tag,
         tables.launch_token,

@@ -546,6 +546,7 @@ nic = _owned(
     _text("infra"),
     Column("description", Text, nullable=False),
     _flag("source_dest_check"),
+    _flag("lends"),
     Column("instance_id", String, ForeignKey("instance.id"), nullable=True),
     _number("index"),
     _text("attach"),
