@@ -103,8 +103,11 @@ class Code(Enum):
     ROUTE_EXISTS = "route.exists"
     ACL_ENTRY_EXISTS = "acl_entry.exists"
     DEFAULT_VPC_EXISTS = "vpc.default_exists"
+    DEFAULT_SUBNET_EXISTS = "subnet.default_exists"
     PARAMETER_COMBINATION = "parameter.combination"
     VPC_RANGE = "vpc.range"
+    CIDR_IN_USE = "vpc.cidr_in_use"
+    CIDR_IS_PRIMARY = "vpc.cidr_is_primary"
     SUBNET_RANGE = "subnet.range"
     SUBNET_CONFLICT = "subnet.conflict"
     NETWORK_MISMATCH = "network.mismatch"
@@ -209,8 +212,11 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.ROUTE_EXISTS: ErrorClass.EXISTS,
     Code.ACL_ENTRY_EXISTS: ErrorClass.EXISTS,
     Code.DEFAULT_VPC_EXISTS: ErrorClass.EXISTS,
+    Code.DEFAULT_SUBNET_EXISTS: ErrorClass.EXISTS,
     Code.PARAMETER_COMBINATION: ErrorClass.INVALID,
     Code.VPC_RANGE: ErrorClass.INVALID,
+    Code.CIDR_IN_USE: ErrorClass.WRONG_STATE,
+    Code.CIDR_IS_PRIMARY: ErrorClass.WRONG_STATE,
     Code.SUBNET_RANGE: ErrorClass.INVALID,
     Code.SUBNET_CONFLICT: ErrorClass.CONFLICT,
     Code.NETWORK_MISMATCH: ErrorClass.INVALID,

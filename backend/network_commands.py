@@ -75,11 +75,15 @@ class DisassociateCidr(Command[Vpc], frozen=True, kw_only=True):
 
 
 class CreateSubnet(Command[Subnet], frozen=True, kw_only=True):
-    """A subnet. Without a VPC in the default one, without a CIDR the next free /20 or smaller (OCCI)."""
+    """A subnet. Without a VPC in the default one, without a CIDR the next free /20 or smaller (OCCI).
+
+    ``default`` makes it the default VPC's subnet of its zone.
+    """
 
     vpc_id: str | None = None
     cidr: str | None = None
     zone: str | None = None
+    default: bool = False
     label: str = ""
     vlan: int | None = None
     summary: str = ""
@@ -108,9 +112,10 @@ class ModifySubnet(Command[Subnet], frozen=True, kw_only=True):
 
 
 class CreateRouteTable(Command[RouteTable], frozen=True, kw_only=True):
-    """A route table with nothing but the local routes."""
+    """A route table with nothing but the local routes; one for each client token."""
 
     vpc_id: str
+    client_token: str = ""
     tags: Tags = ()
 
 
@@ -225,9 +230,10 @@ class DeleteDhcpOptions(Command[None], frozen=True, kw_only=True):
 
 
 class CreateNetworkAcl(Command[NetworkAcl], frozen=True, kw_only=True):
-    """A network ACL that denies all."""
+    """A network ACL that denies all; one for each client token."""
 
     vpc_id: str
+    client_token: str = ""
     tags: Tags = ()
 
 

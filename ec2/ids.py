@@ -52,6 +52,7 @@ class IdKind(enum.Enum):
     NAT_GATEWAY = "nat"
     NETWORK_ACL = "acl"
     NETWORK_ACL_ASSOCIATION = "aclassoc"
+    VPC_CIDR_ASSOCIATION = "vpc-cidr-assoc"
     DHCP_OPTIONS = "dopt"
     LAUNCH_TEMPLATE = "lt"
     PLACEMENT_GROUP = "pg"
@@ -95,6 +96,7 @@ MALFORMED: dict[IdKind, Refusal] = {
     IdKind.NAT_GATEWAY: _value("natGatewayId", "nat"),
     IdKind.NETWORK_ACL: _value("networkAclId", "acl"),
     IdKind.NETWORK_ACL_ASSOCIATION: _value("associationId", "aclassoc"),
+    IdKind.VPC_CIDR_ASSOCIATION: _value("associationId", "vpc-cidr-assoc"),
     IdKind.LAUNCH_TEMPLATE: _value("launchTemplateId", "lt"),
     IdKind.PLACEMENT_GROUP: _value("groupId", "pg"),
     IdKind.RESERVATION: _value("reservationId", "r"),
@@ -143,6 +145,9 @@ NOT_FOUND: dict[IdKind, Refusal] = {
     IdKind.NAT_GATEWAY: Refusal(code="NatGatewayNotFound", one="The Nat Gateway {ids} was not found"),
     IdKind.NETWORK_ACL: _missing("InvalidNetworkAclID.NotFound", "networkAcl ID"),
     IdKind.NETWORK_ACL_ASSOCIATION: _missing("InvalidAssociationID.NotFound", "association ID"),
+    IdKind.VPC_CIDR_ASSOCIATION: _missing(
+        "InvalidVpcCidrBlockAssociationID.NotFound", "vpc CIDR block association ID"
+    ),
     IdKind.DHCP_OPTIONS: _missing("InvalidDhcpOptionID.NotFound", "dhcpOption ID"),
     IdKind.LAUNCH_TEMPLATE: _missing("InvalidLaunchTemplateId.NotFound", "launch template ID"),
     IdKind.PLACEMENT_GROUP: Refusal(
