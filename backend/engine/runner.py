@@ -535,7 +535,13 @@ def _context_of(tx: Tx, instance: Instance) -> Seed | None:
     """The disk that tells the guest who it is, of the kind that its image wants."""
     image = tx.images.get(instance.image_id)
     kind = image.seed if image is not None else SeedKind.DEFAULT
-    return seed_of(instance, kind, tx.blobs.user_data(instance.id))
+    return seed_of(
+        instance,
+        kind,
+        user_data=tx.blobs.user_data(instance.id),
+        nics=tx.nics.of_instance(instance.id),
+        tags=tx.tags.of([instance.id]).get(instance.id, {}),
+    )
 
 
 def _patience(job: Job, task: TaskAct | None) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Step(Value, frozen=True, kw_only=True):
 
 
 def trace(topology: Topology, packet: Packet, source: Nic | None) -> list[Step]:
-    """The way of a packet, of an interface or (None) from outside, up to what stops it or where it arrives."""
+    """The way of a packet of an interface, or (None) from outside, to what stops it or where it arrives."""
     steps: list[Step] = []
     for step in _way(topology, packet, source):
         steps.append(step)

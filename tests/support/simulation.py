@@ -31,7 +31,9 @@ from backend.commands import (
     SetHostState,
 )
 from backend.drivers.memory import Fault, MemoryHost, MemoryHosts
+from backend.drivers.memory.network import CAPABILITIES, MemoryNetwork
 from backend.engine import Engine, EngineSettings
+from backend.engine.settings import NetworkSettings
 from backend.engine.worker import Monitor, Worker
 from backend.errors import BackendError, Code
 from backend.model import Api, Caller, Capacity, Content, Event, Flavor, HostState, Instance, Role, Volume
@@ -39,6 +41,11 @@ from backend.ports import DomainReason, DomainStatus, HostEvent, Progress, no_pr
 from backend.store import Store, Tx
 
 ADMIN = Caller(tenant_id="", account_id="", user_id="", user_name="root", role=Role.ADMIN, api=Api.CLI)
+
+
+NETWORK = NetworkSettings(
+    pools={"public": ("203.0.113.0/26",)}, infra="100.64.0.0/20", capabilities=CAPABILITIES
+)
 
 
 class WorkerKilled(BaseException):
@@ -311,8 +318,9 @@ class Cloud:
         self.store = MortalStore(url)
         _create_tables(self.store)
         self.contents = MemoryContents()
+        self.network = MemoryNetwork()
         self.engine = Engine(
-            self.store, self.queue, settings or EngineSettings(), clock=self.clock, vault=PlainVault()
+            self.store, self.queue, settings or EngineSettings(network=NETWORK), clock=self.clock, vault=PlainVault()
         )
         self.hosts = MemoryHosts(lambda host_id: SimulatedHost(host_id, self.clock))
         self.failpoint: Callable[[str], None] = lambda _place: None
@@ -369,6 +377,7 @@ class Cloud:
             self.engine,
             self.hosts,
             self.contents,
+            self.network,
             "worker-1",
             failpoint=lambda name: self.failpoint(name),
             monotonic=self.clock,
