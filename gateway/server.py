@@ -1,4 +1,4 @@
-"""``isthmus serve``: web processes and a worker, started and watched together.
+"""``isthmus serve``: web processes, a worker, and where it has a port the metadata service, watched together.
 
 The listening socket belongs to this process and is inherited by the web server: while a killed one is
 replaced, connections wait in the queue and none is refused. A child that ends is started again, at once or,
@@ -210,8 +210,10 @@ class Supervisor:
             child.wait(deadline)
 
 
-def serve(home: Path, listen: str, held: int) -> None:
+def serve(home: Path, listen: str, held: int, *, metadata: bool = False) -> None:
     """Run web processes and a worker for a home directory until SIGTERM. ``held`` is the home's lock.
+
+    With ``metadata`` also the process that serves the metadata service's port.
 
     Raises:
         AddressTaken: somebody else listens there.
@@ -220,10 +222,10 @@ def serve(home: Path, listen: str, held: int) -> None:
     words = [sys.executable, "-P", "-m", "gateway.cli"]  # -P: not what lies in this directory
     where = ["--home", str(home)]
     _log.info("serving on http://%s, home %s", listen, home)
-    Supervisor(
-        [
-            Child("web", [*words, "web", *where, "--fd", str(listener.fileno())], [listener.fileno()]),
-            Child("worker", [*words, "worker", *where]),
-        ],
-        let_go=lambda: os.close(held),
-    ).run()
+    children = [
+        Child("web", [*words, "web", *where, "--fd", str(listener.fileno())], [listener.fileno()]),
+        Child("worker", [*words, "worker", *where]),
+    ]
+    if metadata:
+        children.append(Child("metadata", [*words, "metadata", *where]))
+    Supervisor(children, let_go=lambda: os.close(held)).run()

@@ -1,4 +1,4 @@
-"""``isthmus serve``, ``web`` and ``worker``: the processes."""
+"""``isthmus serve``, ``web``, ``worker`` and ``metadata``: the processes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from gateway import server
 from gateway.context import HomeOption, JsonOption, Refused, command, home_of
 from gateway.installation import Installation
+from gateway.metadata import address as metadata_address
 from gateway.output import Output
 from gateway.server import TAKEN
 
@@ -39,7 +40,7 @@ def serve(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run everything: web processes and a worker, watched and restarted."""
+    """Run everything: web processes, a worker, and the metadata service's port if guests are led to one."""
     installation = _installation(home, "supervisor", listen)
     try:
         held = server.hold(installation.home.run)
@@ -50,7 +51,7 @@ def serve(
     installation.close()
     settings = installation.settings
     try:
-        server.serve(settings.home, settings.listen, held)
+        server.serve(settings.home, settings.listen, held, metadata=metadata_address(settings) is not None)
     except server.AddressTaken as error:
         raise Refused(f"{error} Another `isthmus serve`? Choose: --listen HOST:PORT") from error
 
@@ -72,6 +73,32 @@ def web(
     installation.close()
     sys.argv = ["isthmus-web"]  # gunicorn shows it
     web_server.run(installation, bind=installation.settings.listen if fd is None else f"fd://{fd}")
+
+
+@command
+def metadata(
+    listen: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT; the setting `network.metadata` without.", metavar="HOST:PORT"),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: ARG001
+) -> None:
+    """Run the metadata service's port alone, for networks that lead guests there by their addresses."""
+    from gateway.metadata import process
+
+    server.die_with_parent()
+    installation = _installation(home, "metadata")
+    listen = listen or metadata_address(installation.settings)
+    if listen is None:
+        raise Refused(
+            "Guests of this installation's network reach the metadata service by sockets of the worker's, "
+            "not by a port."
+        )
+    try:
+        process.run(installation, listen)
+    except (OSError, ValueError) as error:
+        raise Refused(f"Cannot listen on {listen}: {error}.") from error
 
 
 @command
