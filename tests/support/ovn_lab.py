@@ -1,4 +1,4 @@
-"""A small cloud of network namespaces with real Open vSwitch, OVN and libvirt daemons, for tests and benchmarks.
+"""A small cloud of network namespaces with real Open vSwitch, OVN and libvirt daemons.
 
 ::
 
@@ -8,15 +8,16 @@
                               |  tunnel |              and
                               +---------+          tunnel network 172.31.0.0/16
 
-Each chassis is a host: its own network, mount and UTS namespaces, private ``/run`` and libvirt directories, an
-`ovs-vswitchd` with the userspace datapath (no kernel module), `ovn-controller` and, when asked for, `libvirtd`.
-Guests are real ones of that libvirtd, or cheap: a network namespace behind a veth pair plugged into ``br-int``.
+Each chassis is a host: its own network, mount and UTS namespaces, private ``/run`` and libvirt directories,
+an `ovs-vswitchd` with the userspace datapath (no kernel module), `ovn-controller` and, when asked for,
+`libvirtd`. Guests are real ones of that libvirtd, or cheap: a network namespace behind a veth pair plugged
+into ``br-int``.
 
-All of it lives below one process in a process namespace of its own, which holds the network namespaces and reaps
-orphans at once (libvirt waits for a killed guest until nobody answers for its process id). When that process
-ends, because the test is over, failed or was killed, everything in it ends, the network namespaces with it, and
-the directory is removed. Names exist only inside, so labs of parallel test processes do not meet, and the
-machine's own network is never touched. Needs root.
+All of it lives below one process in a process namespace of its own, which holds the network namespaces and
+reaps orphans at once (libvirt waits for a killed guest until nobody answers for its process id). When that
+process ends, because the test is over, failed or was killed, everything in it ends, the network namespaces
+with it, and the directory is removed. Names exist only inside, so labs of parallel test processes do not meet, and
+the machine's own network is never touched. Needs root.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ GATEWAY = "100.64.0.1"  # where the metadata service listens; on `outside`
 INFRA_NETWORK = "100.64.0.0/16"
 CENTRAL = "172.30.0.1"
 TUNNEL_MTU = 1600  # room for Geneve around a guest's 1500 bytes
-PATIENCE = 8.0
+PATIENCE = 30.0
 
 LIBVIRT_DIRECTORIES = ("var/lib/libvirt", "etc/libvirt", "var/cache/libvirt", "var/log/libvirt")
 SCHEMAS = Path("/usr/share")
@@ -60,15 +61,21 @@ def lab_possible() -> bool:
 
 @dataclass(frozen=True)
 class Namespace:
-    """A network namespace, and for a chassis its mount and UTS namespaces; ``prefix`` runs a command in it."""
+    """A network namespace, and for a chassis its mount and UTS namespaces.
+
+    ``prefix`` before a command runs it inside.
+    """
 
     name: str
     prefix: tuple[str, ...]
     net: str  # path of the network namespace, for `ip link … netns`
+    started: list[subprocess.Popen[Any]] = field(default_factory=list, compare=False)
 
     def popen(self, *command: str | Path, **options: Any) -> subprocess.Popen[Any]:
-        """Start a command inside; the caller ends it."""
-        return subprocess.Popen([*self.prefix, *map(str, command)], **options)
+        """Start a command inside; it is killed with the lab if not before."""
+        process = subprocess.Popen([*self.prefix, *map(str, command)], **options)
+        self.started.append(process)
+        return process
 
     def run(self, *command: str | Path, check: bool = True, timeout: float = PATIENCE) -> str:
         """Run a command inside and return its output.
@@ -86,9 +93,12 @@ class Namespace:
     def ip(self, *lines: str) -> None:
         """Run several `ip` commands at once."""
         done = subprocess.run(
-            ["nsenter", f"--net={self.net}", "--", "ip", "-batch", "-"], input="\n".join(lines) + "\n", capture_output=True, text=True,
+            ["nsenter", f"--net={self.net}", "--", "ip", "-batch", "-"],
+            input="\n".join(lines) + "\n",
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
         if done.returncode:
             raise RuntimeError(f"{self.name}: {lines}: {done.stderr}")
 
@@ -149,9 +159,8 @@ class Chassis:
             f'migration_address = "{self.management}"\n'
         )
         self.lab._daemon(self.space, f"{self.name}/virtlogd", "virtlogd")
-        self.lab._daemon(self.space, f"{self.name}/libvirtd", "libvirtd", "-l")
         path = self.home / "run/libvirt/libvirt-sock"
-        _wait(lambda: _accepts(path), f"{self.name}: libvirtd", self.lab.log_of(f"{self.name}/libvirtd"))
+        self.lab._daemon(self.space, f"{self.name}/libvirtd", "libvirtd", "-l", listens=path)
         return f"qemu+unix:///system?socket={path}"
 
 
@@ -225,13 +234,15 @@ class OvnLab:
         self.home = Path(tempfile.mkdtemp(prefix="ovnlab-", dir="/tmp"))  # a UNIX socket's path is short
         self.home.chmod(0o755)
         self._lock = threading.RLock()
+        ours = ("LIBVIRT_", "OVS_", "OVN_")
         self._keeper = subprocess.Popen(
             [sys.executable, __file__, str(self.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=(self.home / "keeper.log").open("wb"), text=True, start_new_session=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith(("LIBVIRT_", "OVS_", "OVN_"))},
+            env={name: value for name, value in os.environ.items() if not name.startswith(ours)},
         )  # fmt: skip
         self._pid = int(self._answer())
-        self._commands: dict[str, tuple[Namespace, tuple[str, ...]]] = {}
+        self._started: list[subprocess.Popen[Any]] = []
+        self._commands: dict[str, tuple[Namespace, tuple[str, ...], Path | None]] = {}
         self.hosts: dict[str, Chassis] = {}
         self._cables = 0
         self.fabric = self.namespace("fabric")
@@ -241,7 +252,7 @@ class OvnLab:
         self._networks()
         self._central()
 
-    # ---- namespaces and daemons ------------------------------------------------------------------------------
+    # ---- namespaces and daemons ----------------------------------------------------------------------------
 
     def namespace(self, name: str, *, host_home: Path | None = None) -> Namespace:
         """A new network namespace with loopback up; with ``host_home`` also mount and UTS namespaces."""
@@ -249,32 +260,39 @@ class OvnLab:
         paths = {kind: f"/proc/{self._pid}/fd/{number}" for kind, number in made.items()}
         flags = {"net": "--net", "mnt": "--mount", "uts": "--uts"}
         prefix = ("nsenter", *(f"{flags[kind]}={path}" for kind, path in paths.items()), "--")
-        space = Namespace(name, prefix, paths["net"])
+        space = Namespace(name, prefix, paths["net"], self._started)
         space.ip("link set lo up")
         return space
 
     def start(self, daemon: str) -> None:
-        """Start a daemon that was killed: ``ovn-northd``, ``ovsdb-nb``, ``h1/ovs-vswitchd``, …"""
-        space, command = self._commands[daemon]
-        self._order(do="start", name=daemon, space=space.name, command=command, log=str(self.log_of(daemon)))
+        """Start a daemon that was killed (``ovn-northd``, ``ovsdb-nb``, ``h1/ovs-vswitchd``, …).
+
+        One that listens does so when this returns.
+        """
+        space, command, listens = self._commands[daemon]
+        log = self.log_of(daemon)
+        self._order(do="start", name=daemon, space=space.name, command=command, log=str(log))
+        if listens:
+            _wait(lambda: _accepts(listens), daemon, log)
 
     def kill(self, daemon: str) -> None:
         """SIGKILL a daemon and wait until it is gone."""
         self.signal(daemon, signal.SIGKILL)
 
     def signal(self, daemon: str, number: int) -> None:
-        """Send a signal: SIGSTOP to make it hang, SIGCONT, SIGTERM; waits for the end after SIGKILL and SIGTERM."""
+        """Send a signal, such as SIGSTOP to make it hang; waits for its end after SIGKILL and SIGTERM."""
         self._order(do="signal", name=daemon, signal=int(number))
 
-    def pid(self, daemon: str) -> int:
-        """Its process id as seen from outside of the lab, 0 when it does not run."""
-        inner = str(self._order(do="pid", name=daemon))
-        for status in Path("/proc").glob("[0-9]*/status"):
+    def processes(self) -> dict[int, str]:
+        """Every process of the lab, QEMU's included: its id, seen from outside, and its command line."""
+        mine = Path(f"/proc/{self._pid}/ns/pid").readlink()
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                line = next(line for line in status.read_text().splitlines() if line.startswith("NSpid:"))
-                if line.split()[-1] == inner and self._is_mine(status.parent):
-                    return int(status.parent.name)
-        return 0
+                if (folder / "ns/pid").readlink() == mine:
+                    words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                    found[int(folder.name)] = " ".join(words).strip()
+        return found
 
     def log_of(self, daemon: str) -> Path:
         """Where what a daemon says is kept."""
@@ -282,7 +300,9 @@ class OvnLab:
 
     def nbctl(self, *words: str, wait: bool = False) -> str:
         """`ovn-nbctl`, with ``wait`` until every chassis has it."""
-        return _output("ovn-nbctl", f"--db={self.nb}", "--timeout=30", *(["--wait=hv"] if wait else []), *words)
+        return _output(
+            "ovn-nbctl", f"--db={self.nb}", "--timeout=30", *(["--wait=hv"] if wait else []), *words
+        )
 
     def sbctl(self, *words: str) -> str:
         """`ovn-sbctl`."""
@@ -290,17 +310,17 @@ class OvnLab:
 
     def close(self) -> None:
         """End everything and remove the directory."""
-        with self._lock:
+        for process in self._started:
+            process.kill()
+            process.wait()
+        with self._lock, self._keeper:  # which closes its pipes and waits
             assert self._keeper.stdin is not None
-            self._keeper.stdin.close()
-            self._keeper.wait(PATIENCE)
-            assert self._keeper.stdout is not None
-            self._keeper.stdout.close()
+            self._keeper.stdin.write(json.dumps({"do": "end"}) + "\n")
 
-    # ---- hosts and guests ------------------------------------------------------------------------------------
+    # ---- hosts and guests ----------------------------------------------------------------------------------
 
     def chassis(self, name: str) -> Chassis:
-        """Add a host, with Open vSwitch and `ovn-controller` running and the provider network as ``public``."""
+        """Add a host: Open vSwitch and `ovn-controller` run, and the provider network is ``public``."""
         home = self.home / name
         for folder in ("run/openvswitch", "run/ovn", *LIBVIRT_DIRECTORIES):
             (home / folder).mkdir(parents=True)
@@ -311,7 +331,11 @@ class OvnLab:
         self.fabric.ip(
             *(
                 line
-                for bridge, device, mtu in (("mgmt", "mgmt0", 1500), ("tun", "tun0", TUNNEL_MTU), ("prov", "prov0", 1500))
+                for bridge, device, mtu in (
+                    ("mgmt", "mgmt0", 1500),
+                    ("tun", "tun0", TUNNEL_MTU),
+                    ("prov", "prov0", 1500),
+                )
                 for line in (
                     f"link add {bridge}{n} type veth peer name {device} netns {space.net}",
                     f"link set {bridge}{n} mtu {mtu} master br-{bridge} up",
@@ -333,16 +357,16 @@ class OvnLab:
         self._daemon(
             space, f"{name}/ovsdb-server", "ovsdb-server", str(database),
             "--remote=punix:/run/openvswitch/db.sock", "--pidfile=/run/openvswitch/ovsdb-server.pid",
-            "--unixctl=/run/openvswitch/ovsdb-server.ctl",
+            "--unixctl=/run/openvswitch/ovsdb-server.ctl", listens=home / "run/openvswitch/db.sock",
         )  # fmt: skip
-        _wait(lambda: _accepts(home / "run/openvswitch/db.sock"), f"{name}: ovsdb-server")
         host.vsctl("--no-wait", "init")
         self._daemon(
             space, f"{name}/ovs-vswitchd", "ovs-vswitchd", "unix:/run/openvswitch/db.sock",
             "--pidfile=/run/openvswitch/ovs-vswitchd.pid", "--unixctl=/run/openvswitch/ovs-vswitchd.ctl",
         )  # fmt: skip
         host.vsctl(
-            "set", "Open_vSwitch", ".", f"external_ids:system-id={name}", f"external_ids:ovn-remote=tcp:{CENTRAL}:6642",
+            "set", "Open_vSwitch", ".", f"external_ids:system-id={name}",
+            f"external_ids:ovn-remote=tcp:{CENTRAL}:6642",
             "external_ids:ovn-encap-type=geneve", f"external_ids:ovn-encap-ip={host.tunnel}",
             "external_ids:ovn-bridge-datapath-type=netdev", "external_ids:ovn-bridge-mappings=public:br-ex",
             "external_ids:ovn-monitor-all=true",
@@ -351,12 +375,20 @@ class OvnLab:
             "--", "add-br", "br-tun", "--", "set", "bridge", "br-tun", "datapath_type=netdev",
             "--", "add-port", "br-tun", "tun0",
         )  # fmt: skip
-        space.ip(f"address add {host.tunnel}/16 dev br-tun", f"link set br-tun mtu {TUNNEL_MTU} up", "link set br-ex up")
+        space.ip(
+            f"address add {host.tunnel}/16 dev br-tun",
+            f"link set br-tun mtu {TUNNEL_MTU} up",
+            "link set br-ex up",
+        )
         self._daemon(
             space, f"{name}/ovn-controller", "ovn-controller", "unix:/run/openvswitch/db.sock",
             "--pidfile=/run/ovn/ovn-controller.pid",
         )  # fmt: skip
-        _wait(lambda: name in self.sbctl("--bare", "--columns=name", "list", "chassis").split(), f"{name}: chassis", self.log_of(f"{name}/ovn-controller"))
+        _wait(
+            lambda: name in self.sbctl("--bare", "--columns=name", "list", "chassis").split(),
+            f"{name}: chassis",
+            self.log_of(f"{name}/ovn-controller"),
+        )
         return host
 
     def guest(self, chassis: Chassis, iface_id: str, mac: str) -> Guest:
@@ -371,12 +403,13 @@ class OvnLab:
         self._plain_checksums(space, "eth0")
         self._plain_checksums(chassis.space, device)
         chassis.vsctl(
-            "add-port", "br-int", device, "--", "set", "interface", device, f"external_ids:iface-id={iface_id}",
+            "add-port", "br-int", device, "--", "set", "interface", device,
+            f"external_ids:iface-id={iface_id}",
             f"external_ids:attached-mac={mac}",
         )  # fmt: skip
         return Guest(space, chassis, iface_id, mac, device)
 
-    # ---- inside ----------------------------------------------------------------------------------------------
+    # ---- inside --------------------------------------------------------------------------------------------
 
     def _networks(self) -> None:
         self.fabric.ip(
@@ -398,10 +431,10 @@ class OvnLab:
             database = self.home / f"{short}.db"
             _output("ovsdb-tool", "create", str(database), str(SCHEMAS / f"ovn/ovn-{short}.ovsschema"))
             self._daemon(
-                self.fabric, f"ovsdb-{short}", "ovsdb-server", str(database), f"--remote=punix:{self.home}/{short}.sock",
-                *listen, f"--unixctl={self.home}/{short}.ctl",
+                self.fabric, f"ovsdb-{short}", "ovsdb-server", str(database),
+                f"--remote=punix:{self.home}/{short}.sock",
+                *listen, f"--unixctl={self.home}/{short}.ctl", listens=self.home / f"{short}.sock",
             )  # fmt: skip
-            _wait(lambda path=self.home / f"{short}.sock": _accepts(path), f"ovsdb-{short}")
         self.nbctl("init")
         self.sbctl("init")
         self._daemon(
@@ -409,29 +442,31 @@ class OvnLab:
             f"--unixctl={self.home}/northd.ctl",
         )  # fmt: skip
 
-    def _daemon(self, space: Namespace, name: str, *command: str) -> None:
-        self._commands[name] = (space, command)
+    def _daemon(self, space: Namespace, name: str, *command: str, listens: Path | None = None) -> None:
+        self._commands[name] = (space, command, listens)
         self.start(name)
 
     def _plain_checksums(self, space: Namespace, device: str) -> None:
         """The userspace datapath cannot fill in a check sum that the sender left to its network card."""
         self._order(do="plain", space=space.name, device=device)
 
-    def _is_mine(self, process: Path) -> bool:
-        return (process / "ns/pid").readlink() == Path(f"/proc/{self._pid}/ns/pid").readlink()
-
     def _order(self, **order: Any) -> Any:
         with self._lock:
             assert self._keeper.stdin is not None
             self._keeper.stdin.write(json.dumps(order) + "\n")
             self._keeper.stdin.flush()
-            return json.loads(self._answer())
+            answer = json.loads(self._answer())
+        if "problem" in answer:
+            raise RuntimeError(f"{order}: {answer['problem']}")
+        return answer["value"]
 
     def _answer(self) -> str:
         assert self._keeper.stdout is not None
         line = self._keeper.stdout.readline()
         if not line:
-            raise RuntimeError((self.home / "keeper.log").read_text() if self.home.exists() else "the keeper ended")
+            raise RuntimeError(
+                (self.home / "keeper.log").read_text() if self.home.exists() else "the keeper ended"
+            )
         return line
 
 
@@ -469,7 +504,7 @@ def _wait(condition: Any, what: str, log: Path | None = None) -> None:
         time.sleep(0.02)
 
 
-# ---- the keeper: process 1 of the lab -------------------------------------------------------------------------
+# ---- the keeper: process 1 of the lab ----------------------------------------------------------------------
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x4000000, 0x20000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
@@ -497,7 +532,14 @@ class _Keeper:
     def obey(self, lines: IO[str]) -> None:
         for line in lines:
             order = json.loads(line)
-            print(json.dumps(getattr(self, order.pop("do"))(**order)), flush=True)
+            verb = order.pop("do")
+            if verb == "end":
+                break
+            try:
+                answer = {"value": getattr(self, verb)(**order)}
+            except Exception as problem:
+                answer = {"problem": repr(problem)}
+            print(json.dumps(answer), flush=True)
         os._exit(0)  # process 1: all the others end with it
 
     def namespace(self, name: str, home: str | None) -> dict[str, int]:
@@ -519,10 +561,6 @@ class _Keeper:
                 os.kill(pid, signal)
             if signal in (9, 15):
                 self.ended.wait_for(lambda: self.running.get(name, 0) != pid or not pid, 20)
-
-    def pid(self, name: str) -> int:
-        with self.ended:
-            return self.running.get(name, 0)
 
     def plain(self, space: str, device: str) -> None:
         self._in_thread(lambda: self._plain(space, device))
@@ -552,7 +590,9 @@ class _Keeper:
         _call("unshare", sum(kinds.values()))
         if home:
             socket.sethostname(name)
-            _mount("sys", "/sys", "sysfs", 0)  # else it shows the network devices of the namespace it was mounted in
+            _mount(
+                "sys", "/sys", "sysfs", 0
+            )  # else it shows the network devices of the namespace it was mounted in
             for folder in ("run", *LIBVIRT_DIRECTORIES):
                 if Path("/", folder).is_dir():
                     _mount(f"{home}/{folder}", f"/{folder}", "", MS_BIND)
