@@ -208,7 +208,12 @@ def _verify_files(act: Act) -> None:
 
 def _network(act: Act) -> None:
     """Let the network know the interfaces before a guest has them: it is never without its rules."""
-    act.tools.network.follow(act.nic_ids)
+    try:
+        act.tools.network.follow(act.nic_ids)
+    except HostSilent as error:  # it is not the host that is silent: nothing has been started there
+        if act.clock() < act.job.deadline:
+            raise
+        raise StepFailed(f"The network does not follow: {error}", transient=True) from error
 
 
 def _start(act: Act) -> None:

@@ -317,7 +317,10 @@ def _unplug(act: TaskAct) -> None:
 def _plug_nic(act: TaskAct) -> None:
     if act.instance is None:
         raise StepFailed("The instance is not there any more.")
-    act.tools.network.follow([act.task.resource_id])
+    try:
+        act.tools.network.follow([act.task.resource_id])
+    except HostSilent as error:  # the instance's host is well
+        raise StepFailed(f"The network does not follow: {error}", transient=True) from error
     if act.host is None or not act.running:
         return
     driver, nic = act.tools.driver(act.host), act.tools.network.plug(act.task.resource_id)

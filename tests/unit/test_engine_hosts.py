@@ -343,7 +343,8 @@ def test_a_boot_that_is_lost_is_never_started_elsewhere():
     while cloud.get(instance).detail != "boot.new":
         cloud.step()
     cloud.host(1).plan = [(0, Fault.SILENT_AFTER)]
-    cloud.step()
+    while not cloud.host(1).starts:
+        cloud.step()
     silence(cloud, 1)
     cloud.clock.advance(200)
     cloud.sweep()
@@ -1032,7 +1033,9 @@ def test_work_that_waits_for_its_turn_is_queued_once():
 
 
 def second_worker(cloud, **options):
-    worker = Worker(cloud.engine, cloud.hosts, cloud.contents, "worker-2", monotonic=cloud.clock, **options)
+    worker = Worker(
+        cloud.engine, cloud.hosts, cloud.contents, cloud.network, "worker-2", monotonic=cloud.clock, **options
+    )
     worker._monitors = cloud.monitors  # no threads
     with cloud.store.begin() as tx:
         tx.workers.beat("worker-2", cloud.clock())

@@ -7,6 +7,7 @@ from simulation import ADMIN, Cloud, Op
 
 from backend.commands import DeregisterImage, ImportKeyPair, Launch, ModifyImage, SetQuota
 from backend.engine import EngineSettings
+from backend.engine.settings import NetworkSettings
 from backend.errors import BackendError, Code, DryRunPassed
 from backend.model import BlockDevice, Capacity, GuestShutdown, QuotaName, Reason
 
@@ -102,9 +103,9 @@ def test_instances_of_one_launch_share_it_and_nothing_else(cloud):
 
 
 def test_addresses_are_never_given_twice_and_come_back():
-    cloud = Cloud(settings=EngineSettings(network="10.0.0.0/26"))
+    cloud = Cloud(settings=EngineSettings(network=NetworkSettings(default_vpc="10.0.0.0/27")))
     first = cloud.launch(minimum=1, maximum=100)
-    assert len({item.address for item in first}) == len(first) == 32
+    assert len({item.address for item in first}) == len(first) == 11, "of a /28, five are nobody's"
     assert refusal(cloud, Launch(image_id=cloud.image.id)).code is Code.ADDRESSES_EXHAUSTED
     cloud.operate(Op.TERMINATE, first[7])
     assert cloud.launch()[0].address == first[7].address
