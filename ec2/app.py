@@ -54,7 +54,7 @@ class Ec2Face:
         self._settings = settings
         self._importer = importer
         self._tokens = PageTokens(settings.page_secret)
-        self._rendered = RenderedInstances(settings.rendered_instances)
+        self._rendered = RenderedInstances(settings.rendered_instances, public_domain=settings.public_domain)
 
     def on_request(
         self, req: falcon.Request, resp: falcon.Response, authenticate: Authenticate, *, request_id: str = ""

@@ -27,7 +27,8 @@ class Ec2Settings(msgspec.Struct, frozen=True, kw_only=True):
     (and port) that DescribeRegions tells; empty means the one the client called. ``max_body`` is the size in
     bytes above which a request is refused. ``lenient`` ignores parameters that the pinned model does not
     know, instead of refusing them. ``export_directory`` holds a directory for each bucket that ExportImage
-    may name; without it, nothing is exported.
+    may name; without it, nothing is exported. ``public_domain`` is where public addresses have names
+    (``ec2-203-0-113-10.<domain>``); empty where nobody serves such names.
     """
 
     page_secret: str
@@ -36,6 +37,7 @@ class Ec2Settings(msgspec.Struct, frozen=True, kw_only=True):
     lenient: bool = False
     export_directory: Path | None = None
     rendered_instances: int = 40_000
+    public_domain: str = ""
 
 
 class ImageImporter(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from backend.lifecycle import ec2_state
-from backend.model import AttachState, Desired, Instance, KeyPair, Reason, Volume
+from backend.model import AttachState, Desired, Instance, KeyPair, MetadataOptions, Reason, Volume
 
 Document = dict[str, Any]
 
@@ -33,14 +33,6 @@ HYPERVISOR = "xen"
 # The root disk outlives a stop, which is what clients want to know from this word before they stop a machine.
 ROOT_DEVICE_TYPE = "ebs"
 ROOT_DEVICE_NAME = "/dev/vda"
-# Guests get their data from a disk (NoCloud); there is no metadata endpoint on their link yet.
-METADATA_OPTIONS: Mapping[str, Any] = {
-    "HttpTokens": "optional",
-    "HttpPutResponseHopLimit": 1,
-    "HttpEndpoint": "disabled",
-    "HttpProtocolIpv6": "disabled",
-    "InstanceMetadataTags": "disabled",
-}
 METADATA_STATE = "applied"  # an option changes at once or not at all
 BANDWIDTH_WEIGHTING = "default"
 DNS_NAME_OPTIONS: Mapping[str, Any] = {
@@ -77,6 +69,14 @@ _unwritable = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 def writable(text: str) -> str:
     """Free text as a reply can hold it: characters that XML forbids become U+FFFD."""
     return _unwritable.sub("\ufffd", text)
+
+
+LIMITS_TAG = "aws:isthmus:limits"
+
+
+def with_limits(tags: Mapping[str, str], limits: Sequence[str]) -> Mapping[str, str]:
+    """Tags of a noun of networks, with one that says what the network driver does not enforce of it."""
+    return {**tags, LIMITS_TAG: " ".join(limits)} if limits else tags
 
 
 def tag_list(tags: Mapping[str, str]) -> list[Document] | None:
@@ -186,8 +186,17 @@ def private_address(instance: Instance) -> str | None:
 
 def private_dns_name(instance: Instance) -> str:
     """The private name; empty without an address."""
-    address = private_address(instance)
-    return f"ip-{address.replace('.', '-')}.{dns_domain(instance.region)}" if address else ""
+    return private_name(private_address(instance) or "", instance.region)
+
+
+def private_name(address: str, region: str) -> str:
+    """The name of a private address; empty without an address."""
+    return f"ip-{address.replace('.', '-')}.{dns_domain(region)}" if address else ""
+
+
+def public_name(address: str, domain: str) -> str:
+    """The name of a public address; empty where the operator has no domain for them."""
+    return f"ec2-{address.replace('.', '-')}.{domain}" if address and domain else ""
 
 
 def attached(instance: Instance, volumes: Sequence[Volume]) -> list[Volume]:
@@ -219,88 +228,21 @@ def attach_time(volume: Volume) -> datetime | None:
     return None if asked is None else moment(asked)
 
 
-def instance_document(
-    instance: Instance, tags: Mapping[str, str], volumes: Sequence[Volume] = ()
-) -> Document:
-    """``Instance`` of RunInstances and DescribeInstances.
-
-    Subnets and interfaces are not modelled yet: the lists are empty and their ids absent. The
-    source/destination check holds of every guest, since its network passes nothing but its own traffic.
-    """
-    name = state_name(instance)
-    reason = state_reason(instance)
+def metadata_options(options: MetadataOptions) -> Document:
+    """``InstanceMetadataOptionsResponse``: how an instance may use the metadata service."""
     return {
-        "InstanceId": instance.id,
-        "ImageId": instance.image_id,
-        "State": state_document(name),
-        "PrivateDnsName": private_dns_name(instance),
-        "PublicDnsName": "",
-        "StateTransitionReason": transition_reason(instance),
-        "StateReason": reason.document if reason is not None else None,
-        "KeyName": writable(instance.key_name) or None,
-        "AmiLaunchIndex": instance.launch_index,
-        "ProductCodes": [],
-        "InstanceType": instance.flavor,
-        "LaunchTime": launch_time(instance),
-        "Placement": placement(instance),
-        "Monitoring": {"State": "disabled"},
-        "PrivateIpAddress": private_address(instance),
-        "Tags": tag_list(tags),
-        "BlockDeviceMappings": block_devices(attached(instance, volumes)),
-        **_machine(instance),
-        **_network(name),
-        **_options(instance),
+        "State": METADATA_STATE,
+        "HttpTokens": options.tokens,
+        "HttpPutResponseHopLimit": options.hop_limit,
+        "HttpEndpoint": enabled(options.endpoint),
+        "HttpProtocolIpv6": enabled(False),
+        "InstanceMetadataTags": enabled(options.tags),
     }
 
 
-def placement(instance: Instance) -> Document:
-    """Where an instance is, as far as tenants may know."""
-    return {
-        "AvailabilityZone": instance.zone,
-        "AvailabilityZoneId": zone_id_of(instance.region, instance.zone),
-        "GroupName": "",
-        "Tenancy": "default",
-    }
-
-
-def _machine(instance: Instance) -> Document:
-    return {
-        "Architecture": instance.architecture,
-        "BootMode": BOOT_MODE,
-        "CurrentInstanceBootMode": BOOT_MODE,
-        "ClientToken": instance.client_token,
-        "EbsOptimized": False,
-        "EnaSupport": False,  # the interface is virtio
-        "Hypervisor": HYPERVISOR,
-        "PlatformDetails": PLATFORM,
-        "RootDeviceName": ROOT_DEVICE_NAME,
-        "RootDeviceType": ROOT_DEVICE_TYPE,
-        "UsageOperation": USAGE_OPERATION,
-        "UsageOperationUpdateTime": moment(instance.created_at),
-        "VirtualizationType": "hvm",
-    }
-
-
-def _network(state: str) -> Document:
-    return {
-        "NetworkInterfaces": [],
-        "SecurityGroups": [],
-        "SourceDestCheck": None if state == "terminated" else True,
-    }
-
-
-def _options(instance: Instance) -> Document:
-    return {
-        "CpuOptions": {"CoreCount": instance.vcpus, "ThreadsPerCore": 1},
-        "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
-        "EnclaveOptions": {"Enabled": False},
-        "HibernationOptions": {"Configured": instance.hibernation},
-        "MaintenanceOptions": {"AutoRecovery": "disabled", "RebootMigration": "disabled"},
-        "MetadataOptions": {"State": METADATA_STATE, **METADATA_OPTIONS},
-        "NetworkPerformanceOptions": {"BandwidthWeighting": BANDWIDTH_WEIGHTING},
-        "Operator": {"Managed": False},
-        "PrivateDnsNameOptions": dict(DNS_NAME_OPTIONS),
-    }
+def enabled(on: bool) -> str:
+    """EC2's word for a switch of the metadata service."""
+    return "enabled" if on else "disabled"
 
 
 def reservation_head(launch_id: str, account_id: str) -> Document:

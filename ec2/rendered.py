@@ -1,9 +1,9 @@
 """Instances as listings need them: typed for filters and already written as XML, kept by id and version.
 
-A row's version rises with everything that is shown of it, tags and volumes included, so an entry is right
-exactly as long as its version is the row's. Nothing that depends on the time of a call is kept. The cache is
-one for the process; it holds instances of all tenants, and which of them a caller sees is decided by the
-engine's keys alone.
+A row's version rises with everything that is shown of it, tags, volumes and interfaces included, so an entry
+is right exactly as long as its version is the row's. Nothing that depends on the time of a call is kept. The
+cache is one for the process; it holds instances of all tenants, and which of them a caller sees is decided by
+the engine's keys alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import msgspec
 
 from backend.engine import Engine, InstanceKey, InstanceQuery
 from backend.model import Caller, Instance, Volume
-from ec2.mapping import attached, instance_document, reservation_head, state_name
+from ec2.instance_mapping import instance_document, interfaces_of
+from ec2.interface_mapping import Interface
+from ec2.interfaces import interfaces_by_instance
+from ec2.mapping import attached, reservation_head, state_name
 from ec2.service import EC2
 from rendering.query_shapes import ListOf
 from rendering.query_xml import Fragment
@@ -27,7 +30,7 @@ _MARK = Fragment("\0")  # no XML holds it, so it shows where content goes
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One instance with its tags and volumes, and what DescribeInstances says of it.
+    """One instance with its tags, volumes and interfaces, and what DescribeInstances says of it.
 
     ``head`` is the start of a reservation that begins with this instance.
     """
@@ -35,6 +38,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     instance: Instance
     tags: Mapping[str, str]
     volumes: Sequence[Volume]
+    interfaces: Sequence[Interface]
     state: str
     xml: Fragment
     head: str
@@ -53,15 +57,21 @@ _instance_xml = EC2.fragment("Instance")
 _reservation_xml = EC2.fragment("Reservation")
 
 
-def show(instance: Instance, tags: Mapping[str, str], volumes: Sequence[Volume] = ()) -> Shown:
+def show(
+    instance: Instance,
+    tags: Mapping[str, str],
+    volumes: Sequence[Volume] = (),
+    interfaces: Sequence[Interface] = (),
+) -> Shown:
     """Render one instance."""
     reservation = reservation_head(instance.launch_id, instance.account_id) | {"Instances": [_MARK]}
     return Shown(
         instance=instance,
         tags=tags,
         volumes=attached(instance, volumes),
+        interfaces=interfaces_of(instance, interfaces),
         state=state_name(instance),
-        xml=_instance_xml(instance_document(instance, tags, volumes)),
+        xml=_instance_xml(instance_document(instance, tags, volumes, interfaces)),
         head=_templates().item_open + _reservation_xml(reservation).split(_MARK)[0],
     )
 
@@ -113,7 +123,8 @@ class RenderedInstances:
     no lock; the worst of a race is an entry rendered twice.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, public_domain: str = "") -> None:
+        self._public_domain = public_domain
         self._half = max(limit // 2, 1)
         self._young: dict[str, _Entry] = {}
         self._old: dict[str, _Entry] = {}
@@ -147,13 +158,14 @@ class RenderedInstances:
         self._young[instance_id] = entry
 
     def _render(self, engine: Engine, caller: Caller, ids: tuple[str, ...]) -> dict[str, Shown]:
-        # Rows first: tags and volumes read later are at least as new as the version they are kept under.
+        # Rows first: what is read later is at least as new as the version it is kept under.
         instances = engine.instances(caller, InstanceQuery(ids=ids))
         known = [instance.id for instance in instances]
         tags, volumes = engine.tags_of(known), engine.disks_of(known)
+        interfaces = interfaces_by_instance(engine, caller, known, public_domain=self._public_domain)
         made = {
-            instance.id: show(instance, tags.get(instance.id, {}), volumes.get(instance.id, ()))
-            for instance in instances
+            each.id: show(each, tags.get(each.id, {}), volumes.get(each.id, ()), interfaces.get(each.id, ()))
+            for each in instances
         }
         for instance_id, shown in made.items():
             self._keep(instance_id, (shown.instance.version, shown.instance.created_at, shown))

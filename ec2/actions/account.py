@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from backend.engine.nics import MOST_GROUPS
 from backend.model import QUOTA_DEFAULTS, UNLIMITED, QuotaName
+from backend.network_model import Vpc
 from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 
@@ -10,14 +12,15 @@ _NO_LIMIT = 2**31 - 1
 
 
 def describe_account_attributes(context: Ec2Context, params: Params) -> Document:
-    """Limits and the platform (DescribeAccountAttributes); addresses and VPCs are not offered yet."""
+    """Limits, the platform and the default VPC (DescribeAccountAttributes)."""
+    addresses = str(_most(context, QuotaName.ADDRESSES))
     known = {
         "supported-platforms": "VPC",
-        "default-vpc": "none",
-        "max-instances": str(_most_instances(context)),
-        "max-elastic-ips": "0",
-        "vpc-max-elastic-ips": "0",
-        "vpc-max-security-groups-per-interface": "0",
+        "default-vpc": _default_vpc(context),
+        "max-instances": str(_most(context, QuotaName.INSTANCES)),
+        "max-elastic-ips": addresses,
+        "vpc-max-elastic-ips": addresses,
+        "vpc-max-security-groups-per-interface": str(MOST_GROUPS),
     }
     wanted = params.get("AttributeNames") or list(known)
     for name in wanted:
@@ -33,11 +36,15 @@ def describe_account_attributes(context: Ec2Context, params: Params) -> Document
     }
 
 
-def _most_instances(context: Ec2Context) -> int:
+def _default_vpc(context: Ec2Context) -> str:
+    vpcs = context.engine.networks.all(context.caller, Vpc)
+    return next((vpc.id for vpc in vpcs if vpc.default), "none")
+
+
+def _most(context: Ec2Context, name: QuotaName) -> int:
     tenant = context.engine.tenant(context.caller.tenant_id)
     quotas = tenant.quotas if tenant is not None else {}
-    name = QuotaName.INSTANCES.value
-    limit = quotas.get(name, QUOTA_DEFAULTS[name])
+    limit = quotas.get(name.value, QUOTA_DEFAULTS[name.value])
     return _NO_LIMIT if limit == UNLIMITED else limit
 
 

@@ -10,12 +10,16 @@ from backend.commands import ModifyInstance
 from backend.engine.disks import is_root_device
 from backend.lifecycle import EC2_OPERATIONS
 from backend.model import GuestShutdown, Instance, Volume
+from backend.network_commands import ModifyMetadataOptions, ModifyNic
+from backend.network_model import Nic
 from ec2 import mapping
 from ec2.actions.common import missing, refuse_all, unsupported_value, well_formed_ids
+from ec2.actions.nic_requests import metadata_options
 from ec2.actions.run import decode_user_data
 from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.ids import IdKind
+from ec2.interface_mapping import group_identifier
 
 _READERS: Mapping[str, Callable[[Instance], Document]] = {
     "disableApiStop": lambda row: {"DisableApiStop": {"Value": row.locked_stop}},
@@ -23,7 +27,6 @@ _READERS: Mapping[str, Callable[[Instance], Document]] = {
     "ebsOptimized": lambda _: {"EbsOptimized": {"Value": False}},
     "enaSupport": lambda _: {"EnaSupport": {"Value": False}},
     "enclaveOptions": lambda _: {"EnclaveOptions": {"Enabled": False}},
-    "groupSet": lambda _: {"Groups": []},
     "instanceInitiatedShutdownBehavior": lambda row: {
         "InstanceInitiatedShutdownBehavior": {"Value": row.on_guest_shutdown.value}
     },
@@ -32,7 +35,6 @@ _READERS: Mapping[str, Callable[[Instance], Document]] = {
     "productCodes": lambda _: {"ProductCodes": []},
     "ramdisk": lambda _: {"RamdiskId": {}},
     "rootDeviceName": lambda _: {"RootDeviceName": {"Value": mapping.ROOT_DEVICE_NAME}},
-    "sourceDestCheck": lambda _: {"SourceDestCheck": {"Value": True}},
     "sriovNetSupport": lambda _: {"SriovNetSupport": {}},
 }
 """How each attribute is read from an instance's row; what others need is read by the action."""
@@ -49,10 +51,32 @@ def describe_instance_attribute(context: Ec2Context, params: Params) -> Document
     if attribute == "blockDeviceMapping":
         volumes = mapping.attached(instance, _volumes(context, instance))
         return {"InstanceId": instance.id, "BlockDeviceMappings": mapping.block_devices(volumes)}
+    if attribute in _OF_PRIMARY:
+        return {"InstanceId": instance.id, **_of_primary(context, instance, attribute)}
     reader = _READERS.get(attribute)
     if reader is None:
         raise _unknown_attribute(attribute)
     return {"InstanceId": instance.id, **reader(instance)}
+
+
+_OF_PRIMARY = frozenset({"groupSet", "sourceDestCheck"})
+"""Attributes that are those of the instance's interface."""
+
+
+def _of_primary(context: Ec2Context, instance: Instance, attribute: str) -> Document:
+    nics = _nics(context, instance)
+    if attribute == "sourceDestCheck":
+        return {"SourceDestCheck": {"Value": nics[0].source_dest_check} if nics else {}}
+    ids = nics[0].groups if nics else ()
+    groups = context.engine.networks.groups_by_id(ids)
+    return {"Groups": [group_identifier(groups[each]) for each in ids if each in groups]}
+
+
+def _nics(context: Ec2Context, instance: Instance) -> list[Nic]:
+    """The interfaces of an instance, the primary one first; an ended one has none."""
+    if mapping.state_name(instance) == "terminated":
+        return []
+    return context.engine.networks.nics_of([instance.id]).get(instance.id, [])
 
 
 def _instance(context: Ec2Context, params: Params) -> Instance:
@@ -93,12 +117,11 @@ _MEMBERS: Mapping[str, str] = {
 
 _ONLY_STOPPED = frozenset({"instanceType", "userData"})
 _ONLY_WHERE = EC2_OPERATIONS["ModifyInstanceType"]
-_NOT_OFFERED = ("Groups", "Kernel", "Ramdisk", "SriovNetSupport")
+_NOT_OFFERED = ("Kernel", "Ramdisk", "SriovNetSupport")
 _AS_IT_IS: Mapping[str, bool] = {
     "ebsOptimized": False,
     "enaSupport": False,
     "enclaveOptions": False,
-    "sourceDestCheck": True,
 }
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -119,10 +142,32 @@ def modify_instance_attribute(context: Ec2Context, params: Params) -> Document:
         raise Ec2Error(
             "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
         )
+    if attribute in _OF_PRIMARY:
+        nic = _only_nic(context, instance)
+        context.engine.execute(context.caller, _nic_command(nic, attribute, value))
+        return {}
     if attribute == "blockDeviceMapping":
         value = _fates(value, _volumes(context, instance))
     context.engine.execute(context.caller, _command(instance_id, attribute, value))
     return {}
+
+
+def _only_nic(context: Ec2Context, instance: Instance) -> Nic:
+    """The interface of an instance that has one; which of several is meant only its own call can say."""
+    nics = _nics(context, instance)
+    if len(nics) != 1:
+        raise Ec2Error(
+            "InvalidInstanceID",
+            f"There are multiple interfaces attached to instance '{instance.id}'. "
+            "Please specify an interface ID for the operation instead.",
+        )
+    return nics[0]
+
+
+def _nic_command(nic: Nic, attribute: str, value: Any) -> ModifyNic:
+    if attribute == "groupSet":
+        return ModifyNic(nic_id=nic.id, groups=tuple(well_formed_ids(IdKind.SECURITY_GROUP, value)))
+    return ModifyNic(nic_id=nic.id, source_dest_check=value)
 
 
 def _fates(items: Sequence[Mapping[str, Any]], volumes: Sequence[Volume]) -> tuple[tuple[str, bool], ...]:
@@ -175,7 +220,7 @@ def _wanted(params: Params) -> tuple[str, Any]:
 
 def _value(params: Params, attribute: str) -> Any:
     body = params.get(_MEMBERS[attribute])
-    if body is not None and attribute == "blockDeviceMapping":
+    if body is not None and attribute in {"blockDeviceMapping", "groupSet"}:
         return body
     if body is None:
         return _older_value(attribute, params["Value"])
@@ -193,6 +238,8 @@ def _value(params: Params, attribute: str) -> Any:
 def _older_value(attribute: str, text: str) -> Any:
     if attribute == "blockDeviceMapping":
         raise missing("BlockDeviceMapping")
+    if attribute == "groupSet":
+        return [text]
     if attribute == "userData":
         return decode_user_data(text)
     if attribute in {"instanceType", "instanceInitiatedShutdownBehavior"}:
@@ -239,11 +286,33 @@ _RESETTABLE = frozenset({"kernel", "ramdisk", "sourceDestCheck"})
 
 
 def reset_instance_attribute(context: Ec2Context, params: Params) -> Document:
-    """Give an attribute its default again (ResetInstanceAttribute); these three never leave it here."""
-    _instance(context, params)
+    """Give an attribute its default again (ResetInstanceAttribute); kernel and ramdisk never leave it."""
+    instance = _instance(context, params)
     if params["Attribute"] not in _RESETTABLE:
         raise Ec2Error(
             "InvalidParameterValue",
             f"Value ({params['Attribute']}) for parameter attribute is invalid. It cannot be reset.",
         )
+    if params["Attribute"] == "sourceDestCheck":
+        nic = _only_nic(context, instance)
+        context.engine.execute(context.caller, ModifyNic(nic_id=nic.id, source_dest_check=True))
     return {}
+
+
+# Metadata options ---------------------------------------------------------------------------------------
+
+
+def modify_instance_metadata_options(context: Ec2Context, params: Params) -> Document:
+    """Change how an instance may use the metadata service (ModifyInstanceMetadataOptions)."""
+    instance = _instance(context, params)
+    if mapping.state_name(instance) == "terminated":
+        raise Ec2Error("IncorrectInstanceState", f"The instance '{instance.id}' is terminated.")
+    asked = {name: value for name, value in params.items() if name != "InstanceId"}
+    options = metadata_options(asked, instance.metadata)
+    changed = context.engine.execute(
+        context.caller, ModifyMetadataOptions(instance_id=instance.id, options=options)
+    )
+    return {
+        "InstanceId": changed.id,
+        "InstanceMetadataOptions": mapping.metadata_options(changed.metadata),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.engine.nics import MOST_ADDRESSES, MOST_NICS
 from backend.model import Flavor
 from ec2 import mapping
 from ec2.context import Document, Ec2Context, Params, page_of
@@ -198,11 +199,11 @@ def _storage_info(gib: int) -> Document:
 
 def _network_info() -> Document:
     return {
-        "MaximumNetworkInterfaces": 1,
+        "MaximumNetworkInterfaces": MOST_NICS,
         "MaximumNetworkCards": 1,
         "DefaultNetworkCardIndex": 0,
-        "NetworkCards": [{"NetworkCardIndex": 0, "MaximumNetworkInterfaces": 1}],
-        "Ipv4AddressesPerInterface": 1,
+        "NetworkCards": [{"NetworkCardIndex": 0, "MaximumNetworkInterfaces": MOST_NICS}],
+        "Ipv4AddressesPerInterface": MOST_ADDRESSES,
         "Ipv6AddressesPerInterface": 0,
         "Ipv6Supported": False,
         "EnaSupport": "unsupported",

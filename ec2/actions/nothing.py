@@ -8,27 +8,15 @@ from ec2.context import Document, Params
 from ec2.ids import IdKind, kind_of, not_found
 from ec2.service import Endpoint
 
-_THERE = frozenset(
-    {
-        IdKind.INSTANCE,
-        IdKind.IMAGE,
-        IdKind.VOLUME,
-        IdKind.SNAPSHOT,
-        IdKind.KEY_PAIR,
-        IdKind.RESERVATION,
-        IdKind.IMAGE_IMPORT,
-        IdKind.SNAPSHOT_IMPORT,
-        IdKind.IMAGE_EXPORT,
-    }
-)
-"""Kinds of things that there are: about them, too, there may be nothing to list."""
+_NOT_THERE = frozenset({IdKind.LAUNCH_TEMPLATE, IdKind.PLACEMENT_GROUP})
+"""Kinds of things that there are none of. About the others, too, there may be nothing to list."""
 
 
 def list_nothing(endpoint: Endpoint, params: Params) -> Document:
     """Empty lists for everything the operation tells; raises NotFound for a thing that is named by its id."""
     for text in _ids(params):
         kind = kind_of(text)
-        if kind is not None and kind not in _THERE:
+        if kind is not None and kind in _NOT_THERE:
             raise not_found(kind, [text])
     assert endpoint.shape.output is not None
     return {member.name: [] for member in endpoint.shape.output.members}

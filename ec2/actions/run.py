@@ -11,13 +11,22 @@ from typing import Any
 import msgspec
 
 from backend.commands import Launch
-from backend.model import GuestShutdown
-from ec2 import mapping
+from backend.model import GuestShutdown, MetadataOptions
+from ec2 import instance_mapping, mapping
 from ec2.actions.block_devices import block_devices
-from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, unsupported_value
+from ec2.actions.common import (
+    missing,
+    refuse_all,
+    refuse_unless,
+    specified_tags,
+    unsupported_value,
+    well_formed_ids,
+)
+from ec2.actions.nic_requests import launch_nics, metadata_options
 from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.ids import IdKind, require_well_formed
+from ec2.interfaces import interfaces_by_instance
 
 _NOT_OFFERED = (
     "AdditionalInfo",
@@ -31,14 +40,9 @@ _NOT_OFFERED = (
     "KernelId",
     "LaunchTemplate",
     "LicenseSpecifications",
-    "NetworkInterfaces",
     "Operator",
-    "PrivateIpAddress",
     "RamdiskId",
     "SecondaryInterfaces",
-    "SecurityGroupIds",
-    "SecurityGroups",
-    "SubnetId",
 )
 """Parameters whose effect this cloud does not have yet."""
 
@@ -49,7 +53,6 @@ _AS_IT_IS: Mapping[str, Any] = {
     "EnclaveOptions": {"Enabled": False},
     "InstanceMarketOptions": {"MarketType": "on-demand"},
     "MaintenanceOptions": {"AutoRecovery": "disabled"},
-    "MetadataOptions": mapping.METADATA_OPTIONS,
     "Monitoring": {"Enabled": False},
     "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
     "PrivateDnsNameOptions": mapping.DNS_NAME_OPTIONS,
@@ -71,10 +74,15 @@ def run_instances(context: Ec2Context, params: Params) -> Document:
     ids = [instance.id for instance in instances]
     tags = context.engine.tags_of(ids) if tagged else {}
     volumes = context.engine.disks_of(ids)
+    interfaces = interfaces_by_instance(
+        context.engine, context.caller, ids, public_domain=context.settings.public_domain
+    )
     return head | {
         "Instances": [
-            mapping.instance_document(instance, tags.get(instance.id, {}), volumes.get(instance.id, ()))
-            for instance in instances
+            instance_mapping.instance_document(
+                each, tags.get(each.id, {}), volumes.get(each.id, ()), interfaces.get(each.id, ())
+            )
+            for each in instances
         ]
     }
 
@@ -100,6 +108,7 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
         user_data=user_data,
         tags=specified_tags(params, "instance", also=_TAGGED),
         volume_tags=specified_tags(params, "volume", also=_TAGGED),
+        nic_tags=specified_tags(params, "network-interface", also=_TAGGED),
         mappings=block_devices(params.get("BlockDeviceMappings", ())),
         client_token=token,
         token_digest=request_digest(params) if token else "",
@@ -107,7 +116,29 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
         locked_terminate=params.get("DisableApiTermination", False),
         locked_stop=params.get("DisableApiStop", False),
         hibernation=params.get("HibernationOptions", {}).get("Configured", False),
+        metadata=metadata_options(params.get("MetadataOptions", {}), MetadataOptions()),
+        **_place(params),
     )
+
+
+def _place(params: Params) -> dict[str, Any]:
+    """Where the instance's interfaces are: in a subnet with addresses and groups, or each for itself."""
+    nics = launch_nics(params)
+    if nics:
+        return {"nics": nics}
+    subnet_id = params.get("SubnetId") or ""
+    if subnet_id:
+        require_well_formed(IdKind.SUBNET, [subnet_id])
+    names = params.get("SecurityGroups") or ()
+    if subnet_id and names:
+        raise Ec2Error(
+            "InvalidParameterCombination", "The parameter groupName cannot be used with the parameter subnet"
+        )
+    return {
+        "subnet_id": subnet_id,
+        "address": params.get("PrivateIpAddress") or "",
+        "groups": (*well_formed_ids(IdKind.SECURITY_GROUP, params.get("SecurityGroupIds") or ()), *names),
+    }
 
 
 def _counts(params: Params) -> tuple[int, int]:

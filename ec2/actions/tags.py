@@ -15,7 +15,26 @@ from ec2.mapping import writable
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None)
-_TAGGABLE = frozenset({IdKind.INSTANCE, IdKind.IMAGE, IdKind.KEY_PAIR, IdKind.VOLUME, IdKind.SNAPSHOT})
+_TAGGABLE = frozenset(
+    {
+        IdKind.INSTANCE,
+        IdKind.IMAGE,
+        IdKind.KEY_PAIR,
+        IdKind.VOLUME,
+        IdKind.SNAPSHOT,
+        IdKind.SECURITY_GROUP,
+        IdKind.SECURITY_GROUP_RULE,
+        IdKind.VPC,
+        IdKind.SUBNET,
+        IdKind.NETWORK_INTERFACE,
+        IdKind.ALLOCATION,
+        IdKind.ROUTE_TABLE,
+        IdKind.INTERNET_GATEWAY,
+        IdKind.NAT_GATEWAY,
+        IdKind.NETWORK_ACL,
+        IdKind.DHCP_OPTIONS,
+    }
+)
 
 FILTERS: FilterTable[Tag] = FilterTable(
     {
