@@ -16,8 +16,8 @@ into ``br-int``.
 All of it lives below one process in a process namespace of its own, which holds the network namespaces and
 reaps orphans at once (libvirt waits for a killed guest until nobody answers for its process id). When that
 process ends, because the test is over, failed or was killed, everything in it ends, the network namespaces
-with it, and the directory is removed. Names exist only inside, so labs of parallel test processes do not meet, and
-the machine's own network is never touched. Needs root.
+with it, and the directory is removed. Names exist only inside, so labs of parallel test processes do not
+meet, and the machine's own network is never touched. Needs root.
 """
 
 from __future__ import annotations
@@ -117,7 +117,6 @@ class Chassis:
     number: int
     space: Namespace
     home: Path
-    daemons: list[str] = field(default_factory=list)
 
     @property
     def management(self) -> str:
@@ -180,6 +179,10 @@ class Guest:
     iface_id: str
     mac: str
     device: str  # the other end of its cable, on the chassis
+
+    def unplug(self) -> None:
+        """Pull its cable out of ``br-int``."""
+        self.chassis.vsctl("--if-exists", "del-port", "br-int", self.device)
 
     def static(self, address: str, router: str | None = None, *, mtu: int = 1442) -> None:
         """Give it an address such as 10.0.0.11/24 and a default route, as a guest that asks nobody would."""
@@ -245,12 +248,16 @@ class OvnLab:
         self._commands: dict[str, tuple[Namespace, tuple[str, ...], Path | None]] = {}
         self.hosts: dict[str, Chassis] = {}
         self._cables = 0
-        self.fabric = self.namespace("fabric")
-        self.outside = self.namespace("outside")
         self.nb = f"unix:{self.home}/nb.sock"  #: the northbound database, reachable from every namespace
         self.sb = f"unix:{self.home}/sb.sock"
-        self._networks()
-        self._central()
+        try:
+            self.fabric = self.namespace("fabric")
+            self.outside = self.namespace("outside")
+            self._networks()
+            self._central()
+        except BaseException:
+            self.close()
+            raise
 
     # ---- namespaces and daemons ----------------------------------------------------------------------------
 
