@@ -20,7 +20,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from simulation import ADMIN, Cloud, Op, SimulatedHost, WorkerKilled
+from simulation import ADMIN, NETWORK, Cloud, Op, SimulatedHost, WorkerKilled
 from sqlalchemy import select
 
 from backend.commands import (
@@ -35,6 +35,7 @@ from backend.commands import (
     Launch,
     ModifyInstance,
     ModifyVolume,
+    NicRequest,
     Operate,
     PurgeTenant,
     SetQuota,
@@ -73,6 +74,21 @@ from backend.model import (
     Volume,
     VolumeState,
 )
+from backend.network_commands import (
+    AllocateAddress,
+    AssociateAddress,
+    AttachNic,
+    AuthorizeRules,
+    CreateNic,
+    DeleteNic,
+    DetachNic,
+    DisassociateAddress,
+    ModifyNic,
+    ReleaseAddress,
+    RevokeRules,
+    RuleSpec,
+)
+from backend.network_model import Lease, Nic, PublicAddress, SecurityRule
 from backend.ports import DomainReason, DomainStatus
 from backend.store.tables import metadata
 
@@ -90,6 +106,13 @@ DEED = st.sampled_from(
         *("snapshot", "snapshot", "attach", "attach", "attach", "attach to any"),
     ]
 )
+DRAWING = st.sampled_from(
+    [
+        *("create", "create", "attach", "attach", "detach", "detach and delete", "delete", "groups"),
+        *("allocate", "associate", "associate", "disassociate", "release", "authorize", "revoke", "down"),
+    ]
+)
+SMALL = msgspec.structs.replace(NETWORK, default_vpc="172.31.0.0/26", pools={"public": ("203.0.113.0/29",)})
 STEPS = st.sampled_from([0, 1, 2, 3, 5, 8, 60, 60])
 USUAL = (Op.TERMINATE, Op.POWEROFF, Op.START, Op.SUSPEND, Op.PAUSE, Op.REBOOT, Op.RESUBMIT, Op.POWEROFF_HARD)
 TROUBLE = (*(fault for fault in Fault if fault is not Fault.NONE), "die before", "die after")
@@ -134,6 +157,9 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     tasks: list[Task]
     contents: dict[str, Content]
     used: dict[str, Capacity]
+    nics: dict[str, Nic]
+    leases: list[Lease]
+    public: list[PublicAddress]
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -141,7 +167,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.cloud = Cloud(hosts=0, settings=EngineSettings(network="172.31.0.0/26"))
+        self.cloud = Cloud(hosts=0, settings=EngineSettings(network=SMALL))
         for _ in range(HOSTS):
             self.cloud.add_host(Capacity(cpu=100, memory_mib=1600, disk_gib=50))
         self.cloud.poll()
@@ -166,6 +192,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.bytes: dict[str, bytes] = {}
         self.may_hold: dict[str, set[bytes]] = {}
         self.writes = 0
+        self.nics: dict[str, Nic] = {}
         self.cloud.host(1).tracks_changes = True
         self.sound = True
         for who, count in ((0, 2), (1, 1), (2, 1)):
@@ -444,6 +471,89 @@ class Lifecycle(RuleBasedStateMachine):
             assert answer is None or answer.code is Code.VOLUME_NOT_FOUND, "35"
         return answer
 
+    # Networks -------------------------------------------------------------------------------------------
+
+    @rule(deeds=st.lists(st.tuples(DRAWING, PICK, PICK, STEPS), min_size=1, max_size=4), who=OWNERS)
+    def drawing(self, deeds: list[tuple[str, int, int, int]], who: int) -> None:
+        """Things that are done to interfaces, addresses and groups."""
+        for deed, number, pick, steps in deeds:
+            self._draw(who, deed, number, pick)
+            self._work(steps)
+
+    @rule(host=HOST, ahead=AHEAD, deed=DRAWING, number=PICK, pick=PICK, who=OWNERS, steps=STEPS)
+    def meanwhile_drawing(
+        self, host: int, ahead: int, deed: str, number: int, pick: int, who: int, steps: int
+    ) -> None:
+        """While a host is at work on something, somebody asks for something else of the network."""
+        self.cloud.host(host).plan.append((ahead, lambda: self._draw(who, deed, number, pick)))
+        self._work(steps)
+
+    @rule(fault=st.sampled_from([*Fault, Fault.NONE, Fault.NONE]), times=st.integers(1, 3), steps=STEPS)
+    def network_trouble(self, fault: Fault, times: int, steps: int) -> None:
+        """The network refuses, or does not answer, the next few times."""
+        left = [times]
+
+        def planned(_call: str) -> Fault:
+            left[0] -= 1
+            return fault if left[0] >= 0 else Fault.NONE
+
+        self.cloud.network.fault = planned
+        self._work(steps)
+
+    def _draw(self, who: int, deed: str, number: int, pick: int) -> None:
+        nics, addresses, rules = self._drawn()
+        nic = nics[number % len(nics)].id if nics else "eni-none"
+        spare = [each.id for each in nics if each.instance_id is None] or [nic]
+        plugged = [each.id for each in nics if each.index] or [nic]
+        address = addresses[number % len(addresses)] if addresses else None
+        group = self._group()
+        match deed:
+            case "create":
+                command = CreateNic(nic=NicRequest(subnet_id=self._subnet(), secondary_count=pick % 3))
+            case "attach":
+                command = AttachNic(nic_id=spare[number % len(spare)], instance_id=self._pluggable(pick))
+            case "detach" | "detach and delete":
+                command = DetachNic(nic_id=plugged[number % len(plugged)], then_delete=deed != "detach")
+            case "delete":
+                command = DeleteNic(nic_id=spare[number % len(spare)])
+            case "groups":
+                command = ModifyNic(nic_id=nic, groups=(group,), source_dest_check=pick % 2 == 0)
+            case "down":
+                command = ModifyNic(nic_id=nic, up=pick % 2 == 0)
+            case "allocate":
+                command = AllocateAddress()
+            case "associate":
+                known = address.id if address is not None else "eipalloc-none"
+                command = AssociateAddress(allocation_id=known, nic_id=nic, move=pick % 2 == 0)
+            case "disassociate":
+                command = DisassociateAddress(association_id=address.association_id if address else "")
+            case "release":
+                command = ReleaseAddress(allocation_id=address.id if address else "eipalloc-none")
+            case "authorize":
+                rule_ = RuleSpec(egress=False, protocol="tcp", from_port=pick, to_port=pick, cidr="0.0.0.0/0")
+                command = AuthorizeRules(group_id=group, rules=(rule_,))
+            case _:
+                chosen = (rules[number % len(rules)].id,) if rules else ("sgr-none",)
+                command = RevokeRules(group_id=group, egress=False, rule_ids=chosen)
+        answer = self._try(self._callers()[who], command)
+        if who == 1 and deed != "allocate":  # whose things they are not
+            assert answer is None or isinstance(answer, BackendError), "35"
+
+    def _drawn(self) -> tuple[list[Nic], list[PublicAddress], list[SecurityRule]]:
+        mine = self.cloud.tenant.id
+        with self.cloud.store.read() as tx:
+            addresses = [each for each in tx.public_addresses.of_tenant(mine, None) if not each.auto]
+            rules = [each for each in tx.security_rules.all() if each.tenant_id == mine and not each.egress]
+            return tx.nics.of_tenant(mine, None), addresses, rules
+
+    def _subnet(self) -> str:
+        with self.cloud.store.read() as tx:
+            return tx.subnets.of_tenant(self.cloud.tenant.id, None)[0].id
+
+    def _group(self) -> str:
+        with self.cloud.store.read() as tx:
+            return tx.security_groups.of_tenant(self.cloud.tenant.id, None)[0].id
+
     @rule(host=HOST)
     def guests_write(self, host: int) -> None:
         """Every guest of a host writes to its data disks."""
@@ -679,6 +789,7 @@ class Lifecycle(RuleBasedStateMachine):
             for instance_id in list(host.running()):
                 host.release(instance_id)
             host.broken.clear()
+            cloud.network.fault = lambda _call: Fault.NONE
             if self._state(index) not in {HostState.ON, HostState.ERR, HostState.INIT}:
                 cloud.set_host(index, HostState.INIT)
         self.unheard.clear()
@@ -729,6 +840,9 @@ class Lifecycle(RuleBasedStateMachine):
                 tasks=tx.tasks.open(),
                 contents={row.checksum: row for row in tx.contents.all()},
                 used=tx.reservations.used(),
+                nics={row.id: row for row in tx.nics.all()},
+                leases=tx.leases.all(),
+                public=tx.public_addresses.all(),
             )
 
     @invariant()
@@ -824,8 +938,25 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _addresses(self, rows: Rows) -> None:
         living = [row for row in rows.instances.values() if row.detail != "done"]
-        assert len({row.address for row in living}) == len(living), "11"
-        assert len({row.mac for row in living}) == len(living), "13"
+        assert len({(row.subnet_id, row.address) for row in living}) == len(living), "11"
+        assert len({(row.subnet_id, row.mac) for row in living}) == len(living), "13"
+        for row in rows.instances.values():
+            nics = [nic for nic in rows.nics.values() if nic.instance_id == row.id]
+            if row.detail == "done":
+                assert not nics, "11"
+                continue
+            primary = min(nics, key=lambda nic: nic.index)
+            assert (primary.index, primary.address, primary.mac) == (0, row.address, row.mac), "12"
+        held = {(lease.subnet_id, lease.address): lease.nic_id for lease in rows.leases}
+        assert len(held) == len(rows.leases), "11"
+        for nic in rows.nics.values():
+            assert held[nic.subnet_id, nic.address] == nic.id, "11"
+            first = self.nics.setdefault(nic.id, nic)
+            assert (nic.address, nic.mac, nic.subnet_id) == (first.address, first.mac, first.subnet_id), "12"
+        assert set(held.values()) == set(rows.nics), "11"
+        for address in rows.public:
+            assert (address.nic_id is None) is (address.association_id == ""), "13"
+            assert address.nic_id is None or address.nic_id in rows.nics, "13"
         for row in rows.instances.values():
             first = self.first[row.id]
             assert (row.address, row.mac) == (first.address, first.mac), "12"
@@ -987,6 +1118,9 @@ class Lifecycle(RuleBasedStateMachine):
             assert {(name, host_id) for name in driver.own} <= here, "22"
         wiped = {f"missing {row.id}" for row in rows.volumes.values() if row.instance_id in self.meddled}
         assert self.cloud.wrong_files() <= wiped, "22"
+        assert not self.cloud.worker.network.differences(), "48"
+        with self.cloud.store.read() as tx:
+            assert not tx.network_changes.all(), "48"
         for task in rows.tasks:  # only what a saved memory image does not bear waits
             instance = rows.instances[task.instance_id]
             assert instance.detail not in {"runn", "poff"}, ("44", task)

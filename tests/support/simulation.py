@@ -320,7 +320,11 @@ class Cloud:
         self.contents = MemoryContents()
         self.network = MemoryNetwork()
         self.engine = Engine(
-            self.store, self.queue, settings or EngineSettings(network=NETWORK), clock=self.clock, vault=PlainVault()
+            self.store,
+            self.queue,
+            settings or EngineSettings(network=NETWORK),
+            clock=self.clock,
+            vault=PlainVault(),
         )
         self.hosts = MemoryHosts(lambda host_id: SimulatedHost(host_id, self.clock))
         self.failpoint: Callable[[str], None] = lambda _place: None
@@ -544,6 +548,7 @@ class Cloud:
     def sweep(self) -> None:
         self.alive(self.worker.sweep)
         self.alive(self.worker.reap)
+        self.alive(self.worker.tend_network)
 
     def quiesce(self, rounds: int = 30) -> None:
         """Time passes with healthy hosts until nothing is left to do: three rounds that change nothing."""
@@ -563,6 +568,9 @@ class Cloud:
     def _standing(self) -> list[Any]:
         with self.store.read() as tx:
             rows = (*tx.instances.all(), *tx.images.all(), *tx.volumes.all(), *tx.snapshots.all())
-            versions = [(row.id, row.version) for row in rows] + [item.checksum for item in tx.contents.all()]
+            rows += (*tx.nics.all(), *tx.public_addresses.all(), *tx.network_changes.all())
+            versions = [(row.id, getattr(row, "version", 0)) for row in rows] + [
+                item.checksum for item in tx.contents.all()
+            ]
             jobs = [(job.id, job.version) for job in (*tx.jobs.open(), *tx.tasks.open())]
             return [versions, jobs, tx.debris.all(), [host.state for host in tx.hosts.all()]]
