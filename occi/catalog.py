@@ -18,8 +18,9 @@ def _is_pending(image: Image) -> bool:
 class Catalog:
     """All categories of a caller, in the order of the query interface. Never changed after it is made.
 
-    ``images``, ``flavors``, ``zones`` and ``tags`` map type identifiers to what the mixins stand for. Images
-    that are being written are among them, for a machine may wait for one; they come after the others.
+    ``images``, ``flavors``, ``zones``, ``regions``, ``pools`` and ``tags`` map type identifiers to what the
+    mixins stand for. Images that are being written are among them, for a machine may wait for one; they come
+    after the others.
     """
 
     def __init__(
@@ -29,10 +30,14 @@ class Catalog:
         flavors: Iterable[Flavor] = (),
         tags: Iterable[UserMixin] = (),
         zones: Iterable[str] = (),
+        region: str = "",
+        pools: Iterable[str] = (),
     ) -> None:
         offered = sorted((image for image in images if image.state in _OFFERED), key=_is_pending)
         self.images = {mixins.template_of_image(domain, image).id: image for image in offered}
         self.zones = {mixins.zone_of(domain, zone).id: zone for zone in zones}
+        self.regions = {mixins.region_of(domain, region).id: region} if region else {}
+        self.pools = {mixins.pool_of(pool).id: pool for pool in pools}
         self.flavors = {mixins.template_of_flavor(domain, flavor).id: flavor for flavor in flavors}
         provided: tuple[Category, ...] = (
             *kinds.KINDS,
@@ -40,6 +45,8 @@ class Catalog:
             *(mixins.template_of_image(domain, image) for image in self.images.values()),
             *(mixins.template_of_flavor(domain, flavor) for flavor in self.flavors.values()),
             *(mixins.zone_of(domain, zone) for zone in self.zones.values()),
+            *(mixins.region_of(domain, each) for each in self.regions.values()),
+            *(mixins.pool_of(pool) for pool in self.pools.values()),
         )
         # A size or an image may be offered later than a tag was made: what the provider offers wins.
         taken = {category.id for category in provided}
@@ -88,9 +95,15 @@ class Catalog:
         """The template of an image, also if the caller may no longer use it: a machine keeps its own."""
         return self._templates.get(image_id) or mixins.os_template(self._domain, image_id, "")
 
-    def zone(self, name: str) -> Category | None:
-        """The mixin of an availability zone."""
-        return self.find(mixins.zone_of(self._domain, name).id)
+    def places(self, zone: str, region: str) -> list[Category]:
+        """The mixins of an availability zone and of a region, as far as they are on offer."""
+        wanted = (mixins.zone_of(self._domain, zone), mixins.region_of(self._domain, region))
+        return [each for each in wanted if each.id in self._by_id]
+
+    def own_tags(self, associated: Iterable[tuple[str, str]]) -> list[Category]:
+        """The clients' mixins among those on record of an entity, given as scheme and term."""
+        on_record = {scheme + term for scheme, term in associated}
+        return [self._by_id[type_id] for type_id in sorted(on_record & self.tags.keys())]
 
     def ancestry(self, category: Category) -> set[str]:
         """Type identifiers of a category and of everything it is a kind of or depends on, transitively."""

@@ -7,12 +7,23 @@ from typing import Any
 
 from backend.commands import Associate, Command, CreateTags, DeleteTags
 from backend.model import uuid_of
-from occi import names
-from occi.creation import zone_among
+from occi import kinds, names
+from occi.creation import refuse_links, zone_among
 from occi.errors import OcciError
 from occi.scope import Scope
 from occi.values import checked_all, checked_title
-from rendering.occi_document import ID, TITLE, Category, CategoryClass, Entity, Link, Request, Value
+from rendering.occi_document import (
+    ID,
+    SOURCE,
+    TARGET,
+    TITLE,
+    Category,
+    CategoryClass,
+    Entity,
+    Link,
+    Request,
+    Value,
+)
 
 
 class Standing:
@@ -61,10 +72,40 @@ def given_attributes(
     return {name: value for name, value in given.items() if name not in fixed}
 
 
+def same_link(
+    scope: Scope, standing: Standing, request: Request, *, volatile: Collection[str] = ()
+) -> list[Category]:
+    """The mixins that an update of a link names. What a link is, it is from its creation to its end.
+
+    Raises:
+        OcciError: 501 for another end, device or address: the standard would have them changed.
+    """
+    refuse_links(request)
+    wanted = named_mixins(scope, standing, request)
+    for name, value in given_attributes(scope, standing, request, wanted, volatile=volatile).items():
+        if _meaning(name, value) != _meaning(name, standing.shown.attributes.get(name, "")):
+            raise OcciError(501, f"{name} of a link cannot be changed: end it, and make another.")
+    return wanted
+
+
+def _meaning(name: str, value: Value) -> Value:
+    """A value as it is compared: clients write the ends as paths and as URIs, and MACs in any case."""
+    if name in {SOURCE, TARGET}:
+        return names.id_in(str(value))
+    return str(value).lower() if name == kinds.MAC else value
+
+
 def check_zone(scope: Scope, wanted: Sequence[Category], zone: str) -> None:
     """Refuse another availability zone than the entity is in."""
     if zone_among(scope, wanted) not in {None, zone}:
         raise OcciError(501, f"What there is stays in its availability zone, {zone}.")
+
+
+def full(scope: Scope, request: Request) -> Request:
+    """A full rendering; 400 for one that does not name the kind."""
+    if scope.kind_of(request) is None:
+        raise OcciError(400, "A full rendering names the kind.")
+    return request
 
 
 def _meant(standing: Standing, request: Request) -> dict[str, Value]:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from backend.commands import Command, CreateImage, Launch, Launched, ModifyInstance, Op, Operate
-from backend.engine import InstanceQuery
+from backend.commands import CreateImage, Launched, ModifyInstance, Op, Operate
+from backend.engine import Do, InstanceQuery
 from backend.errors import BackendError, Code
 from backend.model import Flavor, Instance
-from occi import kinds, mapping, storing
+from occi import kinds, linking, mapping, networkinterface, securitygrouplink, storing
 from occi.creation import launch_command
+from occi.deeds import Creation, Deed
 from occi.machines import Machine, check_scratch, partial_update, replacement
 from occi.mixins import template_of_image
 from occi.scope import Scope
@@ -66,6 +67,9 @@ def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) 
     tags = scope.engine.tags_of(names)
     associated = scope.engine.mixins_of(scope.caller, names)
     disks = scope.engine.disks_of(names)
+    nics = scope.engine.networks.nics_of(names)
+    plugs = networkinterface.links_of(scope, found, nics)
+    groups = securitygrouplink.links_of(found, nics)
     return [
         mapping.entity(
             each,
@@ -73,7 +77,11 @@ def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) 
             title=tags.get(each.id, {}).get("Name", ""),
             associated=associated.get(each.id, ()),
             user_data=_user_data(scope, each) if in_full else None,
-            links=[storing.link(volume, each) for volume in disks.get(each.id, ())],
+            links=[
+                *(storing.link(volume, each) for volume in disks.get(each.id, ())),
+                *plugs.get(each.id, ()),
+                *groups.get(each.id, ()),
+            ],
         )
         for each in found
     ]
@@ -92,29 +100,34 @@ def _machine(scope: Scope, instance_id: str) -> Machine:
 # Writing ------------------------------------------------------------------------------------------------
 
 
-def creation(scope: Scope, request: Request) -> Launch:
-    """The command that makes a machine."""
-    return launch_command(scope, request)
+def creation(scope: Scope, request: Request) -> Creation:
+    """What makes a machine, and lets the public addresses that it is linked with lead to it."""
+    links = linking.links_of(scope, request)
+    command = launch_command(scope, request, links)
+
+    def make(do: Do) -> str:
+        launched: Launched = do(command)
+        instance = launched.instances[0]
+        for each in links.floating:
+            linking.associate(do, each, linking.at_launch(instance))
+        return instance.id
+
+    return make
 
 
-def made(answer: Launched) -> str:
-    """The id of the machine made."""
-    return answer.instances[0].id
-
-
-def update(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
-    """The commands that change all that a request gives (POST)."""
+def update(scope: Scope, entity_id: str, request: Request) -> list[Deed]:
+    """What changes all that a request gives (POST)."""
     return partial_update(scope, _machine(scope, entity_id), request)
 
 
-def replace(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
-    """The commands that make a machine what a full rendering says (PUT)."""
+def replace(scope: Scope, entity_id: str, request: Request) -> list[Deed]:
+    """What makes a machine what a full rendering says (PUT)."""
     return replacement(scope, _machine(scope, entity_id), request)
 
 
-def deletion(_scope: Scope, wanted: Sequence[str]) -> list[Command[Any]]:
-    """The command that ends machines for good: as TerminateInstances."""
-    return [Operate(op=Op.TERMINATE, ids=tuple(wanted))]
+def deletion(scope: Scope, wanted: Sequence[str]) -> list[Deed]:
+    """What ends machines for good, as TerminateInstances, and the links that they own (OCCI-CORE-033)."""
+    return [*networkinterface.releases(scope, wanted), Operate(op=Op.TERMINATE, ids=tuple(wanted))]
 
 
 def resize(scope: Scope, wanted: Sequence[str], flavor: Flavor) -> None:

@@ -6,11 +6,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.commands import Launch
+import msgspec
+
+from backend.commands import Launch, NicRequest
 from occi import kinds, names
 from occi.context import public_keys, user_data
+from occi.drawn import Drawn
 from occi.errors import OcciError
-from occi.mixins import CONTEXT_IDS
+from occi.mixins import (
+    CONNECTIVITY,
+    CONTEXT_IDS,
+    IPNETWORK,
+    IPNETWORKINTERFACE,
+    PRIVATE_NET,
+    PUBLIC_NET,
+    REACHES,
+)
 from occi.scope import Scope
 from occi.values import (
     LONGEST_HOSTNAME,
@@ -20,11 +31,14 @@ from occi.values import (
     checked_title,
     memory_mib,
 )
-from rendering.occi_document import SUMMARY, TITLE, AttributeSpec, Category, CategoryClass, Link, Request
+from rendering.occi_document import SUMMARY, TITLE, AttributeSpec, Category, CategoryClass, Document, Request
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
-#: What kind a link is that does not say, by the kind of its target: text leaves that open.
-_LINKS_TO: Mapping[str, Category] = {kinds.STORAGE.id: kinds.STORAGELINK}
+#: What goes with all entities of a kind here.
+_IMPLIED: Mapping[str, tuple[Category, ...]] = {
+    kinds.NETWORK.id: (IPNETWORK,),
+    kinds.NETWORKINTERFACE.id: (IPNETWORKINTERFACE,),
+}
 
 
 def described(scope: Scope, kind: Category, request: Request) -> tuple[list[Category], dict[str, Any]]:
@@ -38,15 +52,21 @@ def described(scope: Scope, kind: Category, request: Request) -> tuple[list[Cate
     if request.of(CategoryClass.ACTION) or request.locations:
         raise OcciError(400, "A new entity is described by a kind, mixins, attributes and links.")
     associated = scope.mixins_for(kind, request)
-    known = scope.catalog.attributes([kind, *associated])
+    known = scope.catalog.attributes([kind, *associated, *implied(kind)])
     whose = f"A new {names.WORDS[kind.id]}"
-    given = checked_all(_settable(request.attributes, known), known, whose=whose)
+    given = checked_all(settable(request.attributes, known), known, whose=whose)
     check_required(given, known)
     return associated, given
 
 
-def _settable(given: Mapping[str, Any], known: Mapping[str, AttributeSpec]) -> dict[str, Any]:
+def settable(given: Mapping[str, Any], known: Mapping[str, AttributeSpec]) -> dict[str, Any]:
+    """The attributes without those that only the server sets (OCCI-AMB-08)."""
     return {name: value for name, value in given.items() if name not in known or known[name].mutable}
+
+
+def implied(kind: Category) -> tuple[Category, ...]:
+    """The mixins that every entity of a kind has here; clients leave them out, and give their attributes."""
+    return _IMPLIED.get(kind.id, ())
 
 
 def refuse_links(request: Request) -> None:
@@ -78,49 +98,48 @@ def name_tag(given: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 # Links --------------------------------------------------------------------------------------------------
 
 
-def linked_volumes(scope: Scope, request: Request) -> list[tuple[str, str]]:
-    """The volumes that inline links lead to, each with the name of its device, if one is wanted.
+class Floating(Document, frozen=True, kw_only=True):
+    """A public address that is to lead to a machine: a reserved one, or one to be allocated from a pool.
 
-    Ids and sources that clients make up for the links are ignored (OCCI-REAL-07).
-
-    Raises:
-        OcciError: 404 for a kind, an attribute or a target there cannot be, 400 for another kind of link.
+    ``subnet_id`` is the network that the client named with the pool: the interface there is meant, if any.
     """
-    return [_linked_volume(scope, link) for link in request.links]
+
+    allocation_id: str = ""
+    pool: str = ""
+    ip: str = ""
+    subnet_id: str = ""
 
 
-def _linked_volume(scope: Scope, link: Link) -> tuple[str, str]:
-    said = link.kind or next((_LINKS_TO[type_id] for type_id in link.rel if type_id in _LINKS_TO), None)
-    if said is None:
-        raise OcciError(400, f"The link to {link.target[:200]} needs a category.")
-    kind = scope.known(said)
-    if kind is not kinds.STORAGELINK:
-        raise OcciError(400, f"The kind {kind.id} is none of a machine's links.")
-    scope.mixins_for(kind, Request(categories=link.mixins))
-    known = scope.catalog.attributes([kind])
-    given = checked_all(_settable(link.attributes, known), known, whose="A new link")
-    return names.id_of_kind(kinds.STORAGE, link.target), given.get(kinds.LINK_DEVICE, "")
+class Links(Document, frozen=True, kw_only=True):
+    """What a request links a machine with, each in the order given.
+
+    ``volumes`` are ids of storage with device names or nothing; ``groups`` ids of security groups.
+    """
+
+    volumes: tuple[tuple[str, str], ...] = ()
+    interfaces: tuple[NicRequest, ...] = ()
+    floating: tuple[Floating, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 # Machines -----------------------------------------------------------------------------------------------
 
 
-def launch_command(scope: Scope, request: Request) -> Launch:
-    """The command for the machine that a request describes.
+def launch_command(scope: Scope, request: Request, links: Links) -> Launch:
+    """The command for the machine that a request describes, with the interfaces and storage that it links.
 
     A resource template's sizes win over those of the request (OCCI-INFRA-076). Clock speed and share are
-    read, and as nothing here can set them, never rendered. Without a zone the machine comes where the storage
-    is that it is linked with.
+    read, and as nothing here can set them, never rendered. Without a zone the machine comes where the
+    networks or else the storage are that it is linked with.
 
     Raises:
         OcciError: 400, 403 or 404.
         BackendError: VOLUME_NOT_FOUND.
     """
     associated, given = described(scope, kinds.COMPUTE, request)
-    volumes = linked_volumes(scope, request)
     zone = zone_among(scope, associated)
-    if zone is None and volumes:
-        zone = scope.engine.volume(scope.caller, volumes[0][0]).zone
+    if zone is None and links.volumes and not links.interfaces:
+        zone = scope.engine.volume(scope.caller, links.volumes[0][0]).zone
     image = one_template(associated, scope.catalog.images)
     flavor = one_template(associated, scope.catalog.flavors)
     sizes = {} if flavor else given
@@ -136,8 +155,29 @@ def launch_command(scope: Scope, request: Request) -> Launch:
         vcpus=sizes.get(kinds.CORES),
         memory_mib=memory_mib(sizes[kinds.MEMORY]) if kinds.MEMORY in sizes else None,
         mixins=tags_among(scope, associated),
-        volumes=tuple(volumes),
+        volumes=links.volumes,
+        **_plugs(scope, links, given.get(CONNECTIVITY, ""), zone),
     )
+
+
+def _plugs(scope: Scope, links: Links, connectivity: str, zone: str | None) -> dict[str, Any]:
+    """Where the interfaces of a new machine are: in the networks linked, or in one of the reach asked for."""
+    if links.interfaces:
+        nics = (
+            msgspec.structs.replace(each, index=index, groups=links.groups)
+            for index, each in enumerate(links.interfaces)
+        )
+        return {"nics": tuple(nics)}
+    if not connectivity:
+        return {"groups": links.groups}
+    drawn = Drawn(scope)
+    wanted = REACHES[connectivity]
+    inside = (each for each in drawn.subnets.values() if zone in {None, each.zone} and each.up)
+    found = next((each for each in inside if drawn.reach(each) is wanted), None)
+    if found is None and wanted is not PRIVATE_NET:
+        raise OcciError(409, f"There is no {wanted.term} for the machine.")
+    subnet_id = found.id if found is not None else ""  # in the default network, but without a public address
+    return {"groups": links.groups, "subnet_id": subnet_id, "public_ip": wanted is PUBLIC_NET}
 
 
 def one_template(associated: Sequence[Category], templates: Mapping[str, Any]) -> Any:

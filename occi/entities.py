@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from backend.commands import Command
-from occi import compute, kinds, names, storage, storagelink
+from occi import (
+    compute,
+    deeds,
+    ipreservation,
+    kinds,
+    names,
+    network,
+    networkinterface,
+    securitygroup,
+    securitygrouplink,
+    storage,
+    storagelink,
+)
+from occi.deeds import Creation, Deed, carry_out
 from occi.errors import OcciError
 from occi.scope import Scope
 from occi.values import check_required, checked_all
@@ -33,21 +45,16 @@ class KindModule(Protocol):
         """
         ...
 
-    def creation(self, scope: Scope, request: Request) -> Command[Any]:
-        """The command that makes what a request describes."""
+    def creation(self, scope: Scope, request: Request) -> Creation:
+        """What makes the entity that a request describes."""
         ...
 
-    @property
-    def made(self) -> Callable[[Any], str]:
-        """The id of the entity made, out of the answer to that command."""
+    def update(self, scope: Scope, entity_id: str, request: Request) -> Sequence[Deed]:
+        """What changes all that a request gives, and leave the rest (POST)."""
         ...
 
-    def update(self, scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
-        """The commands that change all that a request gives, and leave the rest (POST)."""
-        ...
-
-    def replace(self, scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
-        """The commands that make an entity what a full rendering says (PUT)."""
+    def replace(self, scope: Scope, entity_id: str, request: Request) -> Sequence[Deed]:
+        """What makes an entity what a full rendering says (PUT)."""
         ...
 
     def act(
@@ -56,8 +63,8 @@ class KindModule(Protocol):
         """Begin one of the kind's actions, on all entities wanted or on none; answers what it made."""
         ...
 
-    def deletion(self, scope: Scope, wanted: Sequence[str]) -> list[Command[Any]]:
-        """The commands that delete entities."""
+    def deletion(self, scope: Scope, wanted: Sequence[str]) -> Sequence[Deed]:
+        """What deletes entities."""
         ...
 
 
@@ -65,6 +72,11 @@ MODULES: Mapping[str, KindModule] = {
     kinds.COMPUTE.id: compute,
     kinds.STORAGE.id: storage,
     kinds.STORAGELINK.id: storagelink,
+    kinds.NETWORK.id: network,
+    kinds.NETWORKINTERFACE.id: networkinterface,
+    kinds.SECURITYGROUP.id: securitygroup,
+    kinds.SECURITYGROUPLINK.id: securitygrouplink,
+    kinds.IPRESERVATION.id: ipreservation,
 }
 
 
@@ -77,13 +89,23 @@ def _by_kind(wanted: Iterable[str]) -> dict[str, list[str]]:
 
 
 def ids(scope: Scope, kind: Category = kinds.ENTITY) -> list[str]:
-    """All entities of a kind, or of the kinds below it."""
+    """All entities of a kind, or, of a kind that has none of its own, those of the kinds below it."""
     return [
         entity_id
         for kind_id, module in MODULES.items()
-        if kind.id in scope.catalog.ancestry_of(kind_id)
+        if kind_id in collected(scope, kind)
         for entity_id in module.ids(scope)
     ]
+
+
+def collected(scope: Scope, kind: Category) -> set[str]:
+    """Type identifiers of the kinds whose entities are in a kind's collection (OCCI-CORE-025).
+
+    An address that is reserved is a network by its parent only, and no network to plug a machine into.
+    """
+    if kind.id in MODULES:
+        return {kind.id}
+    return {kind_id for kind_id in MODULES if kind.id in scope.catalog.ancestry_of(kind_id)}
 
 
 def check(scope: Scope, wanted: Sequence[str]) -> None:
@@ -113,24 +135,19 @@ def entities(scope: Scope, wanted: Sequence[str], *, in_full: bool = True) -> li
 
 def create(scope: Scope, requests: Sequence[tuple[Category, Request]]) -> list[str]:
     """Make an entity of each kind as described, all or none (OCCI-HTTP-014); answers their ids."""
-    modules = [MODULES[kind.id] for kind, _ in requests]
-    commands = [
-        module.creation(scope, request) for module, (_, request) in zip(modules, requests, strict=True)
-    ]
-    answers = scope.engine.execute_all(scope.caller, commands)
-    return [module.made(answer) for module, answer in zip(modules, answers, strict=True)]
+    return deeds.create(scope, [MODULES[kind.id].creation(scope, request) for kind, request in requests])
 
 
 def update(scope: Scope, entity_id: str, request: Request) -> None:
     """Change all that a request gives, or nothing (POST)."""
     module = MODULES[names.kind_of(entity_id).id]
-    scope.engine.execute_all(scope.caller, module.update(scope, entity_id, request))
+    carry_out(scope, module.update(scope, entity_id, request))
 
 
 def replace(scope: Scope, entity_id: str, request: Request) -> None:
     """Make an entity what a full rendering says, or leave it as it is (PUT)."""
     module = MODULES[names.kind_of(entity_id).id]
-    scope.engine.execute_all(scope.caller, module.replace(scope, entity_id, request))
+    carry_out(scope, module.replace(scope, entity_id, request))
 
 
 def act(scope: Scope, wanted: Sequence[str], action: Category, request: Request) -> Discovery | None:
@@ -159,15 +176,24 @@ def delete(scope: Scope, wanted: Sequence[str]) -> None:
     check(scope, wanted)
     groups = _by_kind(wanted)
     implied = _ends_with(scope, groups.get(kinds.COMPUTE.id, ())) if len(groups) > 1 else set()
-    commands: list[Command[Any]] = []
+    wanted_deeds: list[Deed] = []
     for kind_id, group in groups.items():
         left = [entity_id for entity_id in group if entity_id not in implied]
-        commands += MODULES[kind_id].deletion(scope, left) if left else []
-    scope.engine.execute_all(scope.caller, commands)
+        wanted_deeds += MODULES[kind_id].deletion(scope, left) if left else []
+    carry_out(scope, wanted_deeds)
+
+
+def own(scope: Scope, wanted: Sequence[str]) -> list[str]:
+    """Those that go when a collection is deleted: not what the provider offers, or gave every tenant."""
+    kept = network.provided(scope, wanted) | securitygroup.provided(scope, wanted)
+    return [entity_id for entity_id in wanted if entity_id not in kept]
 
 
 def _ends_with(scope: Scope, machines: Sequence[str]) -> set[str]:
     """What is deleted with machines: their links (OCCI-CORE-033), and the storage that ends with them."""
+    if not machines:
+        return set()
     volumes = [volume for group in scope.engine.disks_of(machines).values() for volume in group]
-    links = {names.link_id(volume.id) for volume in volumes}
+    networked = networkinterface.of_machines(scope, machines) | securitygrouplink.of_machines(scope, machines)
+    links = {names.link_id(volume.id) for volume in volumes} | networked
     return links | {volume.id for volume in volumes if volume.delete_on_termination}

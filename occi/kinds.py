@@ -27,6 +27,9 @@ CORE = "http://schemas.ogf.org/occi/core#"
 INFRASTRUCTURE = "http://schemas.ogf.org/occi/infrastructure#"
 COMPUTE_ACTION = "http://schemas.ogf.org/occi/infrastructure/compute/action#"
 STORAGE_ACTION = "http://schemas.ogf.org/occi/infrastructure/storage/action#"
+NETWORK_ACTION = "http://schemas.ogf.org/occi/infrastructure/network/action#"
+NETWORKINTERFACE_ACTION = "http://schemas.ogf.org/occi/infrastructure/networkinterface/action#"
+IPRESERVATION_ACTION = "http://schemas.ogf.org/occi/infrastructure/ipreservation/action#"
 
 ARCHITECTURE = "occi.compute.architecture"
 CORES = "occi.compute.cores"
@@ -43,6 +46,23 @@ LINK_DEVICE = "occi.storagelink.deviceid"
 LINK_MOUNTPOINT = "occi.storagelink.mountpoint"
 LINK_STATE = "occi.storagelink.state"
 LINK_MESSAGE = "occi.storagelink.state.message"
+VLAN = "occi.network.vlan"
+LABEL = "occi.network.label"
+NETWORK_STATE = "occi.network.state"
+NETWORK_MESSAGE = "occi.network.state.message"
+INTERFACE = "occi.networkinterface.interface"
+MAC = "occi.networkinterface.mac"
+INTERFACE_STATE = "occi.networkinterface.state"
+INTERFACE_MESSAGE = "occi.networkinterface.state.message"
+RULES = "occi.securitygroup.rules"
+GROUP_STATE = "occi.securitygroup.state"
+GROUP_MESSAGE = "occi.securitygroup.state.message"
+GROUPLINK_STATE = "occi.securitygrouplink.state"
+GROUPLINK_MESSAGE = "occi.securitygrouplink.state.message"
+RESERVED_ADDRESS = "occi.ipreservation.address"
+RESERVED_USED = "occi.ipreservation.used"
+RESERVED_STATE = "occi.ipreservation.state"
+RESERVED_MESSAGE = "occi.ipreservation.state.message"
 
 #: GiB in the largest volume that any type allows.
 LARGEST_STORAGE = 65536
@@ -111,11 +131,20 @@ RESIZE = _action(
         description="New size in GiB",
     ),
 )
+UP = _action(NETWORK_ACTION, "up", "Let the network give addresses")
+DOWN = _action(NETWORK_ACTION, "down", "Let the network give no further addresses")
+LINK_UP = _action(NETWORKINTERFACE_ACTION, "up", "Switch the interface on")
+LINK_DOWN = _action(NETWORKINTERFACE_ACTION, "down", "Switch the interface off")
+RESERVED_UP = _action(IPRESERVATION_ACTION, "up", "Let the address lead where it is linked")
+RESERVED_DOWN = _action(IPRESERVATION_ACTION, "down", "Let the address lead nowhere")
 
 #: Actions by the term of the kind that defines them. Those of 1.1 stay beside 1.2's (OCCI-INFRA-032).
 _ACTIONS_OF: Mapping[str, tuple[Category, ...]] = {
     "compute": (START, STOP, RESTART, SUSPEND, SAVE),
     "storage": (ONLINE, OFFLINE, BACKUP, SNAPSHOT, RESIZE),
+    "network": (UP, DOWN),
+    "networkinterface": (LINK_UP, LINK_DOWN),
+    "ipreservation": (RESERVED_UP, RESERVED_DOWN),
 }
 
 ENTITY = _kind(CORE, "entity", "Entity", "", *_ENTITY_ATTRIBUTES)
@@ -168,28 +197,110 @@ STORAGE = _kind(
     ),
     AttributeSpec(name=STORAGE_MESSAGE, mutable=False, description="More about the state"),
 )
+
+
+def _state(name: str, whose: str, *states: str) -> tuple[AttributeSpec, AttributeSpec]:
+    return (
+        AttributeSpec(name=name, mutable=False, choices=states, description=f"State of the {whose}"),
+        AttributeSpec(name=f"{name}.message", mutable=False, description="More about the state"),
+    )
+
+
+def _ends(source: str, target: str) -> tuple[AttributeSpec, ...]:
+    """What links have in common. Nothing keeps the title that a client gives (OCCI-CORE-007)."""
+    return (
+        AttributeSpec(name=ID, mutable=False, description="Identifier of the link"),
+        AttributeSpec(name=TITLE, mutable=False, description="Name for people; not kept"),
+        AttributeSpec(name=SOURCE, required=True, description=source),
+        AttributeSpec(name=SOURCE_KIND, mutable=False, description="Kind of the source"),
+        AttributeSpec(name=TARGET, required=True, description=target),
+        AttributeSpec(name=TARGET_KIND, mutable=False, description="Kind of the target"),
+    )
+
+
 STORAGELINK = _kind(
     INFRASTRUCTURE,
     "storagelink",
     "Storage Link",
     LINK.id,
-    AttributeSpec(name=ID, mutable=False, description="Identifier of the link"),
-    # Nothing here keeps these (OCCI-CORE-007).
-    AttributeSpec(name=TITLE, mutable=False, description="Name for people; not kept"),
-    AttributeSpec(name=SOURCE, required=True, description="The machine"),
-    AttributeSpec(name=SOURCE_KIND, mutable=False, description="Kind of the source"),
-    AttributeSpec(name=TARGET, required=True, description="The storage"),
-    AttributeSpec(name=TARGET_KIND, mutable=False, description="Kind of the target"),
+    *_ends("The machine", "The storage"),
     AttributeSpec(name=LINK_DEVICE, description="Name of the device, given at creation"),
     AttributeSpec(name=LINK_MOUNTPOINT, mutable=False, description="Where the machine mounts it; not kept"),
+    *_state(LINK_STATE, "link", "active", "inactive", "error"),
+)
+_NETWORK_STATE = _state(NETWORK_STATE, "network", "active", "inactive", "error")
+NETWORK = _kind(
+    INFRASTRUCTURE,
+    "network",
+    "Network Resource",
+    RESOURCE.id,
+    *_RESOURCE_ATTRIBUTES,
     AttributeSpec(
-        name=LINK_STATE,
-        mutable=False,
-        choices=("active", "inactive", "error"),
-        description="State of the link",
+        name=VLAN, type=_INTEGER, minimum=0, maximum=4094, description="802.1q VLAN identifier; only recorded"
     ),
-    AttributeSpec(name=LINK_MESSAGE, mutable=False, description="More about the state"),
+    AttributeSpec(name=LABEL, description="Tag based VLAN; only recorded"),
+    *_NETWORK_STATE,
+)
+NETWORKINTERFACE = _kind(
+    INFRASTRUCTURE,
+    "networkinterface",
+    "Network Interface",
+    LINK.id,
+    *_ends("The machine", "The network, or the reserved address"),
+    AttributeSpec(name=INTERFACE, mutable=False, description="Name of the device in the machine"),
+    AttributeSpec(name=MAC, description="MAC address, given at creation"),
+    *_state(INTERFACE_STATE, "link", "active", "inactive", "error"),
+)
+SECURITYGROUP = _kind(
+    INFRASTRUCTURE,
+    "securitygroup",
+    "Security Group",
+    RESOURCE.id,
+    *_RESOURCE_ATTRIBUTES,
+    AttributeSpec(
+        name=RULES,
+        type=AttributeType.ARRAY,
+        description="What may pass: objects with type (inbound or outbound), protocol, port, range (a CIDR) "
+        "or group, and ipversion",
+    ),
+    *_state(GROUP_STATE, "group", "active", "inactive", "error"),
+)
+SECURITYGROUPLINK = _kind(
+    INFRASTRUCTURE,
+    "securitygrouplink",
+    "Security Group Link",
+    LINK.id,
+    *_ends("The machine", "The security group"),
+    *_state(GROUPLINK_STATE, "link", "active", "inactive", "error"),
+)
+IPRESERVATION = _kind(
+    INFRASTRUCTURE,
+    "ipreservation",
+    "IP Reservation",
+    NETWORK.id,
+    *_RESOURCE_ATTRIBUTES,
+    *_NETWORK_STATE,
+    AttributeSpec(name=RESERVED_ADDRESS, description="The address, chosen here unless given at creation"),
+    AttributeSpec(
+        name=RESERVED_USED,
+        type=AttributeType.BOOLEAN,
+        mutable=False,
+        description="Whether it leads to a machine",
+    ),
+    *_state(RESERVED_STATE, "reservation", "active", "inactive", "error"),
 )
 
-KINDS: tuple[Category, ...] = (ENTITY, RESOURCE, LINK, COMPUTE, STORAGE, STORAGELINK)
+KINDS: tuple[Category, ...] = (
+    ENTITY,
+    RESOURCE,
+    LINK,
+    COMPUTE,
+    STORAGE,
+    STORAGELINK,
+    NETWORK,
+    NETWORKINTERFACE,
+    SECURITYGROUP,
+    SECURITYGROUPLINK,
+    IPRESERVATION,
+)
 ACTIONS: tuple[Category, ...] = tuple(action for group in _ACTIONS_OF.values() for action in group)

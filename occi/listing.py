@@ -35,17 +35,15 @@ def members(scope: Scope, category: Category) -> list[str]:
     if category.id in scope.catalog.tags:
         tagged = set(scope.engine.mixin_members(scope.caller, category.scheme, category.term))
         have = {names.kind_of(entity_id).id for entity_id in tagged}
-        found = [kind for kind in names.KINDS.values() if kind.id in have]
-        everything = (entity_id for kind in found for entity_id in entities.ids(scope, kind))
+        found = [module for kind_id, module in entities.MODULES.items() if kind_id in have]
+        everything = (entity_id for module in found for entity_id in module.ids(scope))
         return [entity_id for entity_id in everything if entity_id in tagged]
     return [
         entity_id
-        for kind in names.KINDS.values()
-        if not category.applies or kind.id in category.applies
+        for kind_id, module in entities.MODULES.items()
+        if not category.applies or kind_id in category.applies
         for entity_id in _ids(
-            entity
-            for entity in entities.MODULES[kind.id].entities(scope, in_full=False)
-            if category.id in types(scope, entity)
+            entity for entity in module.entities(scope, in_full=False) if category.id in types(scope, entity)
         )
     ]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from backend.commands import AttachVolume, Command, ModifyInstance
+from backend.commands import ModifyInstance
 from backend.model import Flavor, Instance
-from occi import kinds, names
-from occi.changing import Standing, check_zone, given_attributes, named_mixins, naming, tagging
+from occi import kinds
+from occi.changing import Standing, check_zone, full, given_attributes, named_mixins, naming, tagging
 from occi.context import public_keys, user_data
-from occi.creation import checked_hostname, linked_volumes, one_template
+from occi.creation import checked_hostname, one_template
+from occi.deeds import Deed
 from occi.errors import OcciError
+from occi.linking import additions, links_of
 from occi.mapping import has_scratch
 from occi.mixins import CONTEXT_IDS, KEY_SPELLINGS
 from occi.scope import Scope
@@ -31,26 +33,25 @@ class Machine(Standing):
         self.user_data = data
 
 
-def partial_update(scope: Scope, machine: Machine, request: Request) -> list[Command[Any]]:
-    """The commands that change what a request gives and leave the rest (OCCI-HTTP-035)."""
+def partial_update(scope: Scope, machine: Machine, request: Request) -> list[Deed]:
+    """What changes what a request gives and leave the rest (OCCI-HTTP-035)."""
     wanted = _mixins(scope, machine, request)
     given = _attributes(scope, machine, request, wanted)
     return [
         *_modification(scope, machine, given, wanted),
         *naming(machine, given.get(TITLE)),
         *tagging(scope, machine, wanted, replacing=False),
-        *_attachments(scope, machine, request),
+        *additions(scope, machine.id, links_of(scope, request), machine.links),
     ]
 
 
-def replacement(scope: Scope, machine: Machine, request: Request) -> list[Command[Any]]:
-    """The commands that make a machine what a full rendering says (OCCI-HTTP-032).
+def replacement(scope: Scope, machine: Machine, request: Request) -> list[Deed]:
+    """What makes a machine what a full rendering says (OCCI-HTTP-032).
 
     Title, summary, host name and tags that are missing are removed; a machine always has a size, an image and
     its context. Links are left as they are (OCCI-AMB-09).
     """
-    if scope.kind_of(request) is None:
-        raise OcciError(400, "A full rendering names the kind.")
+    full(scope, request)
     wanted = _mixins(scope, machine, request)
     given = _attributes(scope, machine, request, wanted, volatile=_VOLATILE)
     for name in (TITLE, SUMMARY, kinds.HOSTNAME):
@@ -86,16 +87,6 @@ def _attributes(
     return given
 
 
-def _attachments(scope: Scope, machine: Machine, request: Request) -> list[Command[Any]]:
-    """Commands that attach what a request links and the machine does not have yet (OCCI-HTTP-035)."""
-    has = {link.target for link in machine.links}
-    return [
-        AttachVolume(volume_id=volume_id, instance_id=machine.id, device=device)
-        for volume_id, device in linked_volumes(scope, request)
-        if names.path_of(volume_id) not in has
-    ]
-
-
 def _check_fixed_by_image(machine: Machine, given: Mapping[str, Any]) -> None:
     architecture = given.get(kinds.ARCHITECTURE)
     if architecture is not None and architecture != machine.shown.attributes.get(kinds.ARCHITECTURE):
@@ -120,7 +111,7 @@ def _has(machine: Machine, mixin: Category) -> bool:
 
 def _modification(
     scope: Scope, machine: Machine, given: Mapping[str, Any], wanted: Sequence[Category]
-) -> list[Command[Any]]:
+) -> list[Deed]:
     instance = machine.instance
     flavor = _new_flavor(scope, machine, wanted)
     changes: dict[str, Any] = {}

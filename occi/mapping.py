@@ -147,9 +147,9 @@ def entity(
         catalog.os_template(instance.image_id),
         size_template(instance, catalog),
     )
-    zone = catalog.zone(instance.zone)
-    tags = [catalog.find(type_id) for type_id in sorted(on_record & catalog.tags.keys())]
-    found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), zone, *tags) if each)
+    places = catalog.places(instance.zone, instance.region)
+    tags = catalog.own_tags(associated)
+    found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), *places, *tags) if each)
     values = _attributes(instance, title)
     values.update({name: value for _, name, value in context if value is not None})
     declared = {spec.name for category in found for spec in category.attributes}

@@ -5,7 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 
 from backend.model import Flavor, Image, UserMixin
-from occi.kinds import COMPUTE, CORES, INFRASTRUCTURE, MEMORY, STORAGE
+from occi.kinds import (
+    COMPUTE,
+    CORES,
+    INFRASTRUCTURE,
+    IPRESERVATION,
+    MEMORY,
+    NETWORK,
+    NETWORKINTERFACE,
+    SECURITYGROUP,
+    STORAGE,
+)
 from occi.values import memory_gib
 from rendering.occi_document import AttributeSpec, AttributeType, Category, CategoryClass
 
@@ -15,6 +25,21 @@ OPENSTACK_CREDENTIALS = "http://schemas.openstack.org/instance/credentials#"
 OPENSTACK_CONTEXT = "http://schemas.openstack.org/compute/instance#"
 CRTP = "http://schemas.ogf.org/occi/infrastructure/compute/template/1.1#"
 CRTP_1_0 = "http://schemas.ogf.org/occi/infrastructure/compute/template/1.0#"
+
+IP_NETWORK = "http://schemas.ogf.org/occi/infrastructure/network#"
+IP_INTERFACE = "http://schemas.ogf.org/occi/infrastructure/networkinterface#"
+OPENSTACK_NETWORK = "http://schemas.openstack.org/network#"
+FLOATING_POOLS = "http://schemas.openstack.org/network/floatingippool#"
+FEDCLOUD_NETWORK = "http://schemas.fedcloud.egi.eu/occi/infrastructure/network#"
+FEDCLOUD_COMPUTE = "http://schemas.fedcloud.egi.eu/occi/infrastructure/compute#"
+
+NETWORK_ADDRESS = "occi.network.address"
+NETWORK_GATEWAY = "occi.network.gateway"
+NETWORK_ALLOCATION = "occi.network.allocation"
+INTERFACE_ADDRESS = "occi.networkinterface.address"
+INTERFACE_GATEWAY = "occi.networkinterface.gateway"
+INTERFACE_ALLOCATION = "occi.networkinterface.allocation"
+CONNECTIVITY = "eu.egi.fedcloud.compute.default_connectivity"
 
 PUBLIC_KEY = "occi.credentials.ssh.publickey"
 USER_DATA = "occi.compute.userdata"
@@ -37,7 +62,11 @@ CRTP_TITLES = {
 }
 
 _FOR_COMPUTE = (COMPUTE.id,)
-_FOR_RESOURCES = (COMPUTE.id, STORAGE.id)
+_FOR_NETWORKS = (NETWORK.id,)
+_FOR_INTERFACES = (NETWORKINTERFACE.id,)
+_PLACED = (COMPUTE.id, STORAGE.id, NETWORK.id)
+#: What a client's own mixins go with; the links that have no row of their own are not among them.
+_TAGGABLE = (*_PLACED, SECURITYGROUP.id, IPRESERVATION.id, NETWORKINTERFACE.id)
 
 
 def _context(scheme: str, term: str, title: str, *attributes: AttributeSpec) -> Category:
@@ -61,6 +90,7 @@ def _parent(term: str, title: str) -> Category:
 OS_TPL = _parent("os_tpl", "Operating System Template")
 RESOURCE_TPL = _parent("resource_tpl", "Resource Template")
 AVAILABILITY_ZONE = _parent("availability_zone", "Availability Zone")
+REGION = _parent("region", "Region")
 SSH_KEY = _context(
     CREDENTIALS,
     "ssh_key",
@@ -92,21 +122,109 @@ OPENSTACK_USER_DATA_MIXIN = _context(
         description="Data for cloud-init in Base64, given at creation only",
     ),
 )
+_ALLOCATIONS = ("dynamic", "static")
+IPNETWORK = Category(
+    scheme=IP_NETWORK,
+    term="ipnetwork",
+    class_=CategoryClass.MIXIN,
+    title="IP Networking Mixin",
+    applies=_FOR_NETWORKS,
+    location="/ipnetwork/",
+    attributes=(
+        AttributeSpec(name=NETWORK_ADDRESS, description="Range of addresses in CIDR form, given at creation"),
+        AttributeSpec(name=NETWORK_GATEWAY, description="The router: always the first address of the range"),
+        AttributeSpec(
+            name=NETWORK_ALLOCATION,
+            mutable=False,
+            choices=_ALLOCATIONS,
+            description="How machines get addresses: always dynamic, by DHCP",
+        ),
+    ),
+)
+IPNETWORKINTERFACE = Category(
+    scheme=IP_INTERFACE,
+    term="ipnetworkinterface",
+    class_=CategoryClass.MIXIN,
+    title="IP Network Interface Mixin",
+    applies=_FOR_INTERFACES,
+    location="/ipnetworkinterface/",
+    attributes=(
+        AttributeSpec(name=INTERFACE_ADDRESS, description="IP address, given at creation or chosen here"),
+        AttributeSpec(name=INTERFACE_GATEWAY, mutable=False, description="The router of the network"),
+        AttributeSpec(
+            name=INTERFACE_ALLOCATION,
+            mutable=False,
+            choices=_ALLOCATIONS,
+            description="Whether the address was chosen by the client (static) or here; DHCP tells either",
+        ),
+    ),
+)
+FLOATING_POOL = Category(
+    scheme=OPENSTACK_NETWORK,
+    term="floatingippool",
+    class_=CategoryClass.MIXIN,
+    title="Pool of floating addresses",
+    location="/floatingippool/",
+)
+
+
+def _reach(term: str, title: str) -> Category:
+    return Category(
+        scheme=FEDCLOUD_NETWORK,
+        term=term,
+        class_=CategoryClass.MIXIN,
+        title=title,
+        applies=_FOR_NETWORKS,
+        location=f"/mixin/fedcloud/{term}/",
+    )
+
+
+PUBLIC_NET = _reach("public_net", "Network with a way to and from outside")
+PRIVATE_NET = _reach("private_net", "Network without a way outside")
+NAT_NET = _reach("nat_net", "Network with a way outside, by address translation")
+#: What the routes of a network let it reach (OCCI-EXT-009), by the value of the attribute that asks for it.
+REACHES = {"public": PUBLIC_NET, "private": PRIVATE_NET, "nat": NAT_NET}
+DEFAULT_CONNECTIVITY = Category(
+    scheme=FEDCLOUD_COMPUTE,
+    term="default_connectivity",
+    class_=CategoryClass.MIXIN,
+    title="Connectivity of a machine without links to networks",
+    applies=_FOR_COMPUTE,
+    location="/mixin/fedcloud/default_connectivity/",
+    attributes=(
+        AttributeSpec(
+            name=CONNECTIVITY,
+            required=True,
+            choices=tuple(REACHES),
+            description="One of public, private, nat; at creation only",
+        ),
+    ),
+)
 
 #: The two spellings of a machine's key and of its user data, 1.2's first, each with its attribute.
 KEY_SPELLINGS = ((SSH_KEY, PUBLIC_KEY), (OPENSTACK_PUBLIC_KEY, OPENSTACK_KEY_DATA))
 USER_DATA_SPELLINGS = ((USER_DATA_MIXIN, USER_DATA), (OPENSTACK_USER_DATA_MIXIN, OPENSTACK_USER_DATA))
 #: Mixins that are associated at creation only.
-CONTEXT_IDS = frozenset(mixin.id for mixin, _ in (*KEY_SPELLINGS, *USER_DATA_SPELLINGS))
+CONTEXT_IDS = frozenset(
+    (*(mixin.id for mixin, _ in (*KEY_SPELLINGS, *USER_DATA_SPELLINGS)), DEFAULT_CONNECTIVITY.id)
+)
 
 MIXINS: tuple[Category, ...] = (
     OS_TPL,
     RESOURCE_TPL,
     AVAILABILITY_ZONE,
+    REGION,
     SSH_KEY,
     USER_DATA_MIXIN,
     OPENSTACK_PUBLIC_KEY,
     OPENSTACK_USER_DATA_MIXIN,
+    DEFAULT_CONNECTIVITY,
+    IPNETWORK,
+    PUBLIC_NET,
+    PRIVATE_NET,
+    NAT_NET,
+    IPNETWORKINTERFACE,
+    FLOATING_POOL,
 )
 
 
@@ -143,8 +261,36 @@ def zone_of(domain: str, zone: str) -> Category:
         class_=CategoryClass.MIXIN,
         title=zone,
         depends=(AVAILABILITY_ZONE.id,),
-        applies=_FOR_RESOURCES,
+        applies=_PLACED,
         location=f"/availability_zone/{zone}/",
+    )
+
+
+@lru_cache(maxsize=64)
+def region_of(domain: str, region: str) -> Category:
+    """The mixin that the region is (OCCI-EXT-007)."""
+    return Category(
+        scheme=f"{own_schemes(domain)}region#",
+        term=region,
+        class_=CategoryClass.MIXIN,
+        title=region,
+        depends=(REGION.id,),
+        applies=_PLACED,
+        location=f"/region/{region}/",
+    )
+
+
+@lru_cache(maxsize=64)
+def pool_of(pool: str) -> Category:
+    """The mixin that a pool of public addresses is (OCCI-EXT-008)."""
+    return Category(
+        scheme=FLOATING_POOLS,
+        term=pool,
+        class_=CategoryClass.MIXIN,
+        title=pool,
+        depends=(FLOATING_POOL.id,),
+        applies=(NETWORKINTERFACE.id, IPRESERVATION.id),
+        location=f"/floatingippool/{pool}/",
     )
 
 
@@ -191,12 +337,12 @@ def _sizes(flavor: Flavor, *, profile: bool) -> tuple[AttributeSpec, ...]:
 
 
 def tag_of(mixin: UserMixin) -> Category:
-    """The mixin that a client made: a tag without capabilities (OCCI-CORE-028). Links have none."""
+    """The mixin that a client made: a tag without capabilities (OCCI-CORE-028)."""
     return Category(
         scheme=mixin.scheme,
         term=mixin.term,
         class_=CategoryClass.MIXIN,
         title=mixin.title,
-        applies=_FOR_RESOURCES,
+        applies=_TAGGABLE,
         location=mixin.location,
     )

@@ -1,11 +1,14 @@
 """Names of entities: the engine's ids ⇄ paths.
 
-An entity is known here by the engine's id (``i-…``, ``vol-…``), whose prefix tells the kind. A link has no
-row of its own: it is the attachment of one volume, and has that volume's digits.
+An entity is known here by the engine's id (``i-…``, ``vol-…``), whose prefix tells the kind. Some have no row
+of their own: a storagelink is the attachment of one volume, and has that volume's digits; a link to a public
+address is its association; a link to a security group, and the network that a pool of public addresses is,
+are known by digits computed from what they are made of.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -19,14 +22,28 @@ KINDS: Mapping[str, Category] = {
     "i": kinds.COMPUTE,
     "vol": kinds.STORAGE,
     "att": kinds.STORAGELINK,
+    "subnet": kinds.NETWORK,
+    "pool": kinds.NETWORK,
+    "eni": kinds.NETWORKINTERFACE,
+    "eipassoc": kinds.NETWORKINTERFACE,
+    "sg": kinds.SECURITYGROUP,
+    "sglink": kinds.SECURITYGROUPLINK,
+    "eipalloc": kinds.IPRESERVATION,
 }
 #: What a kind's entities are called in sentences.
 WORDS: Mapping[str, str] = {
     kinds.COMPUTE.id: "machine",
     kinds.STORAGE.id: "storage",
     kinds.STORAGELINK.id: "link",
+    kinds.NETWORK.id: "network",
+    kinds.NETWORKINTERFACE.id: "link",
+    kinds.SECURITYGROUP.id: "security group",
+    kinds.SECURITYGROUPLINK.id: "link",
+    kinds.IPRESERVATION.id: "reservation",
 }
-_PREFIXES = {kind.location: prefix for prefix, kind in KINDS.items()}
+_PREFIXES: Mapping[str, tuple[str, ...]] = {
+    kind.location: tuple(prefix for prefix, each in KINDS.items() if each is kind) for kind in KINDS.values()
+}
 
 
 def kind_of(entity_id: str) -> Category:
@@ -48,11 +65,11 @@ def is_path(path: str) -> bool:
 def id_at(path: str) -> str:
     """The id of the entity at a path, by its UUID or its EC2 id (D3); 404 when there can be none."""
     above, _, name = path.rpartition("/")
-    prefix = _PREFIXES.get(f"{above}/")
-    entity_id = id_of(prefix, name) if prefix is not None else None
-    if entity_id is None:
-        raise OcciError(404, f"There is nothing at {path[:200]}.")
-    return entity_id
+    for prefix in _PREFIXES.get(f"{above}/", ()):
+        entity_id = id_of(prefix, name)
+        if entity_id is not None:
+            return entity_id
+    raise OcciError(404, f"There is nothing at {path[:200]}.")
 
 
 def id_in(uri: str) -> str:
@@ -85,3 +102,17 @@ def link_id(volume_id: str) -> str:
 def volume_id(link_id: str) -> str:
     """The id of the volume that a link leads to."""
     return f"vol-{link_id.partition('-')[2]}"
+
+
+def pool_id(pool: str) -> str:
+    """The id of the network that a pool of public addresses is."""
+    return f"pool-{_digits(pool)}"
+
+
+def group_link_id(instance_id: str, group_id: str) -> str:
+    """The id of the link from a machine to a security group."""
+    return f"sglink-{_digits(f'{instance_id}/{group_id}')}"
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:17]

@@ -35,8 +35,15 @@ class Scope:
             images=self._images(),
             flavors=self.engine.flavors(),
             tags=self.engine.mixins(self.caller),
-            zones=self._zones(),
+            zones=self.engine.settings.zones.get(self.region, ()),
+            region=self.region,
+            pools=self.engine.settings.network.pools,
         )
+
+    @property
+    def region(self) -> str:
+        """The region in which the caller works."""
+        return self.caller.region or self.engine.settings.default_region
 
     def _images(self) -> list[Image]:
         """What the caller may make machines of: now, or, of its own, once the image is written."""
@@ -46,10 +53,6 @@ class Scope:
             if may_launch(self.caller, image)
             and (image.state is not ImageState.LOCKED or image.tenant_id == self.caller.tenant_id)
         ]
-
-    def _zones(self) -> tuple[str, ...]:
-        settings = self.engine.settings
-        return settings.zones.get(self.caller.region or settings.default_region, ())
 
     def known(self, given: Category) -> Category:
         """The described category that a client named, with or without its class; 404 when there is none."""

@@ -301,11 +301,14 @@ def _said_once(call: Call) -> None:
 
 
 def _delete_members(scope: Scope, call: Call) -> Reply:
-    """Delete all members, or those that a filter leaves; a list of them is no filter."""
+    """Delete all members, or those that a filter leaves; a list of them is no filter.
+
+    What every tenant has from its beginning is deleted by its own path only.
+    """
     _said_once(call)
     if call.body.locations or call.body.members or call.body.links:
         raise OcciError(400, "Entities are deleted one by one, or by categories and attributes.")
-    entities.delete(scope, _members(scope, call, call.body))
+    entities.delete(scope, entities.own(scope, _members(scope, call, call.body)))
     return Reply()
 
 
@@ -318,9 +321,10 @@ def _post_kind(scope: Scope, call: Call) -> Reply:
 
 def _act_on_all(scope: Scope, call: Call, category: Category) -> Reply:
     """An action on all members, if they are of the kind that defines it (OCCI-CORE-022)."""
-    can_be = list(names.KINDS.values())
+    can_be = list({kind.id: kind for kind in names.KINDS.values()}.values())
     if category.class_ is CategoryClass.KIND:
-        can_be = [kind for kind in can_be if category.id in scope.catalog.ancestry(kind)]
+        collected = entities.collected(scope, category)
+        can_be = [kind for kind in can_be if kind.id in collected]
     possible = _offered_by(*can_be)
     if not possible:
         raise OcciError(400, f"The kind {category.id} has no actions.")

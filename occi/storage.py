@@ -9,9 +9,9 @@ from backend.commands import Command, CreateSnapshot, CreateVolume, DeleteVolume
 from backend.errors import BackendError, Code
 from backend.model import Volume
 from occi import kinds, shown, storing
-from occi.changing import Standing, check_zone, given_attributes, named_mixins, naming, tagging
+from occi.changing import Standing, check_zone, full, given_attributes, named_mixins, naming, tagging
 from occi.creation import described, name_tag, refuse_links, tags_among, zone_among
-from occi.errors import OcciError
+from occi.deeds import Creation, Deed
 from occi.scope import Scope
 from occi.values import checked_summary
 from rendering.occi_document import SUMMARY, TITLE, Category, Entity, Request
@@ -72,25 +72,21 @@ def _rendered(scope: Scope, found: Sequence[Volume]) -> list[Entity]:
 # Writing ------------------------------------------------------------------------------------------------
 
 
-def creation(scope: Scope, request: Request) -> CreateVolume:
-    """The command that makes a storage; its size is rounded up to whole GiB."""
+def creation(scope: Scope, request: Request) -> Creation:
+    """What makes a storage; its size is rounded up to whole GiB."""
     refuse_links(request)
     associated, given = described(scope, kinds.STORAGE, request)
-    return CreateVolume(
+    command = CreateVolume(
         size_gib=storing.whole_gib(given[kinds.STORAGE_SIZE]),
         zone=zone_among(scope, associated),
         summary=checked_summary(given.get(SUMMARY, "")),
         tags=name_tag(given),
         mixins=tags_among(scope, associated),
     )
+    return lambda do: str(do(command).id)
 
 
-def made(answer: Volume) -> str:
-    """The id of the storage made."""
-    return answer.id
-
-
-def update(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
+def update(scope: Scope, entity_id: str, request: Request) -> list[Deed]:
     """The commands that change all that a request gives (POST). Another size is a resize (OCCI-INFRA-031)."""
     refuse_links(request)
     volume, standing = _standing(scope, entity_id)
@@ -99,13 +95,12 @@ def update(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]
     return _commands(scope, volume, standing, given, wanted, replacing=False)
 
 
-def replace(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
+def replace(scope: Scope, entity_id: str, request: Request) -> list[Deed]:
     """The commands that make a storage what a full rendering says (PUT).
 
     Title, summary and tags that are missing are removed; a storage always has a size.
     """
-    if scope.kind_of(request) is None:
-        raise OcciError(400, "A full rendering names the kind.")
+    full(scope, request)
     volume, standing = _standing(scope, entity_id)
     wanted = _mixins(scope, volume, standing, request)
     given = given_attributes(scope, standing, request, wanted, volatile=_VOLATILE)
@@ -133,8 +128,8 @@ def _commands(
     wanted: Sequence[Category],
     *,
     replacing: bool,
-) -> list[Command[Any]]:
-    commands: list[Command[Any]] = []
+) -> list[Deed]:
+    commands: list[Deed] = []
     if kinds.STORAGE_SIZE in given:
         commands += _resized(volume, given[kinds.STORAGE_SIZE])
     if given.get(SUMMARY, volume.summary) != volume.summary:
@@ -185,6 +180,6 @@ def act(scope: Scope, wanted: Sequence[str], action: Category, given: Mapping[st
     scope.engine.execute_all(scope.caller, commands)
 
 
-def deletion(_scope: Scope, wanted: Sequence[str]) -> list[Command[Any]]:
+def deletion(_scope: Scope, wanted: Sequence[str]) -> list[Deed]:
     """The commands that delete storage, which must be attached to nothing."""
     return [DeleteVolume(volume_id=volume_id) for volume_id in wanted]

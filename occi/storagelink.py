@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.commands import AttachVolume, Command, DetachVolume
+from backend.commands import AttachVolume, DetachVolume
 from backend.engine import InstanceQuery
-from backend.model import Volume
 from occi import kinds, mapping, names, shown, storing
-from occi.changing import Standing, given_attributes, named_mixins
+from occi.changing import Standing, full, same_link
 from occi.creation import described, refuse_links
+from occi.deeds import Creation, Deed
 from occi.errors import OcciError
 from occi.scope import Scope
-from rendering.occi_document import SOURCE, TARGET, Category, Link, Request, Value
+from rendering.occi_document import SOURCE, TARGET, Category, Link, Request
 
 _VOLATILE = frozenset({kinds.LINK_STATE, kinds.LINK_MESSAGE})
-#: The ends of a link, with the kinds of what is there.
-_ENDS: Mapping[str, Category] = {SOURCE: kinds.COMPUTE, TARGET: kinds.STORAGE}
 
 
 # Reading ------------------------------------------------------------------------------------------------
@@ -66,50 +64,30 @@ def _links(scope: Scope, wanted: Sequence[str]) -> list[Link]:
 # Writing ------------------------------------------------------------------------------------------------
 
 
-def creation(scope: Scope, request: Request) -> AttachVolume:
-    """The command that attaches the storage to the machine (OCCI-HTTP-061)."""
+def creation(scope: Scope, request: Request) -> Creation:
+    """What attaches the storage to the machine (OCCI-HTTP-061)."""
     refuse_links(request)
     _, given = described(scope, kinds.STORAGELINK, request)
-    return AttachVolume(
+    command = AttachVolume(
         volume_id=names.id_of_kind(kinds.STORAGE, given[TARGET]),
         instance_id=names.id_of_kind(kinds.COMPUTE, given[SOURCE]),
         device=given.get(kinds.LINK_DEVICE, ""),
     )
+    return lambda do: names.link_id(do(command).id)
 
 
-def made(answer: Volume) -> str:
-    """The id of the link made."""
-    return names.link_id(answer.id)
-
-
-def update(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
-    """No commands: what a link is, it is from its creation to its end; saying so again is no error."""
-    _check(scope, entity_id, request, ())
-    return []
-
-
-def replace(scope: Scope, entity_id: str, request: Request) -> list[Command[Any]]:
-    """No commands, as for :func:`update`."""
-    if scope.kind_of(request) is None:
-        raise OcciError(400, "A full rendering names the kind.")
-    _check(scope, entity_id, request, _VOLATILE)
-    return []
-
-
-def _check(scope: Scope, entity_id: str, request: Request, volatile: Sequence[str] | frozenset[str]) -> None:
-    """Refuse another device or end with 501: the standard would have them changed."""
-    refuse_links(request)
+def update(scope: Scope, entity_id: str, request: Request) -> list[Deed]:
+    """Nothing to do: what a link is, it is from its creation to its end; saying so again is no error."""
     [link] = _links(scope, [entity_id])
-    standing = Standing(entity_id, link)
-    wanted = named_mixins(scope, standing, request)
-    for name, value in given_attributes(scope, standing, request, wanted, volatile=volatile).items():
-        if _meaning(name, value) != _meaning(name, link.attributes[name]):
-            raise OcciError(501, f"{name} of a link cannot be changed: end it, and make another.")
+    same_link(scope, Standing(entity_id, link), request)
+    return []
 
 
-def _meaning(name: str, value: Value) -> Value:
-    """A value as it is compared: clients write the ends as paths and as URIs."""
-    return names.id_of_kind(_ENDS[name], str(value)) if name in _ENDS else value
+def replace(scope: Scope, entity_id: str, request: Request) -> list[Deed]:
+    """Nothing to do, as for :func:`update`."""
+    [link] = _links(scope, [entity_id])
+    same_link(scope, Standing(entity_id, link), full(scope, request), volatile=_VOLATILE)
+    return []
 
 
 def act(_scope: Scope, _wanted: Sequence[str], action: Category, _given: Mapping[str, Any]) -> None:
@@ -117,7 +95,7 @@ def act(_scope: Scope, _wanted: Sequence[str], action: Category, _given: Mapping
     raise OcciError(400, f"Links do not have the action {action.term}.")
 
 
-def deletion(scope: Scope, wanted: Sequence[str]) -> list[Command[Any]]:
+def deletion(scope: Scope, wanted: Sequence[str]) -> list[Deed]:
     """The commands that detach the storage; the link is there until the guest has let go."""
     return [
         DetachVolume(

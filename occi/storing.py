@@ -88,8 +88,6 @@ def entity(
     volume: Volume, catalog: Catalog, *, title: str = "", associated: Sequence[tuple[str, str]] = ()
 ) -> Entity:
     """A volume as a storage resource; ``associated`` are the mixins on record, as scheme and term."""
-    on_record = {scheme + term for scheme, term in associated}
-    tags = [catalog.find(type_id) for type_id in sorted(on_record & catalog.tags.keys())]
     values: dict[str, Value | None] = {
         ID: uuid_of(volume.id),
         TITLE: title or None,
@@ -101,7 +99,7 @@ def entity(
     return Entity(
         kind=kinds.STORAGE,
         location=names.path_of(volume.id),
-        mixins=tuple(each for each in (catalog.zone(volume.zone), *tags) if each),
+        mixins=(*catalog.places(volume.zone, volume.region), *catalog.own_tags(associated)),
         attributes={name: value for name, value in values.items() if value is not None},
         actions=offered(volume),
     )
