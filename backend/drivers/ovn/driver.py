@@ -1,0 +1,102 @@
+"""The OVN network driver."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from backend.drivers.ovn.connection import use_certificates
+from backend.drivers.ovn.difference import Change, Missing, difference
+from backend.drivers.ovn.names import BRIDGE
+from backend.drivers.ovn.northbound import Northbound, NorthboundReplica
+from backend.drivers.ovn.plan import plan, rows_of
+from backend.drivers.ovn.settings import OvnSettings
+from backend.network_model import Nic, Topology
+from backend.ports import NetworkCapabilities, NetworkDriver, NicSpec, StepFailed
+
+CAPABILITIES = NetworkCapabilities(
+    name="ovn",
+    groups=True,
+    egress=True,
+    routing=True,
+    guest_to_guest=True,
+    network_acls=True,
+    source_dest_check=True,
+    nat_gateways=True,
+    hotplug=True,
+    secondary_addresses=True,
+    needs_infra=True,
+    metadata_hops=1,
+    limits=(
+        "A rule that is taken back also ends the connections that it had let begin.",
+        "The network ACL of a NAT gateway's own subnet is not asked about what the gateway translates.",
+    ),
+)
+
+
+class OvnNetwork(NetworkDriver):
+    """Tenant networks in OVN: packets obey logical flows on every chassis, and nothing of ours runs there."""
+
+    def __init__(self, settings: OvnSettings) -> None:
+        self._settings = settings
+        if settings.private_key:
+            use_certificates(settings.private_key, settings.certificate, settings.ca_certificate)
+        self._network = Northbound(
+            settings.northbound, settings.southbound, settings.patience, settings.hosts_patience
+        )
+
+    @property
+    def capabilities(self) -> NetworkCapabilities:
+        """What it enforces, and what it cannot."""
+        return CAPABILITIES
+
+    def plug(self, topology: Topology, nic: Nic) -> NicSpec:
+        """How a domain is to have an interface: plugged into the integration bridge as the port of its id."""
+        return NicSpec(
+            id=nic.id,
+            index=nic.index,
+            mac=nic.mac,
+            address=nic.address,
+            cidr=topology.subnets[nic.subnet_id].cidr,
+            mtu=self._settings.mtu,
+            up=nic.up,
+            bridge=BRIDGE,
+            offload=self._settings.offload,
+        )
+
+    def apply(self, topology: Topology, scopes: Collection[str] | None = None) -> None:
+        """Make the network agree with the topology in one transaction, and wait until chassis do.
+
+        What is waited for, and what the errors mean, is told at
+        :meth:`~backend.drivers.ovn.northbound.Northbound.apply`. Of what an object of ``scopes`` refers to
+        and the network does not have yet, as much is made as the topology tells; the rest when that is in
+        scope.
+        """
+        self._network.apply(lambda stored: self._changes(stored, topology, scopes))
+
+    def differences(self, topology: Topology) -> Sequence[str]:
+        """In what the northbound database differs from the whole topology, and which chassis are missing."""
+        lines = self._network.differences(lambda stored: self._changes(stored, topology, None))
+        there = self._network.chassis()
+        wanted = self._settings.chassis or topology.chassis
+        absent = [name for name in wanted if there is not None and name not in there]
+        return [*lines, *(f"chassis {name}: not in the southbound database" for name in absent)]
+
+    def close(self) -> None:
+        """Disconnect from the databases; the network goes on."""
+        self._network.close()
+
+    def _changes(
+        self, stored: NorthboundReplica, topology: Topology, scopes: Collection[str] | None
+    ) -> list[Change]:
+        plans = plan(topology, scopes, self._settings)
+        if scopes is None:
+            for owner in stored.owners():
+                plans.setdefault(owner, ())
+        while True:
+            try:
+                return difference(stored, plans)
+            except Missing as missing:
+                owner = missing.ref.owner
+                if owner in plans:
+                    raise StepFailed(str(missing), transient=True) from missing
+                plans[owner] = tuple(rows_of(topology, owner, self._settings))
