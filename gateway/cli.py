@@ -12,12 +12,14 @@ from gateway.commands import (
     host,
     image,
     init,
+    networks,
     people,
     serve,
     size,
     snapshot,
     store,
     task,
+    trace,
     vm,
     volume,
 )
@@ -44,6 +46,12 @@ app.add_typer(volume.app, name="volume")
 app.add_typer(snapshot.app, name="snapshot")
 app.add_typer(store.app, name="store")
 app.add_typer(task.app, name="task")
+app.add_typer(networks.nets, name="net")
+app.add_typer(networks.subnets, name="subnet")
+app.add_typer(networks.nics, name="nic")
+app.add_typer(networks.addresses, name="address")
+app.add_typer(networks.secgroups, name="secgroup")
+app.command("trace")(trace.trace_)
 app.add_typer(people.tenants, name="tenant")
 app.add_typer(people.users, name="user")
 app.add_typer(people.keys, name="key")

@@ -38,6 +38,16 @@ facts = driver.facts()
 print(f"{facts.hypervisor or 'simulated'}, {facts.total.cpu // 100} cores, "
       f"{facts.total.memory_mib} MiB, {facts.total.disk_gib} GiB, {facts.acceleration}")
 """
+_OPEN_OVSDB: Final = """
+import sys
+from ovs import jsonrpc, stream
+error, stream_ = stream.Stream.open_block(stream.Stream.open(sys.argv[1].split(",")[0]), 10000)
+if error:
+    sys.exit(f"no answer: error {error}")
+connection = jsonrpc.Connection(stream_)
+error, reply = connection.transact_block(jsonrpc.Message.create_request("list_dbs", []))
+print("serves " + ", ".join(reply.result) if not error else sys.exit(f"error {error}"))
+"""
 _VERSIONS: Final = """
 import libvirt
 number = libvirt.getVersion()
@@ -196,6 +206,7 @@ def _home(path: Path, *, hosts: bool) -> Iterator[Finding]:
     yield _keys(installation)
     yield _disk(installation.home)
     yield from _places(installation)
+    yield from _network(installation)
     database = _database(installation)
     yield database
     if database.verdict is Verdict.BAD or installation.store.pending_revision() is not None:
@@ -243,6 +254,26 @@ def _places(installation: Installation) -> Iterator[Finding]:
         yield _warning(
             "images", f"{exports} cannot be written to", "Make it, or change images.export_directory."
         )
+
+
+def _network(installation: Installation) -> Iterator[Finding]:
+    """What the network driver enforces, and whether what it needs is there."""
+    settings = installation.settings.network
+    capabilities = installation.engine.settings.network.capabilities
+    if capabilities.limits:
+        yield _warning(
+            "network",
+            f"{capabilities.name}: " + " ".join(capabilities.limits),
+            'Networks in full need root on the hosts: driver = "ovn" in [network] of isthmus.toml.',
+        )
+    else:
+        yield _good("network", capabilities.name)
+    for name in filter(None, (settings.northbound, settings.southbound)):
+        well, line = _run([sys.executable, "-P", "-c", _OPEN_OVSDB, name], _HOST_SECONDS)
+        if well:
+            yield _good(f"ovn {name}", line)
+        else:
+            yield _bad(f"ovn {name}", line, "Check the address, its server, and certificates for ssl.")
 
 
 def _database(installation: Installation) -> Finding:

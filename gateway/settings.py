@@ -7,12 +7,13 @@ once. Times are seconds, sizes bytes.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -27,6 +28,8 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from backend.engine import Deadlines, EngineSettings
+from backend.engine.claims import addresses_of
+from backend.engine.settings import NetworkSettings
 from gateway.home import Home
 
 CONFIG_FILE: Final = "isthmus.toml"
@@ -205,6 +208,96 @@ class ImageSettings(BaseModel):
     export_directory: Annotated[Path, AfterValidator(_checked_folder)] | None = None
 
 
+def _checked_range(text: str) -> str:
+    """A CIDR of IPv4 addresses."""
+    return str(ipaddress.IPv4Network(text))
+
+
+def _checked_pools(pools: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """CIDRs or ranges, of which no address is in two."""
+    every = [each for texts in pools.values() for each in addresses_of(texts)]
+    for number, one in enumerate(every):
+        for other in every[number + 1 :]:
+            if one.start < other.stop and other.start < one.stop:
+                raise ValueError("an address is in two pools")
+    if bad := [name for name in pools if not _NAME.fullmatch(name)]:
+        raise ValueError(f"{bad[0]!r}: names of pools are lower-case letters, digits and dashes")
+    return pools
+
+
+Range = Annotated[str, AfterValidator(_checked_range)]
+
+
+class NetworkTable(BaseModel):
+    """Networks. ``driver`` is what makes packets obey: ``user`` needs no root, ``ovn`` Open Virtual Network.
+
+    ``default_vpc`` is the range of the VPC that each tenant begins with. ``pools`` are public addresses by
+    pool, as CIDRs or ranges; the first one is lent from. ``domain`` and ``dns`` are what guests are told.
+
+    Of ``user``: ``outbound`` lets guests out through this machine; they reach all that it reaches then, its
+    loopback interface too.
+
+    Of ``ovn``: ``northbound`` (and ``southbound``, to see which hosts follow) are OVN's databases,
+    ``tcp:HOST:6641``; with ``ssl:``, ``private_key``, ``certificate`` and ``ca_certificate`` are PEM files.
+    ``provider`` is the name of the outside network in the hosts' bridge mappings, ``next_hop`` the router
+    there. ``infra`` is a range on that network between routers and the metadata service, ``metadata`` where
+    the latter listens in it, ``link`` a range as large for the outer sides of routers. ``gateways`` are the
+    chassis that carry what leaves through NAT gateways; without any all hosts. ``mtu`` is the guests'.
+    ``offload`` False is for the userspace datapath.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    driver: Literal["user", "ovn"] = "user"
+    default_vpc: Range = _ENGINE.network.default_vpc
+    pools: Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked_pools)] = {}
+    domain: str = ""
+    dns: tuple[str, ...] = ()
+    outbound: bool = False
+    northbound: str = ""
+    southbound: str = ""
+    private_key: str = ""
+    certificate: str = ""
+    ca_certificate: str = ""
+    provider: str = "public"
+    next_hop: str = ""
+    infra: Range = "100.64.0.0/16"
+    link: Range = "100.65.0.0/16"
+    metadata: Annotated[str, AfterValidator(_checked_listen)] = "100.64.0.1:8775"
+    gateways: tuple[str, ...] = ()
+    mtu: Annotated[int, Field(ge=576, le=9000)] = 1400
+    offload: bool = True
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.driver != "ovn":
+            return self
+        if not self.northbound:
+            raise ValueError("network.northbound must name OVN's northbound database: tcp:HOST:6641")
+        infra = ipaddress.IPv4Network(self.infra)
+        if ipaddress.IPv4Address(listen_address(self.metadata)[0]) not in infra:
+            raise ValueError(f"network.metadata must lie in network.infra, {infra}")
+        return self
+
+    @property
+    def public(self) -> dict[str, tuple[str, ...]]:
+        """The pools; on user networks loopback addresses unless others are set."""
+        return self.pools or ({"loopback": ("127.100.0.0/16",)} if self.driver == "user" else {})
+
+    def engine(self) -> NetworkSettings:
+        """The engine's part."""
+        from backend.drivers.user_network import CAPABILITIES as USER
+
+        from backend.drivers.ovn import CAPABILITIES as OVN
+
+        return NetworkSettings(
+            default_vpc=self.default_vpc,
+            pools=self.public,
+            infra=self.infra if self.driver == "ovn" else "",
+            capabilities=OVN if self.driver == "ovn" else USER,
+        )
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
@@ -218,7 +311,6 @@ class Settings(BaseSettings):
     regions: Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked_zones)] = {
         DEFAULT_REGION: (f"{DEFAULT_REGION}a",)
     }
-    network: str = _ENGINE.network
     default_flavor: str = _ENGINE.default_flavor
     done_visible: Seconds = _ENGINE.done_visible
     history: Seconds = _ENGINE.history
@@ -235,6 +327,7 @@ class Settings(BaseSettings):
     ec2: Ec2FaceSettings = Ec2FaceSettings()
     occi: OcciFaceSettings = OcciFaceSettings()
     images: ImageSettings = ImageSettings()
+    network: NetworkTable = NetworkTable()
 
     @classmethod
     def settings_customise_sources(
@@ -297,7 +390,7 @@ class Settings(BaseSettings):
         """The engine's part."""
         return EngineSettings(
             zones=dict(self.regions),
-            network=self.network,
+            network=self.network.engine(),
             default_flavor=self.default_flavor,
             done_visible=self.done_visible,
             history=self.history,

@@ -11,6 +11,7 @@ from backend.commands import AddHost, DeleteHost, SetHostState
 from backend.drivers.libvirt import uri as uris
 from backend.model import Host, HostState
 from backend.ports import StepFailed
+from gateway.commands import prepare
 from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, region_of
 from gateway.installation import Installation, operator, simulated_image
 from gateway.output import Output
@@ -32,6 +33,9 @@ def row(host: Host) -> dict[str, Any]:
         "memory_mib": host.total.memory_mib,
         "acceleration": host.capabilities.get("acceleration", ""),
     }
+
+
+app.command("prepare")(prepare.prepare)
 
 
 def _find(installation: Installation, name: str) -> Host:
