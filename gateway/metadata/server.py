@@ -35,7 +35,7 @@ LONGEST_PATH: Final = 107
 
 _THREADS: Final = 8
 _BACKLOG: Final = 256
-_CHUNK: Final = 65_536
+_PIECE: Final = 8192
 _IP_FREEBIND: Final = 15
 
 _log = structlog.get_logger("isthmus.metadata")
@@ -147,7 +147,7 @@ class Server:
         """The request; None when the client said nothing."""
         parser = Reader()
         leave = False
-        while data := await reader.read(_CHUNK):
+        while data := await reader.read(_PIECE):
             request = parser.feed(data)
             if request is not None:
                 return request
@@ -162,7 +162,7 @@ class Server:
         left = MOST_BODY
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                while left > 0 and (data := await reader.read(_CHUNK)):
+                while left > 0 and (data := await reader.read(_PIECE)):
                     left -= len(data)
 
     async def _answer(self, request: Request, identify: Identify) -> Response:

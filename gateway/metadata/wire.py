@@ -13,7 +13,7 @@ import h11
 from gateway.metadata.service import REASONS, Request, Response
 
 MOST_HEAD: Final = 16_384
-"""The longest request line with headers, in bytes."""
+"""How long a request line with headers may be, in bytes, give or take a piece."""
 MOST_BODY: Final = 65_536
 """The longest body that is read, and ignored, before a request is answered."""
 SERVER: Final = "EC2ws"
@@ -55,6 +55,8 @@ class Reader:
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     return None
                 if isinstance(event, h11.Request):
+                    if event.http_version not in {b"1.0", b"1.1"}:
+                        raise BadRequest(400)
                     self._head = event
                 elif isinstance(event, h11.Data):
                     self._body += len(event.data)
