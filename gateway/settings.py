@@ -286,9 +286,9 @@ class NetworkTable(BaseModel):
 
     def engine(self) -> NetworkSettings:
         """The engine's part."""
-        from backend.drivers.user_network import CAPABILITIES as USER
+        from backend.drivers.user_network.capabilities import CAPABILITIES as USER
 
-        from backend.drivers.ovn import CAPABILITIES as OVN
+        from backend.drivers.ovn.capabilities import CAPABILITIES as OVN
 
         return NetworkSettings(
             default_vpc=self.default_vpc,

@@ -14,6 +14,8 @@ from backend.engine.failpoints import from_folder
 from backend.engine.worker import Worker
 from backend.jobs import ExecutorTaken, QueueWorker
 from gateway.installation import Installation
+from gateway.metadata.process import doors
+from gateway.network import network_of
 from gateway.scratch import sweep
 from gateway.server import TAKEN
 
@@ -55,10 +57,12 @@ def run(installation: Installation) -> int:
         concurrency=settings.concurrency,
     )
     folder = os.environ.get(FAILPOINTS_VARIABLE)
+    hosts, metadata = LibvirtHosts(), doors(installation)
     worker = Worker(
         installation.engine,
-        LibvirtHosts(),
+        hosts,
         installation.images,
+        network_of(installation, hosts, metadata),
         settings.executor_id,
         take_over=queue.take_over,
         purge=queue.purge,
@@ -70,6 +74,8 @@ def run(installation: Installation) -> int:
         _log.error("%s", error)
         return TAKEN
     sweep(installation.images, installation.home.run)
+    if not installation.engine.settings.network.capabilities.needs_infra:
+        metadata.start()  # before guests are met: theirs find it again
     worker.start()
     ready.set()
     _log.info("worker %s is at work", settings.executor_id)
@@ -77,6 +83,7 @@ def run(installation: Installation) -> int:
     _log.info("worker %s is stopping", settings.executor_id)
     queue.stop()
     worker.stop()
+    metadata.stop()
     return 0
 
 

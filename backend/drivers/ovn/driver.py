@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from backend.drivers.ovn.capabilities import CAPABILITIES
 from backend.drivers.ovn.connection import use_certificates
 from backend.drivers.ovn.difference import Change, Missing, difference
 from backend.drivers.ovn.names import BRIDGE
@@ -12,25 +13,6 @@ from backend.drivers.ovn.plan import plan, rows_of
 from backend.drivers.ovn.settings import OvnSettings
 from backend.network_model import Nic, Topology
 from backend.ports import NetworkCapabilities, NetworkDriver, NicSpec, StepFailed
-
-CAPABILITIES = NetworkCapabilities(
-    name="ovn",
-    groups=True,
-    egress=True,
-    routing=True,
-    guest_to_guest=True,
-    network_acls=True,
-    source_dest_check=True,
-    nat_gateways=True,
-    hotplug=True,
-    secondary_addresses=True,
-    needs_infra=True,
-    metadata_hops=1,
-    limits=(
-        "A rule that is taken back also ends the connections that it had let begin.",
-        "The network ACL of a NAT gateway's own subnet is not asked about what the gateway translates.",
-    ),
-)
 
 
 class OvnNetwork(NetworkDriver):
