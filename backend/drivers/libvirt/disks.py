@@ -147,7 +147,7 @@ class LiveDisks:
                     raise
 
     def detach(self, call: Caller, domain: libvirt.virDomain, target: str) -> None:
-        """Ask once more. libvirt waits 5 s for the guest and then says success, whatever the guest did.
+        """Ask once more (see :func:`unplug`).
 
         What is noted about the disk's changes goes first: it would stay in the file for ever.
         """
@@ -155,13 +155,7 @@ class LiveDisks:
         if disk is None:
             return
         _Marks(call, domain, target).remove(lambda _name: True)
-        try:
-            call(Wait.NORMAL, domain.detachDeviceFlags, text_of(disk), _LIVE)
-        except Absent:
-            return
-        except StepFailed as error:
-            if not any(words in str(error) for words in _UNPLUGGING):
-                raise
+        unplug(call, domain, disk)
 
     def grow(self, call: Caller, domain: libvirt.virDomain, target: str, size_bytes: int) -> None:
         """The guest's driver is told the new size at once."""
@@ -374,6 +368,20 @@ def _frozen(call: Caller, domain: libvirt.virDomain) -> Iterator[None]:
 def _agent_is_there(document: str) -> bool:
     targets = parse(document).findall("devices/channel/target[@name='org.qemu.guest_agent.0']")
     return any(target.get("state") == "connected" for target in targets)
+
+
+def unplug(call: Caller, domain: libvirt.virDomain, device: Element) -> None:
+    """Ask the guest for a device of its live definition; absent is success.
+
+    libvirt waits 5 s for the guest and then says success, whatever the guest did.
+    """
+    try:
+        call(Wait.NORMAL, domain.detachDeviceFlags, text_of(device), _LIVE)
+    except Absent:
+        return
+    except StepFailed as error:
+        if not any(words in str(error) for words in _UNPLUGGING):
+            raise
 
 
 # Documents ----------------------------------------------------------------------------------------------

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import uuid
-from collections.abc import Sequence
 from typing import Final
 
-from backend.drivers.libvirt.xml import QEMU, E, Element, ownership, text_of
+from backend.drivers.libvirt import nic_xml
+from backend.drivers.libvirt.xml import E, Element, ownership, text_of
 from backend.model import Value
-from backend.ports import DiskSpec, DomainSpec, NicSpec, StepFailed
+from backend.ports import DiskSpec, DomainSpec, StepFailed
 
 MACHINES: Final = {"x86_64": "q35"}
 ROOT_PORTS: Final = 32
 """Slots for devices that are plugged in later: one root port for each."""
 SEED_TARGET: Final = "vdz"
-FIRST_NIC_SLOT: Final = 0x10
 SERIAL_BYTES: Final = 20
 PROBE_PREFIX: Final = "isthmus-probe"
 """Names of guests that only try the acceleration; they are nobody's."""
@@ -39,8 +37,11 @@ class Layout(Value, frozen=True, kw_only=True):
     console: str = ""
 
 
-def domain_document(spec: DomainSpec, layout: Layout, *, acceleration: str) -> str:
-    """A QEMU guest: Q35, virtio devices, serial console with a log, isolated user network."""
+def domain_document(spec: DomainSpec, layout: Layout, *, acceleration: str, own_sandbox: bool = False) -> str:
+    """A QEMU guest: Q35, virtio devices, serial console with a log, interfaces on bridges or user networks.
+
+    ``own_sandbox``: libvirt makes no sandbox for QEMU on this host, so that it can be one of ours.
+    """
     machine = MACHINES.get(spec.architecture)
     if machine is None:
         raise StepFailed(f"no machine type for architecture {spec.architecture}")
@@ -62,10 +63,11 @@ def domain_document(spec: DomainSpec, layout: Layout, *, acceleration: str) -> s
                     for n, disk in enumerate(spec.disks)
                 ),
                 *_seed(layout.seed),
+                *nic_xml.elements(spec.nics),
                 *_console(layout.console),
                 *_paravirtual(),
             ),
-            *_user_network(spec.nics),
+            *nic_xml.command_line(spec.nics, own_sandbox=own_sandbox),
             type="kvm" if kvm else "qemu",
         )
     )
@@ -192,41 +194,3 @@ def _paravirtual() -> list[Element]:
         E.rng(E.backend("/dev/urandom", model="random"), model="virtio"),
         E.panic(model="isa"),
     ]
-
-
-def _user_network(nics: Sequence[NicSpec]) -> list[Element]:
-    """QEMU's user network by its own arguments: libvirt's element knows neither address nor ``restrict``."""
-    arguments: list[str] = []
-    for number, nic in enumerate(nics):
-        slot = f"bus=pcie.0,addr={FIRST_NIC_SLOT + number:#x}"
-        device = f"virtio-net-pci,netdev=n{number},mac={_mac(nic.mac)},{slot}"
-        arguments += ["-netdev", user_netdev(nic, number), "-device", device]
-    return [QEMU.commandline(*(QEMU.arg(value=one) for one in arguments))] if arguments else []
-
-
-def user_netdev(nic: NicSpec, number: int) -> str:
-    """QEMU's ``-netdev`` value: DHCP gives the fixed address, and nothing else answers.
-
-    ``restrict=on`` keeps the guest from the host's services, from outside and from 169.254.0.0/16, which the
-    host itself might reach with the operator's own cloud credentials.
-    """
-    network = ipaddress.IPv4Network(nic.cidr)
-    address = ipaddress.IPv4Address(nic.address)
-    if address not in network:
-        raise StepFailed(f"address {address} is outside {network}")
-    free = (one for one in network.hosts() if one != address)
-    gateway, resolver = next(free, None), next(free, None)
-    if gateway is None or resolver is None:
-        raise StepFailed(f"network {network} has no room for gateway and resolver")
-    return (
-        f"user,id=n{number},ipv4=on,ipv6=off,net={network},host={gateway},dns={resolver},"
-        f"dhcpstart={address},restrict=on"
-    )
-
-
-def _mac(text: str) -> str:
-    """A MAC in plain form: it goes into QEMU's comma-separated arguments."""
-    digits = text.replace(":", "").replace("-", "").lower()
-    if len(digits) != 12 or not set(digits) <= set("0123456789abcdef"):
-        raise StepFailed(f"{text!r} is not a MAC address")
-    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
@@ -16,6 +17,7 @@ from backend.drivers.libvirt.domain_xml import PROBE_PREFIX, domain_document, si
 from backend.drivers.libvirt.errors import Absent, WrongState
 from backend.drivers.libvirt.events import Happenings
 from backend.drivers.libvirt.keys import lending
+from backend.drivers.libvirt.nics import LiveNics, Nics, SimulatedNics
 from backend.drivers.libvirt.seed import seed_image
 from backend.drivers.libvirt.states import status_of
 from backend.drivers.libvirt.storage import Storage
@@ -27,8 +29,10 @@ from backend.ports import (
     DomainFacts,
     DomainSpec,
     DomainStatus,
+    Forward,
     HostFacts,
     Inventory,
+    NicSpec,
     Progress,
     Seed,
     StepFailed,
@@ -37,6 +41,8 @@ from backend.ports import (
     VolumeSpec,
     no_progress,
 )
+
+log = logging.getLogger(__name__)
 
 SETTLE_SECONDS: Final = 10.0
 CHECKPOINT: Final = "checkpoint"
@@ -51,7 +57,8 @@ _UNDEFINE: Final = (
 class LibvirtHost:
     """Composes connections, storage and events of one host.
 
-    ``acceleration`` is ``auto`` (probe), ``kvm`` or ``tcg`` by the operator's word.
+    ``acceleration`` is ``auto`` (probe), ``kvm`` or ``tcg`` by the operator's word. ``own_sandbox``: its
+    libvirt leaves the sandboxing of QEMU to us.
     """
 
     def __init__(
@@ -62,14 +69,16 @@ class LibvirtHost:
         happenings: Happenings,
         simulated: bool,
         acceleration: str = "auto",
+        own_sandbox: bool = False,
         capabilities: dict[str, str] | None = None,
     ) -> None:
         self._links = links
         self._storage = storage
         self._happenings = happenings
-        self._simulated = SimulatedDisks(storage) if simulated else None
-        self._disks: Disks = self._simulated or LiveDisks(storage)
+        self._simulated = (SimulatedDisks(storage), SimulatedNics()) if simulated else None
+        self._disks, self._nics = self._simulated or _live(storage)
         self._wanted_acceleration = acceleration
+        self._own_sandbox = own_sandbox
         self._capabilities = capabilities or {}
         self._probed: tuple[int, str, str] | None = None
         self._probing = threading.Lock()
@@ -89,7 +98,7 @@ class LibvirtHost:
                 self._storage,
                 simulated=self._simulated is not None,
                 acceleration=acceleration,
-                capabilities=self._capabilities | {"kvm": found},
+                capabilities=self._capabilities | {"kvm": found} | self._chassis(call),
             )
 
     def inventory(self) -> Inventory:
@@ -214,25 +223,25 @@ class LibvirtHost:
     def start(self, domain: DomainSpec) -> None:
         """Define anew and boot, unless active; a checkpoint is dropped, never restored."""
         with self._links.working() as call:
-            if self._active_already(call, domain):
-                return
-            ours = self._define(call, domain)
-            _drop_checkpoint(call, ours)
-            flags = 0 if self._simulated else libvirt.VIR_DOMAIN_START_FORCE_BOOT
-            self._create(call, ours, domain, flags, Wait.START)
+            if not self._active_already(call, domain):
+                ours = self._define(call, domain)
+                _drop_checkpoint(call, ours)
+                flags = 0 if self._simulated else libvirt.VIR_DOMAIN_START_FORCE_BOOT
+                self._create(call, ours, domain, flags, Wait.START)
+            self._connect(call, domain)
 
     def restore(self, domain: DomainSpec) -> None:
         """Go on from the checkpoint, unless active; libvirt removes it when the guest runs."""
         with self._links.working() as call:
-            if self._active_already(call, domain):
-                return
-            ours = self._find(call, domain.instance_id)
-            if ours is None or not call(Wait.FAST, ours.hasManagedSaveImage):
-                raise StepFailed(f"{domain.instance_id} has no checkpoint on this host")
-            if not self._simulated:
-                self._renew_checkpoint(call, ours, domain)
-            ours = self._define(call, domain)
-            self._create(call, ours, domain, 0, Wait.SLOW)
+            if not self._active_already(call, domain):
+                ours = self._find(call, domain.instance_id)
+                if ours is None or not call(Wait.FAST, ours.hasManagedSaveImage):
+                    raise StepFailed(f"{domain.instance_id} has no checkpoint on this host")
+                if not self._simulated:
+                    self._renew_checkpoint(call, ours, domain)
+                ours = self._define(call, domain)
+                self._create(call, ours, domain, 0, Wait.SLOW)
+            self._connect(call, domain)
 
     def disks(self, instance_id: str) -> Mapping[str, str]:
         """The volumes that an active domain has open, scratch disks included; none when it is off."""
@@ -251,6 +260,35 @@ class LibvirtHost:
         """Ask the guest for a disk; a domain that is off has none."""
         with self._links.working() as call, contextlib.suppress(Absent, WrongState):
             self._disks.detach(call, self._active(call, instance_id), target)
+
+    def nics(self, instance_id: str) -> frozenset[str]:
+        """The MACs of an active domain's interfaces; none when it is off."""
+        with self._links.reading() as call:
+            domain = self._find(call, instance_id)
+            if domain is None or not call(Wait.FAST, domain.isActive):
+                return frozenset()
+            return self._nics.macs(call, domain)
+
+    def attach_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """Plug an interface in, live; the definition for the next start is made anew then."""
+        with self._links.working() as call:
+            self._nics.attach(call, self._active(call, instance_id), nic)
+
+    def detach_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """Ask the guest for an interface; a domain that is off has none."""
+        with self._links.working() as call, contextlib.suppress(Absent, WrongState):
+            self._nics.detach(call, self._active(call, instance_id), nic)
+
+    def update_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """Make link and forwards agree; a domain that is off has neither."""
+        with self._links.working() as call, contextlib.suppress(Absent, WrongState):
+            self._nics.update(call, self._active(call, instance_id), nic)
+
+    def forwards(self, instance_id: str) -> Mapping[int, frozenset[Forward]]:
+        """What leads to an active domain, by interface; nothing when it is off."""
+        with self._links.working() as call, contextlib.suppress(Absent, WrongState):
+            return self._nics.forwards(call, self._active(call, instance_id))
+        return {}
 
     def shutdown(self, instance_id: str) -> None:
         """Press the power button; a domain that is off needs no pressing."""
@@ -384,20 +422,40 @@ class LibvirtHost:
             return call(Wait.NORMAL, call.connection.defineXML, simulated_document(spec))
         acceleration, _ = self._acceleration(call)
         layout = self._storage.layout(spec.instance_id, spec.disks)
-        document = domain_document(spec, layout, acceleration=acceleration)
+        document = domain_document(spec, layout, acceleration=acceleration, own_sandbox=self._own_sandbox)
         return call(Wait.NORMAL, call.connection.defineXMLFlags, document, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
     def _create(
         self, call: Caller, domain: libvirt.virDomain, spec: DomainSpec, flags: int, wait: Wait
     ) -> None:
-        if self._simulated:
-            self._simulated.started(spec.instance_id, spec.disks)
+        if self._simulated is not None:
+            disks, nics = self._simulated
+            disks.started(spec.instance_id, spec.disks)
+            nics.started(spec.instance_id, spec.nics)
         with lending(call, [(disk.name, disk.key) for disk in spec.disks]) as act:
             try:
                 act(wait, domain.createWithFlags, flags)
             except StepFailed:
                 if not call(Wait.FAST, domain.isActive):  # else another thread was faster
                     raise
+
+    def _connect(self, call: Caller, spec: DomainSpec) -> None:
+        """Links and forwards of a domain that has just started: what changes at run time is set at run time.
+
+        A port of the host may be taken by something else; a guest runs without it, and who compares what is
+        forwarded with what should be will find it.
+        """
+        for nic in spec.nics:
+            try:
+                self._nics.update(call, self._active(call, spec.instance_id), nic)
+            except StepFailed as error:
+                log.warning("%s: %s", spec.instance_id, error)
+
+    def _chassis(self, call: Caller) -> dict[str, str]:
+        """The name by which a network knows a host that several can share; a simulated one has no packets."""
+        if self._simulated or self._links.in_process:
+            return {}
+        return {"chassis": call(Wait.FAST, call.connection.getHostname)}
 
     def _renew_checkpoint(self, call: Caller, domain: libvirt.virDomain, spec: DomainSpec) -> None:
         """Give the definition inside the checkpoint today's epoch; the guest would wake with an old one.
@@ -430,6 +488,10 @@ class LibvirtHost:
             except WrongState:
                 if _status(call, domain) is not wanted:
                     raise
+
+
+def _live(storage: Storage) -> tuple[Disks, Nics]:
+    return LiveDisks(storage), LiveNics()
 
 
 def _status(call: Caller, domain: libvirt.virDomain) -> DomainStatus:

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -50,10 +51,18 @@ namespaces = []
 # QEMU runs as the owner of every file here; an image is not to change hands.
 dynamic_ownership = 0
 """
+QEMU_CONF_SANDBOX: Final = """\
+# Each QEMU gets its sandbox by arguments of its own: libvirt's would kill it when it runs the relay to the
+# metadata service.
+seccomp_sandbox = 0
+"""
 QEMU_CONF_ROOT: Final = """\
 user = "root"
 group = "root"
 """
+
+
+_SANDBOX_OFF: Final = re.compile(r"^\s*seccomp_sandbox\s*=\s*0\s*$", re.MULTILINE)
 
 
 class Kind(Value, frozen=True, kw_only=True):
@@ -64,6 +73,7 @@ class Kind(Value, frozen=True, kw_only=True):
     capabilities: dict[str, str]
     prepare: Callable[[Parts], str]
     storage: Callable[[Parts, Links, str], Storage]
+    own_sandbox: Callable[[Parts], bool] = lambda _parts: False
     opened: Callable[[str], None] = lambda _uri: None
 
 
@@ -136,6 +146,7 @@ class LibvirtHosts:
             happenings=happenings,
             simulated=kind.simulated,
             acceleration=parts.options.get("acceleration", "auto"),
+            own_sandbox=kind.own_sandbox(parts),
             capabilities=capabilities_of(parts),
         )
 
@@ -177,7 +188,11 @@ def _prepare_embedded(parts: Parts) -> str:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.parent.mkdir(exist_ok=True)
         if not settings.exists():
-            settings.write_text(QEMU_CONF + (QEMU_CONF_ROOT if os.geteuid() == 0 else ""))
+            owner = QEMU_CONF_ROOT if os.geteuid() == 0 else ""
+            settings.write_text(QEMU_CONF + QEMU_CONF_SANDBOX + owner)
+        elif _written_before_sandbox(settings.read_text()):
+            with settings.open("a") as file:
+                file.write(QEMU_CONF_SANDBOX)
         remove_files(root)  # left by a process that was killed; libvirt would read them when it is opened
         name = _short_name(root)
     except OSError as error:
@@ -185,6 +200,19 @@ def _prepare_embedded(parts: Parts) -> str:
     split = urlsplit(parts.uri)
     options = dict(parse_qsl(split.query)) | {"root": str(name)}
     return f"qemu://{split.path}?{urlencode(options, quote_via=quote, safe='/')}"
+
+
+def _written_before_sandbox(text: str) -> bool:
+    """Whether settings are ours, of a version that left the sandbox to libvirt."""
+    return text.startswith(QEMU_CONF.partition("\n")[0]) and "seccomp_sandbox" not in text
+
+
+def _own_sandbox(parts: Parts) -> bool:
+    """Whether libvirt's sandbox is off at an embedded host: there may be settings of the operator's own."""
+    settings = embedded_root(parts) / "etc" / "qemu.conf"
+    with contextlib.suppress(OSError):
+        return bool(_SANDBOX_OFF.search(settings.read_text()))
+    return False
 
 
 def _short_name(root: Path) -> Path:
@@ -260,19 +288,18 @@ def _simulated_storage(parts: Parts, _links: Links, _host_id: str) -> Storage:
     return SimulatedStorage(int(parts.options.get("disk_gib", "10240")))
 
 
-_ISOLATED: Final = {"network": "user-isolated", "console": "log"}
-
 EMBEDDED: Final = Kind(
     in_process=True,
     simulated=False,
-    capabilities=_ISOLATED | {"storage": "local"},
+    capabilities={"network": "user", "console": "log", "storage": "local"},
     prepare=_prepare_embedded,
     storage=_local_storage,
+    own_sandbox=_own_sandbox,
 )
 DAEMON: Final = Kind(
     in_process=False,
     simulated=False,
-    capabilities=_ISOLATED | {"storage": "pool"},
+    capabilities={"network": "user bridge", "console": "log", "storage": "pool"},
     prepare=_as_it_is,
     storage=_pool_storage,
 )

@@ -24,12 +24,14 @@ from backend.ports import (
     DomainReason,
     DomainSpec,
     DomainStatus,
+    Forward,
     HostDriver,
     HostEvent,
     HostFacts,
     HostSilent,
     ImageSource,
     Inventory,
+    NicSpec,
     Progress,
     Seed,
     StepFailed,
@@ -57,7 +59,7 @@ class Fault(Enum):
 
 
 class Guest(Value, frozen=True, kw_only=True):
-    """How guests on a host behave; ``lets_go`` of disks when asked, while it runs."""
+    """How guests on a host behave; ``lets_go`` of disks and interfaces when asked, while it runs."""
 
     obeys_power_button: bool = True
     obeys_reboot: bool = True
@@ -101,9 +103,9 @@ class MemoryHost(HostDriver):
     """One host in memory.
 
     Tests edit ``domains``, ``volumes`` and ``own`` (files besides volumes, by instance) to play a stranger.
-    ``plugged`` are the disks of domains by instance and target, ``asked`` those that a guest was asked to let
-    go of and has not, ``saved`` those that belong to checkpoints. ``tracks_changes`` makes incremental copies
-    possible.
+    ``plugged`` are the disks of domains by instance and target, ``interfaces`` theirs by instance and MAC;
+    ``asked`` the targets and MACs that a guest was asked to let go of and has not; ``saved`` the disks that
+    belong to checkpoints. ``tracks_changes`` makes incremental copies possible.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class MemoryHost(HostDriver):
         self.domains: dict[str, DomainFacts] = {}
         self.own: dict[str, set[str]] = {}
         self.plugged: dict[str, dict[str, DiskSpec]] = {}
+        self.interfaces: dict[str, dict[str, NicSpec]] = {}
         self.saved: dict[str, dict[str, DiskSpec]] = {}
         self.asked: set[tuple[str, str]] = set()
         self.reboots: dict[str, float] = {}
@@ -366,6 +369,9 @@ class MemoryHost(HostDriver):
             self._pluggable(domain.instance_id, disk)
         self.starts.append((domain.instance_id, domain.epoch))
         self.plugged[domain.instance_id] = {disk.target: disk for disk in domain.disks}
+        self.interfaces[domain.instance_id] = {
+            nic.mac: _REPLACE(nic, forwards=self._free(domain.instance_id, nic)) for nic in domain.nics
+        }
         self._set(
             DomainFacts(instance_id=domain.instance_id, epoch=domain.epoch, status=DomainStatus.RUNNING)
         )
@@ -396,6 +402,59 @@ class MemoryHost(HostDriver):
                 if self.guest.lets_go and self._alive(instance_id).status is DomainStatus.RUNNING:
                     self.release(instance_id)
 
+    def nics(self, instance_id: str) -> frozenset[str]:
+        """An active domain's interfaces."""
+        with self._call("nics"):
+            return frozenset(self.interfaces.get(instance_id, {}))
+
+    def attach_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """Plug an interface in, unless it would be on a user network."""
+        with self._call("attach_nic"):
+            self._alive(instance_id)
+            if not nic.bridge:
+                raise StepFailed(f"{nic.id} is on a user network.")
+            self.interfaces.setdefault(instance_id, {}).setdefault(nic.mac, nic)
+            self._hint(instance_id)
+
+    def detach_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """Ask for an interface back; a guest that runs and lets go does so at once."""
+        with self._call("detach_nic"):
+            if nic.mac not in self.interfaces.get(instance_id, {}):
+                return
+            if not nic.bridge:
+                raise StepFailed(f"{nic.id} is on a user network.")
+            self.asked.add((instance_id, nic.mac))
+            if self.guest.lets_go and self._alive(instance_id).status is DomainStatus.RUNNING:
+                self.release(instance_id)
+
+    def update_nic(self, instance_id: str, nic: NicSpec) -> None:
+        """An interface as it is to be; a port that another guest has is not to be had."""
+        with self._call("update_nic"):
+            plugged = self.interfaces.get(instance_id, {})
+            if nic.mac not in plugged:
+                return
+            free = self._free(instance_id, nic)
+            plugged[nic.mac] = _REPLACE(nic, forwards=free)
+            if len(free) < len(nic.forwards):
+                raise StepFailed(f"{nic.id}: ports cannot be forwarded.", transient=True)
+
+    def forwards(self, instance_id: str) -> Mapping[int, frozenset[Forward]]:
+        """What leads to an active domain, by interface on a user network."""
+        with self._call("forwards"):
+            plugged = self.interfaces.get(instance_id, {}).values()
+            return {nic.index: frozenset(nic.forwards) for nic in plugged if not nic.bridge}
+
+    def _free(self, instance_id: str, nic: NicSpec) -> tuple[Forward, ...]:
+        """The forwards of an interface whose ports no other interface on this host has."""
+        taken = {
+            (one.protocol, one.address, one.port)
+            for owner, plugged in self.interfaces.items()
+            for other in plugged.values()
+            for one in other.forwards
+            if (owner, other.mac) != (instance_id, nic.mac)
+        }
+        return tuple(one for one in nic.forwards if (one.protocol, one.address, one.port) not in taken)
+
     def open_disks(self, instance_id: str) -> dict[str, DiskSpec]:
         """What an active domain has open, to be changed in place; nothing when it is not active."""
         facts = self.domains.get(instance_id)
@@ -407,6 +466,7 @@ class MemoryHost(HostDriver):
         for asked in [one for one in self.asked if one[0] == instance_id]:
             self.asked.discard(asked)
             self.open_disks(instance_id).pop(asked[1], None)
+            self.interfaces.get(instance_id, {}).pop(asked[1], None)
         self._hint(instance_id)
 
     def write(self, name: str, content: bytes) -> None:
@@ -502,6 +562,7 @@ class MemoryHost(HostDriver):
         self.domains[facts.instance_id] = facts
         if facts.status not in _ALIVE:
             self.plugged.pop(facts.instance_id, None)
+            self.interfaces.pop(facts.instance_id, None)
             self.asked = {one for one in self.asked if one[0] != facts.instance_id}
         self._hint(facts.instance_id)
 
