@@ -71,12 +71,12 @@ class KindModule(Protocol):
 MODULES: Mapping[str, KindModule] = {
     kinds.COMPUTE.id: compute,
     kinds.STORAGE.id: storage,
-    kinds.STORAGELINK.id: storagelink,
     kinds.NETWORK.id: network,
-    kinds.NETWORKINTERFACE.id: networkinterface,
     kinds.SECURITYGROUP.id: securitygroup,
-    kinds.SECURITYGROUPLINK.id: securitygrouplink,
     kinds.IPRESERVATION.id: ipreservation,
+    kinds.STORAGELINK.id: storagelink,
+    kinds.NETWORKINTERFACE.id: networkinterface,
+    kinds.SECURITYGROUPLINK.id: securitygrouplink,
 }
 
 

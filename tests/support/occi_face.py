@@ -74,6 +74,11 @@ class Client:
     def attributes(self, path: str) -> Any:
         return self.json(path)["attributes"]
 
+    def own(self, path: str = "/", **more: Any) -> list[str]:
+        """What is at a path besides the network and the group that every tenant has, and their links."""
+        given = ("/network/", "/securitygroup/", "/networkinterface/", "/securitygrouplink/")
+        return [each for each in self.locations(path, **more) if not each.startswith(given)]
+
     def locations(self, path: str, **more: Any) -> list[str]:
         got = self("GET", path, **more)
         assert got.status_code == 200, got.text

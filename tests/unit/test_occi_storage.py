@@ -108,6 +108,7 @@ def test_storage_is_made_as_clients_ask_for_it(ann, cloud):
     assert ann("GET", path).text.split("\n") == [
         f'Category: storage; scheme="{INFRA}"; class="kind"; title="Storage Resource"',
         f'Category: us-east-1a; scheme="{OURS}availability_zone#"; class="mixin"; title="us-east-1a"',
+        f'Category: us-east-1; scheme="{OURS}region#"; class="mixin"; title="us-east-1"',
         *(
             f'Link: <{path}?action={term}>; rel="{STORAGE_ACTION}{term}"'
             for term in ("offline", "backup", "snapshot", "resize")
@@ -255,7 +256,7 @@ def test_storage_in_all_listings(ann):
     )
     of_kind = {"Category": f'storage; scheme="{INFRA}"; class="kind"'}
     assert ann.locations("/", headers=of_kind) == paths
-    assert ann.locations("/availability_zone/us-east-1a/") == paths
+    assert ann.own("/availability_zone/us-east-1a/") == ann.own("/region/us-east-1/") == paths
     gone = {"Content-Type": "text/occi", **condition}
     ann.cloud.settle()
     assert ann("DELETE", "/storage/", headers=gone).status_code == 200
@@ -457,7 +458,7 @@ def test_what_a_machine_boots_from_is_storage_with_a_link(ann, cloud):
     for path in (link, root, source):
         assert ann("GET", path).status_code == 404
     cloud.settle()
-    assert ann.locations("/") == [data]
+    assert ann.own() == [data]
 
 
 def test_a_link_names_the_device_that_there_is(ann, cloud):
@@ -534,7 +535,7 @@ def test_a_machine_is_made_with_links(ann, cloud):
     cloud.quiesce(3)
     assert ann.attributes(source)["occi.compute.state"] == "active"
     assert volume_at(ann, first).target == "vdk"
-    for link in ann.json(source)["links"]:
+    for link in ann.json(source)["links"][:3]:
         assert link["attributes"]["occi.storagelink.state"] == "active"
     # The machine goes, its storage stays.
     assert ann("DELETE", source).status_code == 200
@@ -576,7 +577,7 @@ def test_links_are_added_to_a_machine_and_kept_by_put(ann, cloud):
     # OCCI-AMB-09: links are left alone.
     assert ann("PUT", source, COMPUTE, inline("/storage/vol-00000000000000001")).status_code == 200
     assert ann("PUT", source, COMPUTE).status_code == 200
-    assert len(ann.json(source)["links"]) == 3
+    assert len([each for each in ann.json(source)["links"] if "storage" in each["kind"]]) == 3
 
 
 def test_deleting_all_links_is_all_or_none(ann, cloud):
@@ -597,7 +598,7 @@ def test_deleting_all_links_is_all_or_none(ann, cloud):
     ann("DELETE", links[1])
     cloud.settle()
     assert ann("DELETE", "/").status_code == 200
-    assert ann.locations("/") == []
+    assert ann.own() == []
     cloud.quiesce(3)
     assert cloud.engine.volumes(cloud.caller) == []
 
@@ -653,7 +654,7 @@ def test_zones_are_mixins(bob):
     assert ann("POST", "/compute/", COMPUTE, inline(data), other).status_code == 409
     assert ann("POST", "/compute/", COMPUTE, zone, other).status_code == 400
     assert {source, data} <= set(ann.locations("/availability_zone/us-east-1b/"))
-    assert ann.locations("/availability_zone/us-east-1a/") == []
+    assert ann.own("/availability_zone/us-east-1a/") == []
     for path in (source, data):
         assert ann("POST", path, zone).status_code == 200
         assert ann("POST", path, other).status_code == 501
@@ -736,7 +737,7 @@ def test_every_kind_with_entities_has_a_module():
         kinds.RESOURCE.id,
         kinds.LINK.id,
     }
-    defined = [type_id for kind in names.KINDS.values() for type_id in kind.actions]
+    defined = [type_id for kind in set(names.KINDS.values()) for type_id in kind.actions]
     assert sorted(defined) == sorted(each.id for each in kinds.ACTIONS)
 
 
