@@ -26,7 +26,7 @@ def network_of(installation: Installation, hosts: Hosts, doors: Doors) -> Networ
             return None
         return hosts.driver(host.id, host.uri)
 
-    return UserNetwork(driver=driver, socket=doors.path, outbound=settings.outbound)
+    return UserNetwork(driver, doors, outbound=settings.outbound)
 
 
 def ovn_settings(settings: NetworkTable) -> OvnSettings:

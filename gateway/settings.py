@@ -286,15 +286,14 @@ class NetworkTable(BaseModel):
 
     def engine(self) -> NetworkSettings:
         """The engine's part."""
-        from backend.drivers.user_network.capabilities import CAPABILITIES as USER
-
         from backend.drivers.ovn.capabilities import CAPABILITIES as OVN
+        from backend.drivers.user_network import capabilities as user
 
         return NetworkSettings(
             default_vpc=self.default_vpc,
             pools=self.public,
             infra=self.infra if self.driver == "ovn" else "",
-            capabilities=OVN if self.driver == "ovn" else USER,
+            capabilities=OVN if self.driver == "ovn" else user(outbound=self.outbound),
         )
 
 

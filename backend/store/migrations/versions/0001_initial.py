@@ -77,6 +77,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("uri", name=op.f("uq_host_uri")),
     )
     op.create_table(
+        "infra_address",
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("owner_id", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("address", name=op.f("pk_infra_address")),
+        sa.UniqueConstraint("owner_id", name=op.f("uq_infra_address_owner_id")),
+    )
+    op.create_table(
         "launch_token",
         sa.Column("tenant_id", sa.String(), nullable=False),
         sa.Column("region", sa.String(), nullable=False),
@@ -95,6 +102,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "scheme", "term", "resource_id", name=op.f("pk_mixin_member")),
     )
     op.create_index("ix_mixin_member_resource_id", "mixin_member", ["resource_id"], unique=False)
+    op.create_table(
+        "network_change",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_network_change")),
+    )
     op.create_table(
         "stay",
         sa.Column("instance_id", sa.String(), nullable=False),
@@ -222,6 +236,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("instance_id", "host_id", name=op.f("pk_debris")),
     )
     op.create_table(
+        "dhcp_options",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("options", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_dhcp_options_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dhcp_options")),
+    )
+    op.create_index(
+        "ix_dhcp_options_listing", "dhcp_options", ["tenant_id", "region", "created_at", "id"], unique=False
+    )
+    op.create_table(
         "image",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.String(), nullable=False),
@@ -243,6 +272,7 @@ def upgrade() -> None:
         sa.Column("source_image_id", sa.String(), nullable=False),
         sa.Column("encrypted", sa.Boolean(), nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("seed", sa.String(), nullable=False),
         sa.Column("deprecated_at", sa.Float(precision=53), nullable=True),
         sa.Column("publication", sa.String(), nullable=False),
         sa.Column("line", sa.String(), nullable=False),
@@ -291,6 +321,32 @@ def upgrade() -> None:
     op.create_index(
         "uq_key_pair_tenant_id_region_name", "key_pair", ["tenant_id", "region", "name"], unique=True
     )
+    op.create_table(
+        "nat_gateway",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("vpc_id", sa.String(), nullable=False),
+        sa.Column("subnet_id", sa.String(), nullable=False),
+        sa.Column("nic_id", sa.String(), nullable=False),
+        sa.Column("allocation_id", sa.String(), nullable=False),
+        sa.Column("public_ip", sa.String(), nullable=False),
+        sa.Column("private_ip", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("client_token", sa.String(), nullable=False),
+        sa.Column("deleted_at", sa.Float(precision=53), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_nat_gateway_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_nat_gateway")),
+    )
+    op.create_index(op.f("ix_nat_gateway_allocation_id"), "nat_gateway", ["allocation_id"], unique=False)
+    op.create_index(
+        "ix_nat_gateway_listing", "nat_gateway", ["tenant_id", "region", "created_at", "id"], unique=False
+    )
+    op.create_index(op.f("ix_nat_gateway_subnet_id"), "nat_gateway", ["subnet_id"], unique=False)
+    op.create_index(op.f("ix_nat_gateway_vpc_id"), "nat_gateway", ["vpc_id"], unique=False)
     op.create_table(
         "placement",
         sa.Column("instance_id", sa.String(), nullable=False),
@@ -366,6 +422,36 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_user_account_name")),
     )
     op.create_table(
+        "vpc",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("cidr", sa.String(), nullable=False),
+        sa.Column("default", sa.Boolean(), nullable=False),
+        sa.Column("blocks", sa.Text(), nullable=False),
+        sa.Column("association_id", sa.String(), nullable=False),
+        sa.Column("dhcp_options_id", sa.String(), nullable=False),
+        sa.Column("dns_support", sa.Boolean(), nullable=False),
+        sa.Column("dns_hostnames", sa.Boolean(), nullable=False),
+        sa.Column("tenancy", sa.String(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_vpc_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_vpc")),
+    )
+    op.create_index(op.f("ix_vpc_dhcp_options_id"), "vpc", ["dhcp_options_id"], unique=False)
+    op.create_index("ix_vpc_listing", "vpc", ["tenant_id", "region", "created_at", "id"], unique=False)
+    op.create_index(
+        "uq_vpc_default",
+        "vpc",
+        ["tenant_id", "region"],
+        unique=True,
+        sqlite_where=sa.text('"default" = 1'),
+        postgresql_where=sa.text('"default"'),
+    )
+    op.create_table(
         "access_key",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=False),
@@ -401,6 +487,8 @@ def upgrade() -> None:
         sa.Column("ephemeral_gib", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("architecture", sa.String(), nullable=False),
         sa.Column("image_id", sa.String(), nullable=False),
+        sa.Column("vpc_id", sa.String(), nullable=False),
+        sa.Column("subnet_id", sa.String(), nullable=False),
         sa.Column("address", sa.String(), nullable=False),
         sa.Column("mac", sa.String(), nullable=False),
         sa.Column("detail", sa.String(), nullable=False),
@@ -408,6 +496,7 @@ def upgrade() -> None:
         sa.Column("state_since", sa.Float(precision=53), nullable=False),
         sa.Column("api", sa.String(), nullable=False),
         sa.Column("client_token", sa.String(), nullable=False),
+        sa.Column("metadata", sa.Text(), nullable=False),
         sa.Column("key_name", sa.String(), nullable=False),
         sa.Column("public_keys", sa.Text(), nullable=False),
         sa.Column("hostname", sa.String(), nullable=False),
@@ -491,14 +580,92 @@ def upgrade() -> None:
         sqlite_where=sa.text("detail <> 'done'"),
         postgresql_where=sa.text("detail <> 'done'"),
     )
-    op.create_index(
-        "uq_instance_region_address",
-        "instance",
-        ["region", "address"],
-        unique=True,
-        sqlite_where=sa.text("detail <> 'done'"),
-        postgresql_where=sa.text("detail <> 'done'"),
+    op.create_table(
+        "internet_gateway",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("vpc_id", sa.String(), nullable=True),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_internet_gateway_tenant_id")),
+        sa.ForeignKeyConstraint(["vpc_id"], ["vpc.id"], name=op.f("fk_internet_gateway_vpc_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_internet_gateway")),
+        sa.UniqueConstraint("vpc_id", name=op.f("uq_internet_gateway_vpc_id")),
     )
+    op.create_index(
+        "ix_internet_gateway_listing",
+        "internet_gateway",
+        ["tenant_id", "region", "created_at", "id"],
+        unique=False,
+    )
+    op.create_table(
+        "network_acl",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("vpc_id", sa.String(), nullable=False),
+        sa.Column("default", sa.Boolean(), nullable=False),
+        sa.Column("entries", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_network_acl_tenant_id")),
+        sa.ForeignKeyConstraint(["vpc_id"], ["vpc.id"], name=op.f("fk_network_acl_vpc_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_network_acl")),
+    )
+    op.create_index(
+        "ix_network_acl_listing", "network_acl", ["tenant_id", "region", "created_at", "id"], unique=False
+    )
+    op.create_index(op.f("ix_network_acl_vpc_id"), "network_acl", ["vpc_id"], unique=False)
+    op.create_table(
+        "route_table",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("vpc_id", sa.String(), nullable=False),
+        sa.Column("main", sa.Boolean(), nullable=False),
+        sa.Column("main_association_id", sa.String(), nullable=False),
+        sa.Column("routes", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_route_table_tenant_id")),
+        sa.ForeignKeyConstraint(["vpc_id"], ["vpc.id"], name=op.f("fk_route_table_vpc_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_route_table")),
+    )
+    op.create_index(
+        "ix_route_table_listing", "route_table", ["tenant_id", "region", "created_at", "id"], unique=False
+    )
+    op.create_index(
+        op.f("ix_route_table_main_association_id"), "route_table", ["main_association_id"], unique=False
+    )
+    op.create_index(op.f("ix_route_table_vpc_id"), "route_table", ["vpc_id"], unique=False)
+    op.create_table(
+        "security_group",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("vpc_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("api", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_security_group_tenant_id")),
+        sa.ForeignKeyConstraint(["vpc_id"], ["vpc.id"], name=op.f("fk_security_group_vpc_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_group")),
+    )
+    op.create_index(
+        "ix_security_group_listing",
+        "security_group",
+        ["tenant_id", "region", "created_at", "id"],
+        unique=False,
+    )
+    op.create_index(op.f("ix_security_group_vpc_id"), "security_group", ["vpc_id"], unique=False)
+    op.create_index("uq_security_group_vpc_id_name", "security_group", ["vpc_id", "name"], unique=True)
     op.create_table(
         "console",
         sa.Column("instance_id", sa.String(), nullable=False),
@@ -556,6 +723,64 @@ def upgrade() -> None:
         postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_table(
+        "security_rule",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("group_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("egress", sa.Boolean(), nullable=False),
+        sa.Column("protocol", sa.String(), nullable=False),
+        sa.Column("from_port", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("to_port", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("cidr", sa.String(), nullable=False),
+        sa.Column("peer_group_id", sa.String(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["group_id"], ["security_group.id"], name=op.f("fk_security_rule_group_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_security_rule")),
+    )
+    op.create_index(op.f("ix_security_rule_peer_group_id"), "security_rule", ["peer_group_id"], unique=False)
+    op.create_index(
+        "uq_security_rule_all",
+        "security_rule",
+        ["group_id", "egress", "protocol", "from_port", "to_port", "cidr", "peer_group_id"],
+        unique=True,
+    )
+    op.create_table(
+        "subnet",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("vpc_id", sa.String(), nullable=False),
+        sa.Column("zone", sa.String(), nullable=False),
+        sa.Column("cidr", sa.String(), nullable=False),
+        sa.Column("acl_id", sa.String(), nullable=False),
+        sa.Column("acl_association_id", sa.String(), nullable=False),
+        sa.Column("default", sa.Boolean(), nullable=False),
+        sa.Column("map_public_ip", sa.Boolean(), nullable=False),
+        sa.Column("route_table_id", sa.String(), nullable=False),
+        sa.Column("route_association_id", sa.String(), nullable=False),
+        sa.Column("up", sa.Boolean(), nullable=False),
+        sa.Column("label", sa.String(), nullable=False),
+        sa.Column("vlan", sa.Integer(), nullable=True),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("api", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["acl_id"], ["network_acl.id"], name=op.f("fk_subnet_acl_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_subnet_tenant_id")),
+        sa.ForeignKeyConstraint(["vpc_id"], ["vpc.id"], name=op.f("fk_subnet_vpc_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnet")),
+        sa.UniqueConstraint("acl_association_id", name=op.f("uq_subnet_acl_association_id")),
+    )
+    op.create_index(op.f("ix_subnet_acl_id"), "subnet", ["acl_id"], unique=False)
+    op.create_index("ix_subnet_listing", "subnet", ["tenant_id", "region", "created_at", "id"], unique=False)
+    op.create_index(op.f("ix_subnet_route_association_id"), "subnet", ["route_association_id"], unique=False)
+    op.create_index(op.f("ix_subnet_route_table_id"), "subnet", ["route_table_id"], unique=False)
+    op.create_index(op.f("ix_subnet_vpc_id"), "subnet", ["vpc_id"], unique=False)
+    op.create_index("uq_subnet_vpc_id_cidr", "subnet", ["vpc_id", "cidr"], unique=True)
+    op.create_table(
         "volume",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.String(), nullable=False),
@@ -603,3 +828,101 @@ def upgrade() -> None:
     op.create_index("ix_volume_listing", "volume", ["tenant_id", "region", "created_at", "id"], unique=False)
     op.create_index(op.f("ix_volume_snapshot_id"), "volume", ["snapshot_id"], unique=False)
     op.create_index("uq_volume_instance_id_target", "volume", ["instance_id", "target"], unique=True)
+    op.create_table(
+        "nic",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("vpc_id", sa.String(), nullable=False),
+        sa.Column("subnet_id", sa.String(), nullable=False),
+        sa.Column("zone", sa.String(), nullable=False),
+        sa.Column("mac", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("groups", sa.Text(), nullable=False),
+        sa.Column("infra", sa.String(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("source_dest_check", sa.Boolean(), nullable=False),
+        sa.Column("lends", sa.Boolean(), nullable=False),
+        sa.Column("instance_id", sa.String(), nullable=True),
+        sa.Column("index", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("attach", sa.String(), nullable=False),
+        sa.Column("attachment_id", sa.String(), nullable=False),
+        sa.Column("delete_on_termination", sa.Boolean(), nullable=False),
+        sa.Column("asked_at", sa.Float(precision=53), nullable=True),
+        sa.Column("attached_at", sa.Float(precision=53), nullable=True),
+        sa.Column("requester", sa.String(), nullable=False),
+        sa.Column("up", sa.Boolean(), nullable=False),
+        sa.Column("api", sa.String(), nullable=False),
+        sa.Column("client_token", sa.String(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["instance_id"], ["instance.id"], name=op.f("fk_nic_instance_id")),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnet.id"], name=op.f("fk_nic_subnet_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_nic_tenant_id")),
+        sa.ForeignKeyConstraint(["vpc_id"], ["vpc.id"], name=op.f("fk_nic_vpc_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_nic")),
+    )
+    op.create_index(op.f("ix_nic_attachment_id"), "nic", ["attachment_id"], unique=False)
+    op.create_index("ix_nic_listing", "nic", ["tenant_id", "region", "created_at", "id"], unique=False)
+    op.create_index(op.f("ix_nic_subnet_id"), "nic", ["subnet_id"], unique=False)
+    op.create_index(op.f("ix_nic_vpc_id"), "nic", ["vpc_id"], unique=False)
+    op.create_index("uq_nic_instance_id_index", "nic", ["instance_id", "index"], unique=True)
+    op.create_index("uq_nic_subnet_id_mac", "nic", ["subnet_id", "mac"], unique=True)
+    op.create_table(
+        "lease",
+        sa.Column("subnet_id", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("nic_id", sa.String(), nullable=False),
+        sa.Column("primary", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["nic_id"], ["nic.id"], name=op.f("fk_lease_nic_id")),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnet.id"], name=op.f("fk_lease_subnet_id")),
+        sa.PrimaryKeyConstraint("subnet_id", "address", name=op.f("pk_lease")),
+    )
+    op.create_index(op.f("ix_lease_nic_id"), "lease", ["nic_id"], unique=False)
+    op.create_table(
+        "nic_group",
+        sa.Column("nic_id", sa.String(), nullable=False),
+        sa.Column("group_id", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["group_id"], ["security_group.id"], name=op.f("fk_nic_group_group_id")),
+        sa.ForeignKeyConstraint(["nic_id"], ["nic.id"], name=op.f("fk_nic_group_nic_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("nic_id", "group_id", name=op.f("pk_nic_group")),
+    )
+    op.create_index(op.f("ix_nic_group_group_id"), "nic_group", ["group_id"], unique=False)
+    op.create_table(
+        "public_address",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("ip", sa.String(), nullable=False),
+        sa.Column("pool", sa.String(), nullable=False),
+        sa.Column("auto", sa.Boolean(), nullable=False),
+        sa.Column("nic_id", sa.String(), nullable=True),
+        sa.Column("private_ip", sa.String(), nullable=False),
+        sa.Column("association_id", sa.String(), nullable=False),
+        sa.Column("associated_at", sa.Float(precision=53), nullable=True),
+        sa.Column("up", sa.Boolean(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("api", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["nic_id"], ["nic.id"], name=op.f("fk_public_address_nic_id")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_public_address_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_public_address")),
+        sa.UniqueConstraint("ip", name=op.f("uq_public_address_ip")),
+    )
+    op.create_index(
+        op.f("ix_public_address_association_id"), "public_address", ["association_id"], unique=False
+    )
+    op.create_index(
+        "ix_public_address_listing",
+        "public_address",
+        ["tenant_id", "region", "created_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "uq_public_address_nic_id_private_ip", "public_address", ["nic_id", "private_ip"], unique=True
+    )
