@@ -96,6 +96,13 @@ def test_the_provider_network_reaches_outside(lab: OvnLab):
     assert eventually(lambda: guest.space.ping(GATEWAY))
 
 
+def test_a_rule_that_no_host_understands_is_found(lab: OvnLab, guests: list[Guest]):
+    assert lab.refused_rules() == []
+    lab.nbctl("acl-add", "subnet", "from-lport", "1", 'inport == "port-11" && !arp', "drop", wait=True)
+    assert eventually(lambda: any("!arp" in line for line in lab.refused_rules()))
+    lab.nbctl("acl-del", "subnet", wait=True)
+
+
 @pytest.mark.qemu
 def test_a_real_guest_gets_its_address_from_ovn(lab: OvnLab, guests: list[Guest]):
     libvirt = pytest.importorskip("libvirt")

@@ -281,6 +281,8 @@ class OvnLab:
         self._order(do="start", name=daemon, space=space.name, command=command, log=str(log))
         if listens:
             _wait(lambda: _accepts(listens), daemon, log)
+        if daemon.endswith("/ovn-controller"):
+            _wait(lambda: self._tells_everything(self.hosts[space.name]), daemon, log)
 
     def kill(self, daemon: str) -> None:
         """SIGKILL a daemon and wait until it is gone."""
@@ -314,6 +316,11 @@ class OvnLab:
     def sbctl(self, *words: str) -> str:
         """`ovn-sbctl`."""
         return _output("ovn-sbctl", f"--db={self.sb}", "--timeout=30", *words)
+
+    def refused_rules(self) -> list[str]:
+        """Matches and actions that a host could not parse: nothing else says so, and they have no effect."""
+        logs = (self.log_of(f"{name}/ovn-controller").read_text() for name in self.hosts)
+        return [line for log in logs for line in log.splitlines() if "error parsing" in line]
 
     def close(self) -> None:
         """End everything and remove the directory."""
@@ -448,6 +455,15 @@ class OvnLab:
             self.fabric, "ovn-northd", "ovn-northd", f"--ovnnb-db={self.nb}", f"--ovnsb-db={self.sb}",
             f"--unixctl={self.home}/northd.ctl",
         )  # fmt: skip
+
+    def _tells_everything(self, host: Chassis) -> bool:
+        """`ovn-controller` would log one refused rule a minute."""
+        with contextlib.suppress(OSError):
+            pid = (host.home / "run/ovn/ovn-controller.pid").read_text().strip()
+            socket_path = f"/run/ovn/ovn-controller.{pid}.ctl"
+            command = (*host.space.prefix, "ovn-appctl", "-t", socket_path, "vlog/disable-rate-limit")
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        return False
 
     def _daemon(self, space: Namespace, name: str, *command: str, listens: Path | None = None) -> None:
         self._commands[name] = (space, command, listens)
