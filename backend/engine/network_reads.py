@@ -171,7 +171,6 @@ class NetworkReads:
             volumes = tx.volumes.of_instance(instance.id)
             tags = tx.tags.of([instance.id]).get(instance.id, {})
             user_data = tx.blobs.user_data(instance.id)
-            launch = tx.instances.of_launch(instance.launch_id)
         return GuestView(
             instance=instance,
             nic_id=nic_id,
@@ -180,7 +179,6 @@ class NetworkReads:
             volumes=tuple(volumes),
             tags=tags,
             user_data=user_data,
-            launch_size=len(launch),
         )
 
 
@@ -194,7 +192,6 @@ class GuestView(Value, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...] = ()
     tags: Mapping[str, str] = {}
     user_data: bytes = b""
-    launch_size: int = 1
 
 
 # Topologies ---------------------------------------------------------------------------------------------

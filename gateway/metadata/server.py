@@ -188,6 +188,7 @@ class Server:
         if response.hop_limit is not None and sock is not None and sock.family == socket.AF_INET:
             hops = min(response.hop_limit + self._hops, 255)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+        writer.transport.set_write_buffer_limits(high=0)  # so that it has been taken when this returns
         writer.write(written(response, method, time.time()))
         async with asyncio.timeout(self._limits.departure):
             await writer.drain()

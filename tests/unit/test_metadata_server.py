@@ -21,6 +21,7 @@ from structlog.testing import capture_logs
 
 from backend.model import MetadataOptions
 from gateway.metadata.server import Doors, Limits, PathTooLong
+from gateway.metadata.service import Response
 from gateway.metadata.throttle import Throttle
 
 ID = "/latest/meta-data/instance-id"
@@ -332,6 +333,37 @@ def test_one_that_goes_away_costs_nothing(quick, instance):
             connection.close()
     left_in_peace(quick)
     assert quick.ask(ID)[1].decode() == instance.id
+
+
+class Much:
+    """A service with an answer that no buffer of the system's takes whole."""
+
+    def answer(self, _request, _nic_id):
+        return Response(status=200, body=bytes(8 << 20))
+
+
+def test_one_that_takes_nothing_is_let_go():
+    port = Port(Much(), {"127.0.0.1": "eni-1"}, limits=QUICK)
+    held = [port.connect() for _ in range(QUICK.of_one)]
+    try:
+        for connection in held:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        left_in_peace(port)
+        assert not [each for each in os.listdir("/proc/self/fd") if _is_peer_of(each, held)]
+    finally:
+        for connection in held:
+            connection.close()
+        port.close()
+
+
+def _is_peer_of(descriptor, clients):
+    """Whether a descriptor of this process is the service's side of one of some connections."""
+    with contextlib.suppress(OSError):
+        if not os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:"):
+            return False
+        with socket.socket(fileno=os.dup(int(descriptor))) as found:
+            return found.getpeername() in [client.getsockname() for client in clients]
+    return False
 
 
 def test_a_broken_database_is_the_services_fault(cloud):
