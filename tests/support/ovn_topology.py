@@ -74,7 +74,7 @@ class Drawing:
         """A VPC with an open network ACL, a main table, and an internet gateway that it leads to."""
         vpc = Vpc(id=f"vpc-{name}", cidr=cidr, **OWNED, **more)
         self.vpcs[vpc.id] = vpc
-        self.infra[vpc.id] = str(INFRA[0xFF00 + self.number()])
+        self.infra[vpc.id] = str(INFRA[0x8000 + self.number()])
         self.acl(f"acl-{name}", vpc, OPEN)
         routes: tuple[Route, ...] = ()
         if gateway:
@@ -128,7 +128,9 @@ class Drawing:
     def nic(self, subnet: Subnet, *groups: SecurityGroup, **more: Any) -> Nic:
         """An interface with the next address of its subnet."""
         number = self.number()
-        address = more.pop("address", subnet.address(10 + number))
+        address = more.pop(
+            "address", subnet.address(11 + sum(each.subnet_id == subnet.id for each in self.nics.values()))
+        )
         secondary = more.pop("secondary", ())
         nic = Nic(
             id=f"eni-{number:017x}", zone="z", vpc_id=subnet.vpc_id, subnet_id=subnet.id,
