@@ -48,6 +48,14 @@ def _resource(error: BackendError) -> Ec2Error:
     return not_found(kind, ids) if kind is not None else UNKNOWN_ID.error(ids)
 
 
+def _attachment(error: BackendError) -> Ec2Error:
+    """An attachment that is not there; an interface without one is told in the backend's words."""
+    ids = _ids(error)
+    if ids and ids[0].startswith(IdKind.NETWORK_INTERFACE_ATTACHMENT.value):
+        return not_found(IdKind.NETWORK_INTERFACE_ATTACHMENT, ids)
+    return Ec2Error("InvalidAttachmentID.NotFound", error.message)
+
+
 def _parameter(error: BackendError) -> Ec2Error:
     if error.context.get("dependency"):
         return Ec2Error("InvalidParameterDependency", error.message)
@@ -96,7 +104,13 @@ _VERBS = {
 }
 
 
-_PLUGGING = frozenset({"attach a volume to", "detach a volume from"})
+_PLUGGING: Mapping[str, str] = {
+    "attach a volume to": "volumes are attached or detached",
+    "detach a volume from": "volumes are attached or detached",
+    "attach a network interface to": "network interfaces are attached or detached",
+    "detach a network interface from": "network interfaces are attached or detached",
+    "associate an address with": "addresses are associated",
+}
 
 
 def _wrong_state(error: BackendError) -> Ec2Error:
@@ -104,7 +118,7 @@ def _wrong_state(error: BackendError) -> Ec2Error:
     verb = _VERBS.get(op)
     ids = _ids(error)
     if op in _PLUGGING and ids:
-        sentence = f"The instance '{ids[0]}' is not in a state in which volumes are attached or detached."
+        sentence = f"The instance '{ids[0]}' is not in a state in which {_PLUGGING[op]}."
         return Ec2Error("IncorrectInstanceState", sentence)
     if verb is None or not ids:
         return Ec2Error("IncorrectInstanceState", error.message)
@@ -270,8 +284,10 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.ACL_ENTRY_NOT_FOUND: Answer(code="InvalidNetworkAclEntry.NotFound"),
     Code.ASSOCIATION_NOT_FOUND: Answer(code="InvalidAssociationID.NotFound"),
     Code.ADDRESS_NOT_FOUND: Answer(code="InvalidAddress.NotFound"),
-    Code.ATTACHMENT_NOT_FOUND: Answer(code="InvalidAttachmentID.NotFound"),
-    Code.GROUP_EXISTS: Answer(code="InvalidGroup.Duplicate"),
+    Code.ATTACHMENT_NOT_FOUND: _attachment,
+    Code.GROUP_EXISTS: lambda error: Ec2Error(
+        "InvalidGroup.Duplicate", f"The security group '{_name(error)}' already exists"
+    ),
     Code.RULE_EXISTS: Answer(code="InvalidPermission.Duplicate"),
     Code.ROUTE_EXISTS: Answer(code="RouteAlreadyExists"),
     Code.ACL_ENTRY_EXISTS: Answer(code="NetworkAclEntryAlreadyExists"),

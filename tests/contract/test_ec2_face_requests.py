@@ -219,8 +219,8 @@ def test_a_foreign_id_answers_as_an_unknown_one(face):
 
 
 def test_actions_and_versions(face):
-    assert face.refusal("CreateVpc")[:2] == (400, "UnsupportedOperation")
-    assert "CreateVpc" in face.refusal("CreateVpc")[2]
+    assert face.refusal("CreateVpnGateway")[:2] == (400, "UnsupportedOperation")
+    assert "CreateVpnGateway" in face.refusal("CreateVpnGateway")[2]
     assert face.refusal("MakeCoffee") == (
         400,
         "InvalidAction",

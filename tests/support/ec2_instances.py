@@ -1,10 +1,12 @@
-"""An instance, a volume and a snapshot out of thin air, for tests of pure functions."""
+"""An instance, a volume, a snapshot and their networks out of thin air, for tests of pure functions."""
 
 from __future__ import annotations
 
 import msgspec
 
 from backend.model import AttachState, Instance, Snapshot, SnapshotState, Volume, VolumeState
+from backend.network_model import Nic, PublicAddress, SecurityGroup, SecurityRule
+from ec2.interface_mapping import Interface
 
 AT = 1_767_323_045.0  # 2026-01-02 03:04:05 UTC
 
@@ -26,6 +28,8 @@ def an_instance(**changes) -> Instance:
         ephemeral_gib=0,
         architecture="x86_64",
         image_id="ami-1",
+        vpc_id="vpc-0123456789abcdef0",
+        subnet_id="subnet-0123456789abcdef0",
         address="10.1.2.3",
         mac="52:54:0a:01:02:03",
         detail="runn",
@@ -72,4 +76,84 @@ def a_snapshot(**changes) -> Snapshot:
         progress=100,
         completed_at=AT + 60,
     )
+    return msgspec.structs.replace(row, **changes)
+
+
+def a_group(**changes) -> SecurityGroup:
+    """A group of the instance's VPC."""
+    row = SecurityGroup(
+        id="sg-0123456789abcdef0",
+        tenant_id="t-1",
+        account_id="111122223333",
+        region="eu-central-1",
+        created_at=AT,
+        vpc_id="vpc-0123456789abcdef0",
+        name="web",
+        description="what the web may do",
+    )
+    return msgspec.structs.replace(row, **changes)
+
+
+def a_rule(**changes) -> SecurityRule:
+    """One of its rules: https from anywhere."""
+    row = SecurityRule(
+        id="sgr-0123456789abcdef0",
+        group_id="sg-0123456789abcdef0",
+        tenant_id="t-1",
+        egress=False,
+        protocol="tcp",
+        from_port=443,
+        to_port=443,
+        cidr="0.0.0.0/0",
+        created_at=AT,
+    )
+    return msgspec.structs.replace(row, **changes)
+
+
+def a_nic(**changes) -> Nic:
+    """The primary interface of the instance."""
+    row = Nic(
+        id="eni-0123456789abcdef0",
+        tenant_id="t-1",
+        account_id="111122223333",
+        region="eu-central-1",
+        created_at=AT,
+        zone="eu-central-1b",
+        vpc_id="vpc-0123456789abcdef0",
+        subnet_id="subnet-0123456789abcdef0",
+        mac="52:54:0a:01:02:03",
+        address="10.1.2.3",
+        groups=("sg-0123456789abcdef0",),
+        instance_id="i-0123456789abcdef0",
+        attach=AttachState.ATTACHED,
+        attachment_id="eni-attach-0123456789abcdef0",
+        delete_on_termination=True,
+        asked_at=AT,
+        attached_at=AT + 5,
+    )
+    return msgspec.structs.replace(row, **changes)
+
+
+def an_address(**changes) -> PublicAddress:
+    """An elastic address that leads to it."""
+    row = PublicAddress(
+        id="eipalloc-0123456789abcdef0",
+        tenant_id="t-1",
+        account_id="111122223333",
+        region="eu-central-1",
+        created_at=AT,
+        ip="203.0.113.10",
+        pool="public",
+        nic_id="eni-0123456789abcdef0",
+        private_ip="10.1.2.3",
+        association_id="eipassoc-0123456789abcdef0",
+        associated_at=AT,
+    )
+    return msgspec.structs.replace(row, **changes)
+
+
+def an_interface(nic: Nic | None = None, **changes) -> Interface:
+    """The interface with all that is told of it."""
+    nic = nic or a_nic()
+    row = Interface(nic=nic, addresses=(nic.address,), groups=(a_group(),))
     return msgspec.structs.replace(row, **changes)

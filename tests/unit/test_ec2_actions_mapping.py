@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from ec2_instances import AT, an_instance
+from ec2_instances import AT, an_instance, an_interface
 
 from backend.errors import BackendError, Code
 from backend.lifecycle import VIEWS
 from backend.model import Desired, Reason
-from ec2 import mapping
+from ec2 import instance_mapping, mapping
 from ec2.errors import http_status
 from ec2.refusals import ANSWERS, from_backend
 
@@ -47,6 +47,7 @@ def test_each_answer_is_whole_with_and_without_context(code):
                 Code.HOST_UNAVAILABLE,
                 Code.NO_CAPACITY,
                 Code.VOLUME_CAPACITY,
+                Code.PUBLIC_ADDRESSES_EXHAUSTED,
             }
         )
 
@@ -115,9 +116,11 @@ def test_every_detail_has_a_state_and_a_rendering(detail, desired):
     if desired is Desired.GONE and detail != "done":
         assert name == "shutting-down"
     assert mapping.state_document(name)["Code"] == mapping.STATE_CODES[name]
-    document = mapping.instance_document(row, {"k": "v"})
+    document = instance_mapping.instance_document(row, {"k": "v"}, (), [an_interface()])
     assert "PrivateIpAddress" in document
-    assert (document["PrivateIpAddress"] is None) == (name == "terminated")
+    for member in ("PrivateIpAddress", "VpcId", "SubnetId", "SourceDestCheck"):
+        assert (document[member] is None) == (name == "terminated")
+    assert len(document["NetworkInterfaces"]) == len(document["SecurityGroups"]) == (name != "terminated")
     reason = mapping.state_reason(row)
     if name in {"stopping", "stopped", "shutting-down", "terminated"}:
         assert reason is not None

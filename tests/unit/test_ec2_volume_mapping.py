@@ -8,7 +8,7 @@ import pytest
 from ec2_instances import AT, a_snapshot, a_volume, an_instance
 
 from backend.model import AttachState, Desired, Modification, SnapshotState, VolumeState
-from ec2 import mapping, volume_mapping
+from ec2 import instance_mapping, mapping, volume_mapping
 from ec2.actions.block_devices import block_devices
 from ec2.errors import Ec2Error
 
@@ -72,7 +72,7 @@ def test_an_instance_has_its_volumes_until_it_is_terminated():
         ("done", Desired.GONE, 0),
     ):
         instance = an_instance(detail=detail, desired=desired)
-        document = mapping.instance_document(instance, {}, [volume])
+        document = instance_mapping.instance_document(instance, {}, [volume])
         assert len(document["BlockDeviceMappings"]) == count, detail
 
 

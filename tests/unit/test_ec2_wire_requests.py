@@ -352,7 +352,7 @@ def test_words_of_messages() -> None:
         ("DescribeInstances", "2016-11-16", "NoSuchVersion"),
         ("DescribeInstances", "1999-01-01", "NoSuchVersion"),
         ("DescribeInstances", "latest", "NoSuchVersion"),
-        ("CreateVpc", "2016-11-15", "UnsupportedOperation"),
+        ("CreateVpnGateway", "2016-11-15", "UnsupportedOperation"),
         ("MakeCoffee", "2016-11-15", "InvalidAction"),
         ("describeInstances", "2016-11-15", "InvalidAction"),
         ("GetCallerIdentity", "2016-11-15", "InvalidAction"),
