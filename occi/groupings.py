@@ -53,6 +53,12 @@ def shown_rule(rule: SecurityRule) -> dict[str, Value]:
     return {name: value for name, value in values.items() if value}
 
 
+def _place(rule: SecurityRule) -> tuple[Any, ...]:
+    """Where a rule stands among those of its group: what may come in first, of that the oldest."""
+    peer = (rule.cidr, rule.peer_group_id)
+    return (rule.egress, rule.created_at, rule.protocol, rule.from_port, rule.to_port, *peer)
+
+
 def _shown_port(rule: SecurityRule) -> str:
     first, last = rule.from_port, rule.to_port
     if rule.protocol in _TYPED:
@@ -156,7 +162,7 @@ def entity(
         ID: uuid_of(group.id),
         TITLE: title_of(group, tags),
         SUMMARY: group.description,
-        kinds.RULES: [dict(shown_rule(rule)) for rule in rules],
+        kinds.RULES: [dict(shown_rule(rule)) for rule in sorted(rules, key=_place)],
         kinds.GROUP_STATE: "active",
         kinds.GROUP_MESSAGE: message(f"in {group.vpc_id}", unsettled=unsettled, limits=limits),
     }

@@ -23,8 +23,8 @@ def state(subnet: Subnet) -> str:
 
 def message(word: str, *, unsettled: bool, limits: Iterable[str]) -> str:
     """More about the state of something: that a change is under way, and what has no effect here."""
-    about = [*(["a change is being made true."] if unsettled else []), *limits]
-    return ": ".join(filter(None, (word, " ".join(about))))
+    about = " ".join((*(("a change is being made true.",) if unsettled else ()), *limits))
+    return ": ".join(filter(None, (word, about.replace(";", ","))))  # OCCI-REAL-11
 
 
 def entity(
