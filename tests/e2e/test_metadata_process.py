@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,12 +55,13 @@ def installation(home):
 
 
 class Process:
-    """The metadata service, started and surely ended."""
+    """The metadata service, started and surely ended; or another command that serves it."""
 
-    def __init__(self, installation, **environment):
+    def __init__(self, installation, command=None, **environment):
         self.listen = installation.settings.network.metadata
+        words = [sys.executable, "-P", "-m", "gateway.cli", "metadata", "--home"]
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gateway.cli", "metadata", "--home", str(installation.home.path)],
+            command or [*words, str(installation.home.path)],
             env={**os.environ, **environment},
             stderr=subprocess.PIPE,
         )
@@ -108,7 +111,7 @@ def launched(installation, tenant_name="default", **parameters):
     image = engine.execute(caller, RegisterImage(name="empty", content=installation.images.empty()))
     (instance,) = engine.execute(caller, Launch(image_id=image.id, **parameters)).instances
     (nic,) = engine.networks.nics_of([instance.id])[instance.id]
-    return instance, nic.infra
+    return instance, engine.networks.around([nic.id]).infra[nic.id]
 
 
 def test_each_guest_reads_its_own_by_its_infra_address(installation, process):
@@ -154,6 +157,37 @@ def test_it_ends_with_its_supervisor(installation):
     orphan = Process(installation, **{PARENT_VARIABLE: "1"})
     assert orphan.process.wait(30) != 0
     orphan.end()
+
+
+def test_serve_runs_it_and_replaces_one_that_was_killed(installation):
+    """There is no OVN here: the worker says so, and metadata is served all the same."""
+    words = [sys.executable, "-P", "-m", "gateway.cli", "serve", "--home", str(installation.home.path)]
+    process = Process(installation, [*words, "--listen", "127.0.0.1:0"])
+    try:
+        process.wait()
+        instance, infra = launched(installation)
+        assert process.ask(infra) == (200, instance.id)
+        (child,) = children(process.process.pid, " metadata ")
+        os.kill(child, signal.SIGKILL)
+        process.wait()
+        assert process.ask(infra) == (200, instance.id)
+        assert children(process.process.pid, " metadata ") != [child]
+        status, _ = process.end()
+        assert status == 0
+    finally:
+        process.end(signal.SIGKILL)
+
+
+def children(parent, words):
+    """The processes of a parent whose command line has some words."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            its_parent = folder.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+            command = folder.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode()
+            if int(its_parent) == parent and words in command:
+                found.append(int(folder.name))
+    return found
 
 
 def test_a_taken_port_is_said_to_be(installation, process):
