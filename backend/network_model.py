@@ -221,7 +221,6 @@ class SecurityRule(Value, frozen=True, kw_only=True):
 class Nic(Owned, frozen=True, kw_only=True):
     """A network interface: EC2's eni, OCCI's networkinterface. Its primary address and MAC never change.
 
-    ``infra`` is the address by which the metadata service knows it, where the network driver needs one.
     ``lends``: a public address is lent to it while its instance runs.
     ``index`` is its place in its instance (0 is primary). ``requester`` names what keeps it for itself
     (``nat`` for a NAT gateway's); such a one is no tenant's to change. ``up`` is OCCI's switch.
@@ -233,7 +232,6 @@ class Nic(Owned, frozen=True, kw_only=True):
     mac: str
     address: str
     groups: tuple[str, ...] = ()
-    infra: str = ""
     description: str = ""
     source_dest_check: bool = True
     lends: bool = False

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from backend.engine.work import Work
+from backend.errors import BackendError, Code
 from backend.network_model import RESERVED_FIRST, RESERVED_LAST, InfraAddress, Subnet
 
 _INFRA_RESERVED = 16
@@ -76,15 +77,31 @@ def free_in(work: Work, subnet: Subnet, count: int, beside: Collection[str] = ()
     return choose([usable(subnet)], count, lambda some: work.tx.leases.taken(subnet.id, some) | set(beside))
 
 
-def claim_infra(work: Work, owners: Sequence[str]) -> dict[str, str]:
-    """Give each owner an infra address, where the network driver needs them; answers them by owner."""
+def claim_infra(work: Work, owners: Sequence[str]) -> None:
+    """Give each owner an infra address, where the network driver needs them."""
     settings = work.settings.network
     if not settings.capabilities.needs_infra or not owners:
-        return {}
+        return
     [every] = addresses_of([settings.infra])
     found = choose([every[_INFRA_RESERVED:-1]], len(owners), work.tx.infra.taken)
-    given = dict(zip(owners, found, strict=False))
+    if len(found) < len(owners):
+        raise BackendError(
+            Code.ADDRESSES_EXHAUSTED, "The installation has no addresses left towards its metadata service."
+        )
     work.tx.infra.insert_all(
-        InfraAddress(address=address, owner_id=owner) for owner, address in given.items()
+        InfraAddress(address=address, owner_id=owner) for owner, address in zip(owners, found, strict=True)
     )
-    return given
+
+
+def complete_infra(work: Work) -> None:
+    """Give an infra address to whatever was drawn while the network driver needed none."""
+    tx = work.tx
+    every = [
+        *(vpc.id for vpc in tx.vpcs.all()),
+        *(gateway.id for gateway in tx.internet_gateways.all()),
+        *(nic.id for nic in tx.nics.all()),
+    ]
+    have = tx.infra.of_owners(every)
+    missing = [owner for owner in every if owner not in have]
+    for start in range(0, len(missing), _CHUNK):
+        claim_infra(work, missing[start : start + _CHUNK])

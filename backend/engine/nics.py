@@ -260,6 +260,7 @@ class NewNic(Value, frozen=True, kw_only=True):
 
     nic: Nic
     addresses: tuple[str, ...]
+    mixins: tuple[tuple[str, str], ...] = ()
 
 
 def draw(work: Work, plans: Sequence[NicPlan], owners: int) -> list[list[NewNic]]:
@@ -306,7 +307,7 @@ def _draw_one(work: Work, plan: NicPlan, stock: list[str]) -> NewNic:
         api=work.caller.api,
         created_at=work.now,
     )
-    return NewNic(nic=nic, addresses=(primary, *more))
+    return NewNic(nic=nic, addresses=(primary, *more), mixins=request.mixins)
 
 
 def mac_of(address: str) -> str:
@@ -339,20 +340,19 @@ def attached(instance: Instance, index: int, now: float) -> dict[str, Any]:
 
 def record(work: Work, new: Sequence[NewNic]) -> list[Nic]:
     """Write new interfaces with their addresses; an infra address is claimed for each where needed."""
-    infra = claim_infra(work, [each.nic.id for each in new])
-    nics = [_with_infra(each.nic, infra) for each in new]
+    nics = [each.nic for each in new]
+    claim_infra(work, [nic.id for nic in nics])
     work.tx.nics.insert_all(nics)
     work.tx.leases.insert_all(
         Lease(subnet_id=each.nic.subnet_id, address=address, nic_id=each.nic.id, primary=number == 0)
         for each in new
         for number, address in enumerate(each.addresses)
     )
+    for each in new:
+        for scheme, term in each.mixins:
+            work.tx.mixins.associate(each.nic.tenant_id, scheme, term, each.nic.id)
     work.network_changed(*(nic.id for nic in nics))
     return nics
-
-
-def _with_infra(nic: Nic, infra: Mapping[str, str]) -> Nic:
-    return msgspec.structs.replace(nic, infra=infra.get(nic.id, ""))
 
 
 def record_of_launch(
@@ -364,7 +364,8 @@ def record_of_launch(
         for index, new in enumerate(news):
             link = attached(instance, index, work.now)
             if new.addresses:
-                fresh.append(NewNic(nic=msgspec.structs.replace(new.nic, **link), addresses=new.addresses))
+                nic = msgspec.structs.replace(new.nic, **link)
+                fresh.append(msgspec.structs.replace(new, nic=nic))
             else:
                 kept.append(work.tx.nics.update(new.nic, **link))
     nics = record(work, fresh)
@@ -401,10 +402,8 @@ def create_nic(work: Work, command: commands.CreateNic) -> Nic:
         summary=command.summary,
         delete_on_termination=False,
     )
-    [made] = record(work, [NewNic(nic=nic, addresses=new.addresses)])
+    [made] = record(work, [msgspec.structs.replace(new, nic=nic)])
     give_tags(work, [made.id], "network-interface", command.tags)
-    for scheme, term in request.mixins:
-        work.tx.mixins.associate(work.caller.tenant_id, scheme, term, made.id)
     return made
 
 
@@ -456,6 +455,8 @@ def modify_nic(work: Work, command: commands.ModifyNic) -> Nic:
                 Code.PARAMETER_MISSING, "An interface is in at least one security group.", parameter="groupId"
             )
         changes["groups"] = groups_of(work, nic.vpc_id, command.groups)
+    if command.join or command.leave:
+        changes["groups"] = _regrouped(work, nic, command)
     if command.delete_on_termination is not None and nic.instance_id is None:
         raise _not_attached(nic.attachment_id or nic.id)
     if not changes:
@@ -465,6 +466,19 @@ def modify_nic(work: Work, command: commands.ModifyNic) -> Nic:
     if nic.instance_id is not None:
         work.tx.instances.touch([nic.instance_id])
     return changed
+
+
+def _regrouped(work: Work, nic: Nic, command: commands.ModifyNic) -> tuple[str, ...]:
+    """The groups of an interface once it has joined some and left others."""
+    left = [group_id for group_id in nic.groups if group_id not in command.leave]
+    wanted = tuple(dict.fromkeys((*left, *command.join)))
+    if not wanted:
+        raise BackendError(
+            Code.NIC_WRONG_STATE,
+            f"The network interface {nic.id} is in no other security group; it must be in one.",
+            ids=(nic.id,),
+        )
+    return groups_of(work, nic.vpc_id, wanted)
 
 
 # Addresses ----------------------------------------------------------------------------------------------

@@ -179,7 +179,8 @@ def _require_outside(work: Work, table: RouteTable, destination: IPv4Network) ->
 
 
 def _local(work: Work, table: RouteTable) -> list[IPv4Network]:
-    vpc = work.tx.vpcs.get(table.vpc_id)
+    """The blocks of a table's VPC, which gets no other before this transaction has ended."""
+    vpc = work.tx.vpcs.lock(table.vpc_id)
     return [IPv4Network(block) for block in vpc.cidrs] if vpc is not None else []
 
 

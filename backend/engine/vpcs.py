@@ -225,7 +225,7 @@ def modify_vpc(work: Work, command: commands.ModifyVpc) -> Vpc:
     """Change attributes of a VPC (ModifyVpcAttribute, AssociateDhcpOptions, ModifyVpcTenancy)."""
     vpc = own(work, Vpc, command.vpc_id, lock=True)
     if command.dhcp_options_id:
-        own(work, DhcpOptions, command.dhcp_options_id)
+        own(work, DhcpOptions, command.dhcp_options_id, lock=True)
     if command.tenancy is not None:
         _tenancy(command.tenancy)
     changes = {

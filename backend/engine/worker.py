@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from backend.engine import Engine
+from backend.engine.claims import complete_infra
 from backend.engine.colleagues import LEFT, Colleagues
 from backend.engine.leaving import is_to_move
 from backend.engine.network_applier import NetworkApplier
@@ -136,6 +137,7 @@ class Worker:
         """Claim this executor's name, take up what a dead namesake left, and begin to watch."""
         now = self.engine.clock()
         with self.engine.store.begin() as tx:
+            complete_infra(self.engine.work(tx, ENGINE))
             alone = [beat.executor for beat in tx.workers.all()] if self.engine.store.is_sqlite else []
             for executor in {self.executor, *alone}:  # SQLite has one worker: all others have ended
                 _release(tx, executor)

@@ -543,7 +543,6 @@ nic = _owned(
     _text("mac"),
     _text("address"),
     _json("groups"),
-    _text("infra"),
     Column("description", Text, nullable=False),
     _flag("source_dest_check"),
     _flag("lends"),

@@ -362,7 +362,7 @@ def _nic(topology: Topology, nic: Nic) -> Iterator[Row]:
         groups=groups,
         key=nic.id,
     )
-    infra = topology.infra.get(nic.id, nic.infra)
+    infra = topology.infra.get(nic.id)
     if infra:
         yield _nat(nic.id, f"{nic.id}/infra", _metadata(nic.vpc_id), infra, nic.address, port)
     for public in topology.public.get(nic.id, ()):

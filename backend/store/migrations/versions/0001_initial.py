@@ -842,7 +842,6 @@ def upgrade() -> None:
         sa.Column("mac", sa.String(), nullable=False),
         sa.Column("address", sa.String(), nullable=False),
         sa.Column("groups", sa.Text(), nullable=False),
-        sa.Column("infra", sa.String(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("source_dest_check", sa.Boolean(), nullable=False),
         sa.Column("lends", sa.Boolean(), nullable=False),
