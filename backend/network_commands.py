@@ -381,11 +381,16 @@ class DetachNic(Command[Nic], frozen=True, kw_only=True):
 
 
 class ModifyNic(Command[Nic], frozen=True, kw_only=True):
-    """Change attributes of an interface; ``groups`` are ids, all in its VPC."""
+    """Change attributes of an interface; ``groups`` are ids, all in its VPC.
+
+    ``join`` and ``leave`` change its groups one by one, whatever the others are.
+    """
 
     nic_id: str
     description: str | None = None
     groups: tuple[str, ...] | None = None
+    join: tuple[str, ...] = ()
+    leave: tuple[str, ...] = ()
     source_dest_check: bool | None = None
     delete_on_termination: bool | None = None
     up: bool | None = None

@@ -182,7 +182,7 @@ def _associating(wanted: Floating, command: AssociateAddress) -> Deed:
 def joined(nics: Sequence[Nic], group_ids: Sequence[str]) -> list[Command[Any]]:
     """What makes interfaces members of groups besides those that they are in."""
     return [
-        ModifyNic(nic_id=nic.id, groups=tuple(dict.fromkeys((*nic.groups, *group_ids))))
+        ModifyNic(nic_id=nic.id, join=tuple(group_ids))
         for nic in nics
         if not set(group_ids) <= set(nic.groups)
     ]

@@ -109,6 +109,17 @@ def _everything(scope: Scope) -> Plugged:
     return Plugged(scope, machines(scope, list(nics)), nics)
 
 
+def _some(scope: Scope, wanted: Sequence[str]) -> Plugged:
+    """The machines that own some links, with those of their interfaces that matter."""
+    if not all(each.startswith("eni-") for each in wanted):  # an association is found by its interface only
+        return _everything(scope)
+    nics: dict[str, list[Nic]] = {}
+    for nic in scope.engine.networks.nics_by_id(wanted).values():
+        if nic.instance_id is not None:
+            nics.setdefault(nic.instance_id, []).append(nic)
+    return Plugged(scope, machines(scope, list(nics)), nics)
+
+
 def of_machines(scope: Scope, wanted: Sequence[str]) -> set[str]:
     """The ids of the links of some machines."""
     found = Plugged(scope, machines(scope, wanted), scope.engine.networks.nics_of(wanted))
@@ -122,7 +133,7 @@ def ids(scope: Scope) -> list[str]:
 
 def check(scope: Scope, wanted: Sequence[str]) -> None:
     """Raise 404 for links that are not there."""
-    _known(_everything(scope), wanted)
+    _known(_some(scope, wanted), wanted)
 
 
 def _known(found: Plugged, wanted: Sequence[str]) -> None:
@@ -138,7 +149,8 @@ def entities(
     in_full: bool = True,  # noqa: ARG001 - nothing here is costly
 ) -> list[Link]:
     """Renderings of all links or of some; those that have gone meanwhile are left out."""
-    links = [link for own in _everything(scope).links().values() for link in own]
+    found = _everything(scope) if wanted is None else _some(scope, wanted)
+    links = [link for own in found.links().values() for link in own]
     named = None if wanted is None else {names.path_of(each) for each in wanted}
     return [link for link in links if named is None or link.location in named]
 
@@ -195,7 +207,7 @@ def act(scope: Scope, wanted: Sequence[str], action: Category, _given: Mapping[s
     Raises:
         BackendError: one is so already, or its address is lent (409).
     """
-    found = _everything(scope)
+    found = _some(scope, wanted)
     _known(found, wanted)
     offered = {link.location: link.actions for own in found.links().values() for link in own}
     up = action is kinds.LINK_UP
@@ -224,7 +236,7 @@ def deletion(scope: Scope, wanted: Sequence[str]) -> list[Deed]:
 
     An address that its link allocated goes back to its pool; one that is lent goes when the machine is off.
     """
-    found = _everything(scope)
+    found = _some(scope, wanted)
     _known(found, wanted)
     deeds: list[Deed] = []
     for each in wanted:

@@ -125,23 +125,14 @@ def act(_scope: Scope, _wanted: Sequence[str], action: Category, _given: Mapping
 
 
 def deletion(scope: Scope, wanted: Sequence[str]) -> list[Deed]:
-    """What ends memberships; each interface must stay in one group at least.
-
-    Raises:
-        OcciError: 409, one would be left without any.
-    """
+    """What ends memberships; each interface must stay in one group at least (NIC_WRONG_STATE)."""
     gone: dict[str, set[str]] = {}
     for link in _links(scope, wanted):
         instance_id = names.id_at(str(link.attributes[SOURCE]))
         gone.setdefault(instance_id, set()).add(names.id_at(link.target))
-    commands: list[Deed] = []
-    for instance_id, nics in scope.engine.networks.nics_of(list(gone)).items():
-        for nic in nics:
-            left = tuple(group_id for group_id in nic.groups if group_id not in gone[instance_id])
-            if not left:
-                raise OcciError(
-                    409, "A machine is linked with one security group at least: link another first."
-                )
-            if left != nic.groups:
-                commands.append(ModifyNic(nic_id=nic.id, groups=left))
-    return commands
+    return [
+        ModifyNic(nic_id=nic.id, leave=tuple(sorted(gone[instance_id])))
+        for instance_id, nics in scope.engine.networks.nics_of(list(gone)).items()
+        for nic in nics
+        if gone[instance_id] & set(nic.groups)
+    ]

@@ -464,7 +464,7 @@ def attribute(name: str, value: Any) -> str:
         (f"{KIND}\n" + attribute("occi.compute.hostname", "a" * 254), 400),
         (f"{KIND}\n" + attribute("occi.compute.hostname", "-rf"), 400),
         (f'{KIND}\nLink: </storage/x>; rel="{INFRASTRUCTURE}storage"', 404),
-        (f'{KIND}\nLink: </network/x>; rel="{INFRASTRUCTURE}network"', 400),
+        (f'{KIND}\nLink: </network/x>; rel="{INFRASTRUCTURE}network"', 404),
         (f'{KIND}\nLink: <x; rel="y"', 400),
         (f"{KIND}\nX-OCCI-Location: http://[bad/compute/x", 400),
         (f"{KIND}\nX-Evil: 1", 400),

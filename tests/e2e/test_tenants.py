@@ -408,7 +408,8 @@ def test_actions_and_deletion_of_a_collection_leave_others_machines(cloud, ann, 
     assert cloud.occi("DELETE", "/compute/", auth=eve.auth).status in {200, 204}
     assert cloud.occi("DELETE", "/", auth=eve.auth).status in {200, 204}
     assert OcciClient(cloud, JSON, ann.auth).read(f"/compute/{uuid_of(ann.instance)}").state == "active"
-    assert OcciClient(cloud, auth=eve.auth).locations("/") == set()
+    left = OcciClient(cloud, auth=eve.auth).locations("/")  # the network and the group of every tenant
+    assert {uri.split("/")[-2] for uri in left} <= {"network", "securitygroup"}
 
 
 # Sharing and removal ------------------------------------------------------------------------------------
