@@ -351,7 +351,7 @@ def record(work: Work, new: Sequence[NewNic]) -> list[Nic]:
     for each in new:
         for scheme, term in each.mixins:
             work.tx.mixins.associate(each.nic.tenant_id, scheme, term, each.nic.id)
-    work.network_changed(*(nic.id for nic in nics))
+    work.network_changed(*(nic.id for nic in nics), urgent=False)
     return nics
 
 
@@ -371,8 +371,7 @@ def record_of_launch(
     nics = record(work, fresh)
     give_tags(work, [nic.id for nic in nics], "network-interface", tags)
     lend(work, [nic for nic in (*nics, *kept) if nic.lends])
-    if kept:
-        work.network_changed(*(nic.id for nic in kept))
+    work.network_changed(*(nic.id for nic in kept), urgent=False)
     return [*nics, *kept]
 
 

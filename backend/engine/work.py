@@ -193,11 +193,12 @@ class Work:
         """Ask for a scheduler pass after this transaction."""
         self.queue.enqueue(self.tx.connection, "schedule", f"schedule-{secrets.token_hex(8)}", "")
 
-    def network_changed(self, *scopes: str) -> None:
+    def network_changed(self, *scopes: str, urgent: bool = True) -> None:
         """Note ids of objects that the network has to follow, with the change that this transaction makes.
 
         A group for its rules, an interface for its addresses, groups and switches, a subnet for its DHCP
-        options and network ACL, a VPC for everything about its router.
+        options and network ACL, a VPC for everything about its router. What is not urgent is for the
+        worker's next round: nobody sends packets there yet.
         """
         if not scopes:
             return
@@ -206,7 +207,7 @@ class Work:
             NetworkChange(id=f"{int(self.now * 1e6):014x}{secrets.token_hex(6)}", scope=each, at=self.now)
             for each in fresh
         )
-        if not self._network_told:
+        if urgent and not self._network_told:
             self._network_told = True
             self.queue.enqueue(self.tx.connection, "job", f"net-{secrets.token_hex(8)}", "net-")
 
