@@ -10,11 +10,13 @@ from backend.commands import CreateImage, Launched, ModifyInstance, Op, Operate
 from backend.engine import Do, InstanceQuery
 from backend.errors import BackendError, Code
 from backend.model import Flavor, Instance
+from backend.network_model import Nic
 from occi import kinds, linking, mapping, networkinterface, securitygrouplink, storing
 from occi.creation import launch_command
 from occi.deeds import Creation, Deed
+from occi.drawn import Drawn
 from occi.machines import Machine, check_scratch, partial_update, replacement
-from occi.mixins import template_of_image
+from occi.mixins import DEFAULT_CONNECTIVITY, PRIVATE_NET, PUBLIC_NET, REACHES, template_of_image
 from occi.scope import Scope
 from occi.shown import ALIVE, leaving
 from rendering.occi_document import Category, Discovery, Entity, Request
@@ -70,6 +72,7 @@ def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) 
     nics = scope.engine.networks.nics_of(names)
     plugs = networkinterface.links_of(scope, found, nics)
     groups = securitygrouplink.links_of(found, nics)
+    reaches = _connectivity(scope, associated, nics)
     return [
         mapping.entity(
             each,
@@ -82,9 +85,31 @@ def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) 
                 *plugs.get(each.id, ()),
                 *groups.get(each.id, ()),
             ],
+            connectivity=reaches.get(each.id, ""),
         )
         for each in found
     ]
+
+
+def _connectivity(
+    scope: Scope, associated: Mapping[str, Sequence[tuple[str, str]]], nics: Mapping[str, Sequence[Nic]]
+) -> dict[str, str]:
+    """What the primary interfaces reach of the machines that were made to reach something."""
+    wanted = (DEFAULT_CONNECTIVITY.scheme, DEFAULT_CONNECTIVITY.term)
+    made = [
+        instance_id
+        for instance_id, mixins in associated.items()
+        if wanted in mixins and nics.get(instance_id)
+    ]
+    drawn = Drawn(scope)
+    words = {mixin.id: word for word, mixin in REACHES.items()}
+    found = {}
+    for instance_id in made:
+        primary = nics[instance_id][0]
+        reach = drawn.reach(drawn.subnets[primary.subnet_id])
+        has_way = reach is not PUBLIC_NET or primary.lends  # without a public address there is none outside
+        found[instance_id] = words[(reach if has_way else PRIVATE_NET).id]
+    return found
 
 
 def _user_data(scope: Scope, of: Instance) -> bytes:

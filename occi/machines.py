@@ -15,7 +15,7 @@ from occi.deeds import Deed
 from occi.errors import OcciError
 from occi.linking import additions, links_of
 from occi.mapping import has_scratch
-from occi.mixins import CONTEXT_IDS, KEY_SPELLINGS
+from occi.mixins import CONNECTIVITY, CONTEXT_IDS, DEFAULT_CONNECTIVITY, KEY_SPELLINGS
 from occi.scope import Scope
 from occi.values import checked_summary, memory_mib
 from rendering.occi_document import SUMMARY, TITLE, Category, Entity, Request
@@ -94,17 +94,21 @@ def _check_fixed_by_image(machine: Machine, given: Mapping[str, Any]) -> None:
 
 
 def _check_context(machine: Machine, given: Mapping[str, Any], wanted: Sequence[Category]) -> None:
-    """Keys and user data are given once, at creation (OCCI-CORE-017, OCCI-INFRA-080)."""
+    """Keys, user data and connectivity are given once, at creation (OCCI-CORE-017, OCCI-INFRA-080)."""
     if not set(public_keys(given)) <= set(machine.instance.public_keys):
         raise OcciError(403, "A machine's keys are given at its creation.")
     if user_data(given) not in {b"", machine.user_data}:
         raise OcciError(403, "A machine's user data is given at its creation.")
+    if given.get(CONNECTIVITY) not in {None, machine.shown.attributes.get(CONNECTIVITY)}:
+        raise OcciError(403, "What a machine reaches by default is said at its creation.")
     late = [mixin for mixin in wanted if mixin.id in CONTEXT_IDS and not _has(machine, mixin)]
     if late:
         raise OcciError(400, f"The mixin {late[0].id} is associated at creation only.")
 
 
 def _has(machine: Machine, mixin: Category) -> bool:
+    if mixin.id == DEFAULT_CONNECTIVITY.id:
+        return mixin.id in machine.mixin_ids
     is_key = any(mixin.id == spelling.id for spelling, _ in KEY_SPELLINGS)
     return bool(machine.instance.public_keys) if is_key else bool(machine.user_data)
 

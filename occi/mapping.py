@@ -136,13 +136,17 @@ def entity(
     associated: Sequence[tuple[str, str]] = (),
     user_data: bytes | None = None,
     links: Sequence[Link] = (),
+    connectivity: str = "",
 ) -> Entity:
     """An instance as a compute resource; ``associated`` are the mixins on record, as scheme and term.
 
     ``links`` are those that begin there. Without ``user_data`` its mixin is there, and its attribute is not.
+    ``connectivity`` is what its network reaches, if it was made to reach something (OCCI-EXT-009).
     """
     on_record = {scheme + term for scheme, term in associated}
     context = _context(instance, on_record, user_data)
+    if connectivity:
+        context.append((mixins.DEFAULT_CONNECTIVITY, mixins.CONNECTIVITY, connectivity))
     templates = (
         catalog.os_template(instance.image_id),
         size_template(instance, catalog),

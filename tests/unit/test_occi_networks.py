@@ -449,6 +449,10 @@ def test_a_machine_is_made_with_interfaces(ann, cloud):
     assert [(nic.index, nic.address if nic.index else "") for nic in nics] == [(0, ""), (1, "10.2.0.77")]
     assert nics[1].mac == "52:54:00:aa:bb:01"
     shown = [link["attributes"] for link in links(ann, source)]
+    assert [each[f"{PLUG}.allocation"] for each in shown if f"{PLUG}.gateway" in each] == [
+        "dynamic",
+        "static",
+    ]
     assert [each[f"{PLUG}.interface"] for each in shown if each[f"{PLUG}.mac"] == nics[1].mac] == ["eth1"]
     assert ann("POST", "/compute/", COMPUTE, inline(inner, address="10.2.0.77")).status_code == 409
     assert ann("POST", "/compute/", COMPUTE, inline(inner, address="10.3.0.77")).status_code == 400
@@ -881,6 +885,11 @@ def test_a_machine_without_links_gets_the_connectivity_that_it_asks_for(ann, clo
     public = machine(ann, mixin, attribute(wanted, "public"))
     private = machine(ann, mixin, attribute(wanted, "private"))
     assert [len(links(ann, path)) for path in (public, private)] == [2, 1]
+    assert [ann.attributes(path)[wanted] for path in (public, private)] == ["public", "private"]
+    assert ann.locations("/mixin/fedcloud/default_connectivity/") == [public, private]
+    assert ann("POST", public, mixin, attribute(wanted, "public")).status_code == 200
+    assert ann("POST", public, mixin, attribute(wanted, "private")).status_code == 403
+    assert ann("POST", machine(ann), mixin, attribute(wanted, "public")).status_code in {400, 403}
     assert ann("POST", "/compute/", COMPUTE, mixin, attribute(wanted, "nat")).status_code == 409
     assert ann("POST", "/compute/", COMPUTE, mixin).status_code == 400
     assert ann("POST", "/compute/", COMPUTE, mixin, attribute(wanted, "all")).status_code == 400
