@@ -40,6 +40,11 @@ class Replica(idl.Idl):  # type: ignore[misc]  # the library has no types
         """Whether it is connected and has seen everything that was there when it was."""
         return self.state == idl.Idl.IDL_S_MONITORING and bool(self._session.is_connected())
 
+    @property
+    def state_of_affairs(self) -> tuple[int, bool, int]:
+        """What differs when there is news for those who wait: rows, the connection, or an answer."""
+        return int(self.change_seqno), self.whole, len(self._outstanding_txns)
+
     def restart_fsm(self) -> None:
         """Begin anew after a reconnection: with nothing, so that each row there is is told of again."""
         self.last_id = str(uuid.UUID(int=0))
@@ -48,10 +53,6 @@ class Replica(idl.Idl):  # type: ignore[misc]  # the library has no types
 
     def forget(self) -> None:
         """Called when all rows are about to be told of again."""
-
-    def run(self) -> bool:
-        """Take in what has arrived."""
-        return bool(super().run())
 
 
 class Connection:
@@ -170,8 +171,10 @@ class Connection:
                 replica = self._replica
                 if self._closed or replica is None:
                     break
+                before = replica.state_of_affairs
                 self._take_in(replica)
-                self._changed.notify_all()
+                if replica.state_of_affairs != before:
+                    self._changed.notify_all()
                 replica.wait(waiting)
             waiting.fd_wait(self._bell, poller.POLLIN)
             waiting.block()
