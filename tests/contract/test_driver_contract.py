@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import http.server
+import re
+import socket
+import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -26,7 +31,7 @@ from libvirt_hosts import (
 
 from backend.drivers.libvirt import capabilities
 from backend.drivers.libvirt.connection import WORKERS, Link, Pool, Reach
-from backend.drivers.libvirt.hosts import LibvirtHosts, parts_of
+from backend.drivers.libvirt.hosts import QEMU_CONF, LibvirtHosts, kind_of, parts_of
 from backend.drivers.libvirt.local_storage import LocalStorage
 from backend.drivers.libvirt.pool_storage import PoolStorage
 from backend.drivers.libvirt.qcow2 import read_qcow2
@@ -38,6 +43,7 @@ from backend.ports import (
     DomainReason,
     DomainSpec,
     DomainStatus,
+    Forward,
     HostDriver,
     HostSilent,
     ImageSource,
@@ -139,6 +145,22 @@ def a_disk(target: str, **more: object) -> DiskSpec:
     return DiskSpec(target=target, name=name, serial=name.replace("-", ""), **more)
 
 
+def a_nic(index: int = 0, **more: object) -> NicSpec:
+    """An interface on a user network, as a network driver would have it."""
+    return NicSpec(
+        id=new_id("eni"),
+        index=index,
+        mac=f"02:00:00:00:00:{index + 1:02x}",
+        address="172.31.9.77",
+        cidr="172.31.0.0/20",
+        **{"guest_address": "172.31.9.77", "guest_cidr": "168.0.0.0/5"} | more,
+    )
+
+
+def seed_of(meta_data: str = "", user_data: bytes = b"") -> Seed:
+    return Seed(label="cidata", files={"meta-data": meta_data.encode(), "user-data": user_data})
+
+
 def volume_of(disk: DiskSpec, size_bytes: int = GIB, source: ImageSource | None = None) -> VolumeSpec:
     return VolumeSpec(name=disk.name, size_bytes=size_bytes, source=source, key=disk.key)
 
@@ -154,7 +176,7 @@ def spec(world) -> Iterator[DomainSpec]:
         memory_mib=64,
         architecture="x86_64",
         disks=[a_disk("vda")],
-        nics=[NicSpec(mac="02:00:00:00:00:01", address="10.9.0.77", cidr="10.9.0.0/24")],
+        nics=[a_nic()],
         title="contract",
     )
     yield found
@@ -258,7 +280,7 @@ def test_each_act_may_be_repeated(world, spec):
     for _ in range(2):
         for disk in spec.disks:
             driver.mkimage(volume_of(disk))
-        driver.context(name, Seed(meta_data="instance-id: x\n", user_data=b""))
+        driver.context(name, seed_of("instance-id: x\n"))
     assert driver.files(name) == {"vdb", "seed"}
     for _ in range(2):
         driver.start(spec)
@@ -550,7 +572,7 @@ def test_a_killed_guest_is_off_and_crashed(world, guest):
 
 
 TRESPASSER = b"""#!/bin/sh
-for place in 10.9.0.1:@PORT@ 10.9.0.2:@PORT@ @HOST@:@PORT@ 169.254.169.254:80; do
+for place in 172.31.0.1:@PORT@ 172.31.0.2:@PORT@ @HOST@:@PORT@ 127.100.0.1:@PORT@ 169.254.169.254:80; do
     answer=$(printf 'hello\\n' | timeout 3 nc "${place%:*}" "${place#*:}" 2>/dev/null)
     echo "tried $place: [$answer]"
 done
@@ -584,16 +606,16 @@ def test_a_real_guest_from_boot_to_power_off(world, spec, image, listener):
         b"@HOST@", listener.address.encode()
     )
     driver.clone(volume_of(spec.disks[0], 2 * GIB, image))
-    driver.context(name, Seed(meta_data=f"instance-id: {name}\nlocal-hostname: alpha\n", user_data=script))
+    driver.context(name, seed_of(f"instance-id: {name}\nlocal-hostname: alpha\n", script))
     driver.start(spec)
     report = ready(world, spec, 1)
     assert (report["instance_id"], report["hostname"], report["source"]) == (name, "alpha", "nocloud")
-    assert report["ip"] == "10.9.0.77"
+    assert report["ip"] == "172.31.9.77"
     assert report["disks"]["vda"] == {"size": 2 * GIB, "serial": spec.disks[0].serial}
 
     words = driver.console(name, 65536).decode(errors="replace")
-    assert words.count("]") >= 4
-    assert "tried 10.9.0.1" in words
+    assert words.count("]") >= 5
+    assert "tried 172.31.0.1" in words
     assert "tried all" in words
     assert listener.visitors == []
     assert all(line.rstrip().endswith("[]") for line in words.splitlines() if "tried 1" in line)
@@ -617,7 +639,7 @@ def test_a_real_guest_from_boot_to_power_off(world, spec, image, listener):
 def test_a_guest_that_powers_itself_off(world, spec, image):
     spec = msgspec.structs.replace(spec, memory_mib=192)
     world.driver.clone(volume_of(spec.disks[0], source=image))
-    world.driver.context(spec.instance_id, Seed(meta_data="", user_data=b"#!/bin/sh\nsync\npoweroff -f\n"))
+    world.driver.context(spec.instance_id, seed_of(user_data=b"#!/bin/sh\nsync\npoweroff -f\n"))
     world.driver.start(spec)
     until(lambda: status(world, spec.instance_id) == (DomainStatus.OFF, DomainReason.GUEST_SHUTDOWN), 180)
 
@@ -728,7 +750,7 @@ def counting(world, spec, image) -> DomainSpec:
     """A guest that writes rising numbers to each disk that it sees for the first time."""
     spec = msgspec.structs.replace(spec, memory_mib=192)
     world.driver.clone(volume_of(spec.disks[0], source=image))
-    world.driver.context(spec.instance_id, Seed(meta_data="", user_data=COUNTER))
+    world.driver.context(spec.instance_id, seed_of(user_data=COUNTER))
     world.driver.start(spec)
     ready(world, spec, 1)
     return spec
@@ -910,8 +932,6 @@ def test_a_copy_that_a_killed_daemon_interrupts_is_made_anew(world, guest, daemo
 @pytest.fixture
 def listener() -> Iterator[SimpleNamespace]:
     """A service of the host's on every address: a guest must not reach it."""
-    import socket
-
     server = socket.create_server(("0.0.0.0", 0))
     visitors: list[object] = []
 
@@ -928,6 +948,336 @@ def listener() -> Iterator[SimpleNamespace]:
     threading.Thread(target=serve, daemon=True).start()
     yield SimpleNamespace(port=server.getsockname()[1], visitors=visitors, address="127.0.0.1")
     server.close()
+
+
+# Interfaces -------------------------------------------------------------------------------------------------
+
+BRIDGED = {"bridge": "br-int", "guest_address": "", "guest_cidr": ""}
+
+
+def a_forward(
+    port: int, guest_port: int = 22, address: str = "127.100.7.1", protocol: str = "tcp"
+) -> Forward:
+    return Forward(protocol=protocol, address=address, port=port, guest_port=guest_port)
+
+
+def with_forwards(spec: DomainSpec, *forwards: Forward) -> NicSpec:
+    return msgspec.structs.replace(spec.nics[0], forwards=forwards)
+
+
+@pytest.fixture
+def ports() -> list[int]:
+    """Ports that nobody listens at."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.100.7.1", 0))) for _ in range(4)]
+        return [server.getsockname()[1] for server in servers]
+
+
+@every_driver
+def test_what_is_off_has_no_interfaces_and_nothing_to_agree(world, guest):
+    driver, name, nic = world.driver, guest.instance_id, guest.nics[0]
+    assert driver.nics(name) == {nic.mac}
+    driver.destroy(name)
+    for absent in (name, new_id("i")):
+        assert driver.nics(absent) == frozenset()
+        assert driver.forwards(absent) == {}
+        driver.update_nic(absent, with_forwards(guest, a_forward(9)))
+        driver.detach_nic(absent, nic)
+        with pytest.raises(StepFailed):
+            driver.attach_nic(absent, a_nic(1, **BRIDGED))
+    assert driver.forwards(name) == {}
+
+
+@pytest.mark.parametrize("world", ["memory", "simulated"], indirect=True)
+def test_interfaces_come_and_go(world, guest):
+    driver, name, nic = world.driver, guest.instance_id, a_nic(1, **BRIDGED)
+    for _ in range(2):
+        driver.attach_nic(name, nic)
+        assert driver.nics(name) == {guest.nics[0].mac, nic.mac}
+        driver.update_nic(name, msgspec.structs.replace(nic, up=False))
+    assert driver.forwards(name) == {0: frozenset()}
+    for _ in range(2):
+        driver.detach_nic(name, nic)
+        assert driver.nics(name) == {guest.nics[0].mac}
+
+
+def test_in_memory_a_guest_may_keep_an_interface_and_let_go_later():
+    host = MemoryHost()
+    host.start(
+        DomainSpec(
+            instance_id="i-1", epoch=1, uuid="", vcpus=1, memory_mib=64, architecture="x86_64", disks=[]
+        )
+    )
+    nic = a_nic(0, **BRIDGED)
+    host.attach_nic("i-1", nic)
+    host.guest = Guest(lets_go=False)
+    host.detach_nic("i-1", nic)
+    assert host.nics("i-1") == {nic.mac}
+    host.release("i-1")
+    assert host.nics("i-1") == frozenset()
+
+
+@pytest.mark.parametrize("world", ["memory", *REAL], indirect=True)
+def test_a_user_network_is_neither_plugged_in_nor_taken_out_of_a_running_guest(world, guest):
+    with pytest.raises(StepFailed):
+        world.driver.attach_nic(guest.instance_id, a_nic(1))
+    with pytest.raises(StepFailed):
+        world.driver.detach_nic(guest.instance_id, guest.nics[0])
+    world.driver.detach_nic(guest.instance_id, a_nic(1))
+    assert world.driver.nics(guest.instance_id) == {guest.nics[0].mac}
+
+
+@every_driver
+def test_forwards_become_exactly_what_they_are_to_be(world, guest, ports):
+    driver, name = world.driver, guest.instance_id
+    assert driver.forwards(name) == {0: frozenset()}
+    for wanted in (
+        [a_forward(ports[0]), a_forward(ports[1], 80)],
+        [a_forward(ports[0], 8022), a_forward(ports[0], 53, protocol="udp")],
+        [a_forward(ports[0], 8022), a_forward(ports[0], 8022, address="127.100.7.2")],
+        [],
+    ):
+        for _ in range(2):
+            driver.update_nic(name, with_forwards(guest, *wanted))
+            assert driver.forwards(name) == {0: frozenset(wanted)}
+        if world.real:
+            assert [listens(one) for one in wanted if one.protocol == "tcp"].count(False) == 0
+    assert not world.real or not listens(a_forward(ports[0]))
+
+
+def listens(forward: Forward) -> bool:
+    """Whether somebody accepts connections there."""
+    with contextlib.suppress(OSError), socket.create_connection((forward.address, forward.port), 5):
+        return True
+    return False
+
+
+@every_driver
+def test_forwards_are_there_from_the_start_and_after_a_restore(world, spec, ports):
+    driver, name = world.driver, spec.instance_id
+    spec = msgspec.structs.replace(spec, nics=[with_forwards(spec, a_forward(ports[0]))])
+    driver.mkimage(volume_of(spec.disks[0]))
+    for _ in range(2):  # a worker may have died between the start and the forwards
+        driver.start(spec)
+        assert driver.forwards(name) == {0: {a_forward(ports[0])}}
+        driver.update_nic(name, with_forwards(spec))
+    driver.save(name)
+    later = msgspec.structs.replace(spec, nics=[with_forwards(spec, a_forward(ports[1]))])
+    for _ in range(2):
+        driver.restore(later)
+        assert driver.forwards(name) == {0: {a_forward(ports[1])}}
+        driver.update_nic(name, with_forwards(spec))
+
+
+@real_host
+def test_a_port_that_is_taken_keeps_no_guest_from_running(world, spec, ports):
+    driver, name = world.driver, spec.instance_id
+    spec = msgspec.structs.replace(
+        spec, nics=[with_forwards(spec, a_forward(ports[0]), a_forward(ports[1], 80))]
+    )
+    driver.mkimage(volume_of(spec.disks[0]))
+    with socket.create_server(("127.100.7.1", ports[0])):
+        driver.start(spec)
+        assert driver.forwards(name) == {0: {a_forward(ports[1], 80)}}
+        for _ in range(2):
+            with pytest.raises(StepFailed, match=f"127.100.7.1:{ports[0]}/tcp.*forwarding rule"):
+                driver.update_nic(name, spec.nics[0])
+    driver.update_nic(name, spec.nics[0])
+    assert driver.forwards(name) == {0: set(spec.nics[0].forwards)}
+
+
+@real_host
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        a_forward(0),
+        a_forward(65536),
+        a_forward(9, 0),
+        a_forward(9, protocol="sctp"),
+        a_forward(9, address="127.0.0.1\nquit"),
+    ],
+)
+def test_nothing_but_forwards_gets_into_the_monitor(world, guest, wrong):
+    with pytest.raises(StepFailed):
+        world.driver.update_nic(guest.instance_id, with_forwards(guest, wrong))
+    assert world.driver.forwards(guest.instance_id) == {0: frozenset()}
+
+
+@daemon_host
+def test_a_host_with_a_daemon_says_its_name_as_a_chassis(world):
+    with world.driver._links.working() as call:
+        assert world.driver.facts().capabilities["chassis"] == call.connection.getHostname()
+
+
+@pytest.mark.parametrize("world", KINDS[:2], indirect=True)
+def test_a_host_in_this_process_is_no_chassis(world):
+    assert "chassis" not in world.driver.facts().capabilities
+
+
+class Metadata:
+    """A service behind a UNIX socket that answers each path with itself, after a moment."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.asked: list[str] = []
+        service = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                service.asked.append(self.path)
+                time.sleep(0.02)
+                body = f"answer to {self.path}.".encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._handler = Handler
+
+    def start(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._server = socketserver.ThreadingUnixStreamServer(str(self.path), self._handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def metadata(tmp_path) -> Iterator[Metadata]:
+    with tempfile.TemporaryDirectory(prefix="md,") as folder:  # a comma is QEMU's own sign
+        found = Metadata(Path(folder) / "eni 1")
+        found.start()
+        yield found
+        found.stop()
+
+
+ASKER = b"""#!/bin/sh
+ask() {
+    answer=$(printf 'GET /%s HTTP/1.0\\r\\n\\r\\n' $1 | timeout 9 nc 169.254.169.254 80 | tail -n 1)
+    [ "$answer" = "answer to /$1." ] && echo "right $1" || echo "wrong $1: $answer"
+}
+for one in 1 2 3 4; do
+    (for n in 1 2 3 4 5; do ask $one.$n; done) &
+done
+wait
+echo asked all
+ip -4 -o addr show | sed -n 's/.*: \\(eth[0-9]\\) .*inet \\([0-9.]*\\).*/has \\1 \\2/p'
+while :; do
+    sleep 0.5
+    ask again
+done &
+"""
+
+
+@pytest.fixture
+def asking(world, spec, image, metadata, ports) -> DomainSpec:
+    """A guest that asks the metadata service, many times at once, and then now and then."""
+    nics = [
+        msgspec.structs.replace(spec.nics[0], metadata_socket=str(metadata.path)),
+        a_nic(1, guest_address="10.3.4.5", guest_cidr="10.3.4.0/24"),
+    ]
+    spec = msgspec.structs.replace(spec, memory_mib=192, nics=nics)
+    world.driver.clone(volume_of(spec.disks[0], source=image))
+    world.driver.context(spec.instance_id, seed_of(user_data=ASKER))
+    world.driver.start(spec)
+    return spec
+
+
+@pytest.mark.parametrize("world", KINDS[1:2], indirect=True)
+@pytest.mark.timeout(300)
+def test_a_guest_asks_the_metadata_service_and_is_reached_by_its_ports(world, asking, metadata, ports):
+    driver, name, nic = world.driver, asking.instance_id, asking.nics[0]
+    said(world, asking, "asked all")
+    words = driver.console(name, 65536).decode(errors="replace")
+    assert (len(re.findall(r"right \d", words)), words.count("wrong")) == (20, 0)
+    assert driver.nics(name) == {one.mac for one in asking.nics}
+    assert ready(world, asking, 1)["ip"] == "172.31.9.77"
+
+    # Its ports are opened, closed and opened elsewhere; connections that are there go on.
+    forward = a_forward(ports[0])
+    assert not listens(forward)
+    driver.update_nic(name, msgspec.structs.replace(nic, forwards=(forward,)))
+    with greeted(forward) as session:
+        driver.update_nic(name, msgspec.structs.replace(nic, forwards=(a_forward(ports[1]),)))
+        assert not listens(forward)
+        session.sendall(b"SSH-2.0-still-here\r\n")
+        assert session.recv(100)
+    with greeted(a_forward(ports[1])):
+        pass
+
+    # The service goes and comes: nothing but the requests meanwhile is lost.
+    metadata.stop()
+    metadata.asked.clear()
+    until(lambda: "wrong again" in driver.console(name, 65536).decode(errors="replace"))
+    metadata.start()
+    until(lambda: metadata.asked.count("/again") > 2)
+
+    # All that outlives sleep.
+    driver.save(name)
+    driver.restore(asking)
+    metadata.asked.clear()
+    until(lambda: metadata.asked.count("/again") > 2)
+
+    # A link that is down carries nothing.
+    driver.update_nic(name, msgspec.structs.replace(nic, forwards=(forward,), up=False))
+    time.sleep(1)
+    metadata.asked.clear()
+    time.sleep(2)
+    assert metadata.asked == []
+    driver.update_nic(name, msgspec.structs.replace(nic, forwards=(forward,)))
+    until(lambda: metadata.asked)
+    with greeted(forward):
+        pass
+
+
+@contextlib.contextmanager
+def greeted(forward: Forward) -> Iterator[socket.socket]:
+    """A connection to the guest's ssh server, which speaks first."""
+
+    def connected() -> socket.socket | None:
+        found = socket.create_connection((forward.address, forward.port), 10)
+        with contextlib.suppress(OSError):
+            if found.recv(100).startswith(b"SSH-2.0"):
+                return found
+        found.close()
+        return None
+
+    connection = until(connected)
+    with connection:
+        yield connection
+
+
+@daemon_host
+@pytest.mark.timeout(200)
+def test_a_guest_that_nobody_relays_for_asks_in_vain_and_lives(world, asking, metadata):
+    said(world, asking, "asked all")
+    assert metadata.asked == []
+    assert status(world, asking.instance_id)[0] is DomainStatus.RUNNING
+
+
+@pytest.mark.qemu
+def test_an_embedded_root_of_an_older_version_gets_the_sandbox_of_this_one(tmp_path):
+    uri = f"qemu:///embed?root={tmp_path}"
+    settings = tmp_path / "etc/qemu.conf"
+    settings.parent.mkdir()
+    for text, own in [
+        (QEMU_CONF, True),
+        ("# mine\n", False),
+        ("# mine\nseccomp_sandbox = 0\n", True),
+        ("# mine\nseccomp_sandbox = 1\n", False),
+    ]:
+        settings.write_text(text)
+        for _ in range(2):
+            kind_of(parts_of(uri)).prepare(parts_of(uri))
+        assert kind_of(parts_of(uri)).own_sandbox(parts_of(uri)) is own
+        assert settings.read_text().startswith(text)
+        assert settings.read_text().count("seccomp_sandbox") == (0 if text == "# mine\n" else 1)
+    remove_link_to(tmp_path)
 
 
 # Daemons that die and hang ----------------------------------------------------------------------------------
@@ -1009,8 +1359,6 @@ def test_a_hung_daemon_is_silence_and_slows_no_other_host(world, guest, daemon, 
 
 
 def test_a_host_that_nobody_answers_for_is_silent(hosts):
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(HostSilent):
@@ -1019,8 +1367,6 @@ def test_a_host_that_nobody_answers_for_is_silent(hosts):
 
 
 def test_a_host_that_accepts_and_never_answers_costs_two_threads(hosts):
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as mute:
         uri = f"qemu+tcp://127.0.0.1:{mute.getsockname()[1]}/system"
         reach, threads = Reach(uri), Threads()
@@ -1158,8 +1504,6 @@ def test_guests_outlive_a_killed_worker_and_are_adopted(tmp_path):
 
 
 def test_the_storages_are_told_apart_by_the_uri(tmp_path):
-    from backend.drivers.libvirt.hosts import kind_of
-
     local = kind_of(parts_of(f"qemu:///embed?root={tmp_path}"))
     assert isinstance(local.storage(parts_of(f"qemu:///embed?root={tmp_path}"), None, "h"), LocalStorage)
     for uri in ("qemu:///system", "qemu+ssh://root@host/system", "qemu+tls://host/system"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pycdlib
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -22,16 +22,24 @@ from backend.drivers.libvirt.domain_xml import (
     key_uuid,
     probe_document,
     simulated_document,
-    user_netdev,
 )
 from backend.drivers.libvirt.keys import secret_document
+from backend.drivers.libvirt.nic_xml import (
+    interface_element,
+    interface_in,
+    macs_in,
+    user_netdev,
+    user_nics,
+    with_link,
+)
+from backend.drivers.libvirt.nics import forwards_in
 from backend.drivers.libvirt.qcow2 import parse_qcow2
 from backend.drivers.libvirt.seed import seed_image
 from backend.drivers.libvirt.storage import safe_name
 from backend.drivers.libvirt.volume_xml import backing_of, pool_document, qcow2_document, raw_document
 from backend.drivers.libvirt.xml import ownership_of, usage_of
 from backend.model import Capacity, new_id, uuid_of
-from backend.ports import DiskSpec, DomainSpec, NicSpec, Seed, StepFailed
+from backend.ports import DiskSpec, DomainSpec, Forward, NicSpec, Seed, StepFailed
 
 SCHEMAS = Path("/usr/share/libvirt/schemas")
 ID = "i-0123456789abcdef0"
@@ -47,7 +55,29 @@ SPEC = DomainSpec(
         DiskSpec(target="vdb", name=f"{ID}.vdb"),
         DiskSpec(target="vdf", name="vol-1", key=b"secret", iops=300, mib_per_second=125),
     ],
-    nics=[NicSpec(mac="02:00:00:AA:00:01", address="10.9.0.5", cidr="10.9.0.0/24")],
+    nics=[
+        NicSpec(
+            id="eni-0123456789abcdef0",
+            index=0,
+            mac="02:00:00:AA:00:01",
+            address="172.31.0.5",
+            cidr="172.31.0.0/20",
+            guest_address="172.31.0.5",
+            guest_cidr="168.0.0.0/5",
+            metadata_socket="/h/md,1/eni 1",
+        ),
+        NicSpec(
+            id="eni-0123456789abcdef1",
+            index=1,
+            mac="02:00:00:AA:00:02",
+            address="172.31.0.6",
+            cidr="172.31.0.0/20",
+            mtu=1400,
+            up=False,
+            bridge="br-int",
+            offload=False,
+        ),
+    ],
     title="a <b> & c",
 )
 LAYOUT = Layout(
@@ -157,41 +187,144 @@ def test_an_architecture_without_machine_type_is_refused():
         domain_document(msgspec.structs.replace(SPEC, architecture="riscv64"), LAYOUT, acceleration="tcg")
 
 
+def test_an_interface_on_a_bridge_is_a_logical_port_by_its_uuid():
+    root = validate(domain_document(SPEC, LAYOUT, acceleration="tcg"), "domain.rng")
+    (interface,) = root.xpath("devices/interface")
+    assert interface.get("type") == "bridge"
+    assert interface.xpath("source/@bridge") == ["br-int"]
+    assert interface.xpath("virtualport[@type='openvswitch']/parameters/@interfaceid") == [
+        uuid_of("eni-0123456789abcdef1")
+    ]
+    assert interface.xpath("mac/@address") == ["02:00:00:aa:00:02"]
+    assert interface.xpath("model/@type") == ["virtio"]
+    assert interface.xpath("mtu/@size") == ["1400"]
+    assert interface.xpath("link/@state") == ["down"]
+    assert interface.xpath("alias/@name") == ["ua-eni-0123456789abcdef1"]
+    assert interface.xpath("driver/host/@*") == ["off"] * 6
+    assert interface.xpath("driver/guest/@*") == ["off"] * 5
+    plain = interface_element(msgspec.structs.replace(SPEC.nics[1], offload=True, mtu=0, up=True))
+    assert plain.xpath("driver | mtu") == []
+    assert plain.xpath("link/@state") == ["up"]
+
+
+def test_interfaces_are_found_again_by_their_macs():
+    document = domain_document(SPEC, LAYOUT, acceleration="tcg")
+    assert macs_in(document) == {"02:00:00:aa:00:01", "02:00:00:aa:00:02"}
+    assert user_nics(document) == {0: "02:00:00:aa:00:01"}
+    assert interface_in(document, "02:00:00:AA:00:01") is None
+    found = interface_in(document, "02:00:00:AA:00:02")
+    assert found is not None
+    assert with_link(found, up=False) is None
+    assert with_link(found, up=True).xpath("link/@state") == ["up"]
+
+
+def arguments(document: str) -> list[str]:
+    return etree.fromstring(document).xpath(
+        "q:commandline/q:arg/@value", namespaces={"q": "http://libvirt.org/schemas/domain/qemu/1.0"}
+    )
+
+
+def test_the_metadata_service_is_relayed_to_where_the_sandbox_is_ours():
+    widened = arguments(domain_document(SPEC, LAYOUT, acceleration="tcg", own_sandbox=True))
+    (netdev,) = [one for one in widened if one.startswith("user,")]
+    assert ",guestfwd=tcp:169.254.169.254:80-cmd:/" in netdev
+    assert netdev.endswith(" '/h/md,,1/eni 1'")
+    assert widened[-2:] == ["-sandbox", "on,obsolete=deny,resourcecontrol=deny"]
+    alone = msgspec.structs.replace(SPEC, nics=SPEC.nics[1:])
+    narrow = arguments(domain_document(alone, LAYOUT, acceleration="tcg", own_sandbox=True))
+    assert narrow == [
+        "-sandbox",
+        "on,obsolete=deny,resourcecontrol=deny,elevateprivileges=deny,spawn=deny",
+    ]
+    libvirts = arguments(domain_document(SPEC, LAYOUT, acceleration="tcg"))
+    assert "guestfwd" not in " ".join(libvirts)
+    assert "-sandbox" not in libvirts
+
+
+def test_a_domain_without_a_seed_has_no_disk_for_it():
+    root = etree.fromstring(domain_document(SPEC, Layout(disks=LAYOUT.disks), acceleration="tcg"))
+    assert root.xpath("devices/disk/target/@dev") == ["vda", "vdb", "vdf"]
+
+
+def user_nic(address: str, cidr: str, **more: object) -> NicSpec:
+    given = {"address": address, "cidr": cidr, "guest_address": address, "guest_cidr": cidr} | more
+    return NicSpec(id="eni-1", index=3, mac="02:00:00:00:00:01", **given)
+
+
 @given(
     network=st.builds(
         lambda address, prefix: ipaddress.IPv4Network((address, prefix), strict=False),
-        st.integers(0x0A000000, 0x0AFFFFFF),
+        st.one_of(st.integers(0x0A000000, 0x0AFFFFFF), st.integers(0xA9FE0000, 0xA9FEFFFF)),
         st.integers(16, 29),
     ),
+    outbound=st.booleans(),
     data=st.data(),
 )
 @settings(max_examples=100)
-def test_gateway_and_resolver_never_collide_with_the_guests_address(network, data):
+def test_gateway_and_resolver_never_collide_with_other_addresses(network, outbound, data):
     first, last = int(network.network_address) + 1, int(network.broadcast_address) - 1
     address = ipaddress.IPv4Address(data.draw(st.integers(first, last)))
-    nic = NicSpec(mac="02:00:00:00:00:01", address=str(address), cidr=str(network))
-    options = dict(part.split("=", 1) for part in user_netdev(nic, 3).split(",")[1:])
+    nic = user_nic(str(address), str(network), outbound=outbound)
+    options = dict(part.split("=", 1) for part in user_netdev(nic).split(",")[1:])
     places = [ipaddress.IPv4Address(options[name]) for name in ("host", "dns", "dhcpstart")]
     assert places[2] == address
-    assert len(set(places)) == 3
+    assert len({*places, ipaddress.IPv4Address("169.254.169.254")}) == 3 + (str(address) != "169.254.169.254")
     assert all(place in network for place in places)
-    assert options["restrict"] == "on"
+    assert options["restrict"] == ("off" if outbound else "on")
     assert options["ipv6"] == "off"
+    assert options["id"] == "n3"
+
+
+def test_a_guest_with_its_private_address_has_its_subnets_gateway():
+    (netdev,) = [
+        one for one in arguments(domain_document(SPEC, LAYOUT, acceleration="tcg")) if one.startswith("user,")
+    ]
+    assert "net=168.0.0.0/5,host=172.31.0.1,dns=172.31.0.2,dhcpstart=172.31.0.5,restrict=on" in netdev
 
 
 @pytest.mark.parametrize(
-    ("mac", "address", "cidr"),
+    "wrong",
     [
-        ("02:00:00:00:00:01", "10.8.0.5", "10.9.0.0/24"),
-        ("02:00:00:00:00:01,addr=0x3", "10.9.0.5", "10.9.0.0/24"),
-        ("02:00:00:00:00", "10.9.0.5", "10.9.0.0/24"),
-        ("02:00:00:00:00:01", "10.9.0.1", "10.9.0.0/31"),
+        {"guest_address": "10.8.0.5"},
+        {"mac": "02:00:00:00:00:01,addr=0x3"},
+        {"mac": "02:00:00:00:00"},
+        {
+            "address": "10.9.0.1",
+            "guest_address": "10.9.0.1",
+            "cidr": "10.9.0.0/31",
+            "guest_cidr": "10.9.0.0/31",
+        },
+        {"index": 15},
     ],
 )
-def test_nics_that_qemu_would_misread_are_refused(mac, address, cidr):
-    nic = NicSpec(mac=mac, address=address, cidr=cidr)
+def test_nics_that_qemu_would_misread_are_refused(wrong):
+    nic = msgspec.structs.replace(user_nic("10.9.0.5", "10.9.0.0/24"), **wrong)
     with pytest.raises(StepFailed):
         domain_document(msgspec.structs.replace(SPEC, nics=[nic]), LAYOUT, acceleration="tcg")
+
+
+USERNET = """\
+Hub -1 (n0):\r
+  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r
+  TCP[ESTABLISHED]   14       127.0.0.1 40001      172.31.0.5    22     0     0\r
+  TCP[TIME_WAIT]     15       127.0.0.1 12223      172.31.0.5    22     0     0\r
+  TCP[HOST_FORWARD]  12      127.0.0.10 12223      172.31.0.5    22     0     0\r
+  UDP[HOST_FORWARD]  13               *  5353      172.31.0.5    53     0     0\r
+  UDP[236 sec]       16      172.31.0.5 68     172.31.0.1    67     0     0\r
+Hub -1 (n1):\r
+  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r
+"""
+
+
+def test_forwards_are_read_from_what_qemu_says():
+    assert forwards_in(USERNET) == {
+        "n0": {
+            Forward(protocol="tcp", address="127.0.0.10", port=12223, guest_port=22),
+            Forward(protocol="udp", address="*", port=5353, guest_port=53),
+        },
+        "n1": frozenset(),
+    }
+    assert forwards_in("") == {}
 
 
 def test_documents_of_other_peoples_domains_are_counted_and_not_ours():
@@ -211,22 +344,39 @@ def test_volumes_are_sparse_and_version_3():
     assert etree.fromstring(raw_document("a", 1)).findtext("allocation") == "0"
 
 
-@given(user_data=st.binary(max_size=16384), meta=st.text(max_size=200), network=st.text(max_size=50))
+@given(
+    label=st.sampled_from(["cidata", "config-2"]),
+    files=st.dictionaries(
+        st.sampled_from(
+            [
+                "meta-data",
+                "user-data",
+                "network-config",
+                "openstack/latest/meta_data.json",
+                "openstack/latest/user_data",
+                "openstack/2018-08-27/user_data",
+                "ec2/latest/meta-data.json",
+            ]
+        ),
+        st.binary(max_size=16384),
+    ),
+)
 @settings(max_examples=30)
-def test_the_seed_gives_back_what_went_in(user_data, meta, network):
-    assume(not any("\ud800" <= sign <= "\udfff" for sign in meta + network))
-    image = seed_image(Seed(meta_data=meta, user_data=user_data, network_config=network))
+def test_the_seed_gives_back_what_went_in(label, files):
     disc = pycdlib.PyCdlib()
-    disc.open_fp(BytesIO(image))
-    assert disc.pvd.volume_identifier.rstrip() == b"cidata"
-    expected = {"meta-data": meta.encode(), "user-data": user_data}
-    if network:
-        expected["network-config"] = network.encode()
-    for name, content in expected.items():
+    disc.open_fp(BytesIO(seed_image(Seed(label=label, files=files))))
+    assert disc.pvd.volume_identifier.rstrip() == label.encode()
+    for name, content in files.items():
         for way in ("rr_path", "joliet_path"):
             read = BytesIO()
             disc.get_file_from_iso_fp(read, **{way: f"/{name}"})
             assert read.getvalue() == content
+
+
+@pytest.mark.parametrize("files", [["/etc/x"], ["../x"], ["a/../b"], [""], ["a", "a/b"]])
+def test_a_seed_has_no_files_outside_or_in_files(files):
+    with pytest.raises(StepFailed):
+        seed_image(Seed(label="cidata", files=dict.fromkeys(files, b"")))
 
 
 def header(version=3, offset=0, length=0, size=1 << 30, bits=0, incompatible=0) -> bytes:

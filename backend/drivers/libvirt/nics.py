@@ -183,7 +183,8 @@ def _set_user_link(call: Caller, domain: libvirt.virDomain, nic: NicSpec) -> Non
 def _forward(call: Caller, domain: libvirt.virDomain, nic: NicSpec) -> None:
     """Remove what is not wanted, then add what is missing, and look what has come of it.
 
-    A port may be taken by another guest that is about to lose it: worth another try.
+    Raises:
+        StepFailed: QEMU refused some, as when something else listens there; all others are as they should be.
     """
     network, guest = nic_xml.netdev_id(nic.index), nic.guest_address
     wanted = frozenset(map(_checked, nic.forwards))
@@ -198,7 +199,7 @@ def _forward(call: Caller, domain: libvirt.virDomain, nic: NicSpec) -> None:
     if there != wanted and (now := _forwarded(call, domain, network)) != wanted:
         wrong = ", ".join(sorted(f"{one.address}:{one.port}/{one.protocol}" for one in now ^ wanted))
         said = next((one for one in complaints if one and not one.endswith("removed")), "")
-        raise StepFailed(f"{nic.id}: ports cannot be forwarded: {wrong}: {said}", transient=True)
+        raise StepFailed(f"{nic.id}: ports cannot be forwarded as they should be: {wrong}: {said}")
 
 
 def _forwarded(call: Caller, domain: libvirt.virDomain, network: str) -> frozenset[Forward]:
@@ -212,9 +213,12 @@ def _listens(forward: Forward) -> str:
 def _checked(forward: Forward) -> Forward:
     """A forward that is safe in a line of QEMU's monitor."""
     ports = range(1, 65536)
+    try:
+        ipaddress.IPv4Address(forward.address)
+    except ValueError as error:
+        raise StepFailed(f"{forward.address!r} is no address to listen at") from error
     if forward.protocol not in PROTOCOLS or forward.port not in ports or forward.guest_port not in ports:
         raise StepFailed(f"{_listens(forward)} cannot be forwarded")
-    ipaddress.IPv4Address(forward.address)
     return forward
 
 

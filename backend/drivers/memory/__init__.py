@@ -337,6 +337,7 @@ class MemoryHost(HostDriver):
         """Define and start unless active."""
         with self._call("start"):
             if self._active(domain):
+                self._connect(domain)
                 return
             self.saved.pop(domain.instance_id, None)
             self._boot(domain)
@@ -345,6 +346,7 @@ class MemoryHost(HostDriver):
         """Start from the checkpoint unless active; its disks must be those that it was made with."""
         with self._call("restore"):
             if self._active(domain):
+                self._connect(domain)
                 return
             known = self.domains.get(domain.instance_id)
             if known is None or not known.has_checkpoint:
@@ -369,12 +371,18 @@ class MemoryHost(HostDriver):
             self._pluggable(domain.instance_id, disk)
         self.starts.append((domain.instance_id, domain.epoch))
         self.plugged[domain.instance_id] = {disk.target: disk for disk in domain.disks}
-        self.interfaces[domain.instance_id] = {
-            nic.mac: _REPLACE(nic, forwards=self._free(domain.instance_id, nic)) for nic in domain.nics
-        }
+        self.interfaces[domain.instance_id] = {nic.mac: _REPLACE(nic, forwards=()) for nic in domain.nics}
+        self._connect(domain)
         self._set(
             DomainFacts(instance_id=domain.instance_id, epoch=domain.epoch, status=DomainStatus.RUNNING)
         )
+
+    def _connect(self, domain: DomainSpec) -> None:
+        """Links and forwards of what is plugged in; ports that others have are left out."""
+        plugged = self.interfaces.get(domain.instance_id, {})
+        for nic in domain.nics:
+            if nic.mac in plugged:
+                plugged[nic.mac] = _REPLACE(nic, forwards=self._free(domain.instance_id, nic))
 
     def disks(self, instance_id: str) -> Mapping[str, str]:
         """An active domain's disks."""
@@ -436,7 +444,7 @@ class MemoryHost(HostDriver):
             free = self._free(instance_id, nic)
             plugged[nic.mac] = _REPLACE(nic, forwards=free)
             if len(free) < len(nic.forwards):
-                raise StepFailed(f"{nic.id}: ports cannot be forwarded.", transient=True)
+                raise StepFailed(f"{nic.id}: ports cannot be forwarded.")
 
     def forwards(self, instance_id: str) -> Mapping[int, frozenset[Forward]]:
         """What leads to an active domain, by interface on a user network."""
