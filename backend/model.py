@@ -384,7 +384,7 @@ class SeedKind(StrEnum):
     ``DEFAULT`` is NoCloud's.
     """
 
-    DEFAULT = ""
+    DEFAULT = "default"
     NONE = "none"
     NOCLOUD = "nocloud"
     CONFIG_DRIVE = "config-drive"

@@ -47,6 +47,7 @@ from backend.model import (
     Instance,
     Publication,
     QuotaName,
+    SeedKind,
     Reason,
     Snapshot,
     SnapshotState,
@@ -184,6 +185,7 @@ def register_image(work: Work, command: commands.RegisterImage) -> Image:
         description=command.description,
         location=command.location,
         public=command.public,
+        seed=command.seed,
         mappings=_checked(work, merge((), command.mappings), gib(source["virtual_bytes"])),
         **source,
         **_next_version(work, command),
@@ -392,6 +394,7 @@ def create_image(work: Work, command: commands.CreateImage) -> Image:
         source_image_id=instance.image_id,
         encrypted=root.encrypted,
         secret=reseal(work, image_id, root.id, root.secret) if root.encrypted else b"",
+        seed=_seed_of(work, instance),
     )
     work.tx.images.insert(image)
     put_tags(work, image.id, "image", command.tags, tenant_id=image.tenant_id)
@@ -574,6 +577,12 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
 # Changing -----------------------------------------------------------------------------------------------
 
 
+def _seed_of(work: Work, instance: Instance) -> SeedKind:
+    """What its guests are told by is a property of the bytes, and theirs are the instance's."""
+    source = work.tx.images.get(instance.image_id)
+    return source.seed if source is not None else SeedKind.DEFAULT
+
+
 def modify_image(work: Work, command: commands.ModifyImage) -> Image:
     """Change an own image's description, permissions, availability or deprecation.
 
@@ -585,6 +594,8 @@ def modify_image(work: Work, command: commands.ModifyImage) -> Image:
         changes["description"] = command.description
     if command.deprecate_at is not None:
         changes["deprecated_at"] = command.deprecate_at or None
+    if command.seed is not None:
+        changes["seed"] = command.seed
     changes |= _permissions(image, command)
     if command.enabled is not None:
         changes |= _switched(image, on=command.enabled)

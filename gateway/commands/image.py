@@ -26,7 +26,7 @@ from backend.commands import (
 from backend.drivers.libvirt.domain_xml import MACHINES
 from backend.engine.images import EXPORT_FORMATS
 from backend.images import FORMATS, IN_PLACE, ImageTemplate, parse_template
-from backend.model import Caller, Image, ImageState, Publication, id_of, new_id
+from backend.model import Caller, Image, ImageState, Publication, SeedKind, id_of, new_id
 from gateway.commands.volume import WaitOption
 from gateway.context import HomeOption, JsonOption, Refused, command, installation_of, tenant_named
 from gateway.follow import Look, follow, follow_task, require_worker
@@ -57,6 +57,11 @@ def _shown(installation: Installation, output: Output, image_id: str) -> None:
     output.one(row(installation.engine.image(operator(), image_id)), COLUMNS)
 
 
+SeedOption = Annotated[
+    SeedKind | None,
+    typer.Option(help="The disk that tells its guests who they are, besides the metadata service."),
+]
+
 # In and out ---------------------------------------------------------------------------------------------
 
 
@@ -84,6 +89,7 @@ def import_(
     image_id: Annotated[
         str | None, typer.Option("--id", help="Its id, for people who migrate: ami-…; random without.")
     ] = None,
+    seed: SeedOption = None,
     public: Annotated[bool, typer.Option("--public", help="All tenants may use it.")] = False,
     tenant: Annotated[str | None, typer.Option(help="Whose it is; the first tenant's without.")] = None,
     description: Annotated[str, typer.Option(help="A sentence about it.")] = "",
@@ -121,6 +127,7 @@ def import_(
         image_id=image_id or new_id("ami"),
         line=line,
         changelog=changelog,
+        seed=seed or SeedKind.DEFAULT,
     )
     then = [_volume_of(asked, CreateVolume(image_id=str(wanted.image_id)))] if asked.persistent else []
     with output.copying(f"Importing {wanted.location or 'the input'}") as progress:
@@ -307,10 +314,11 @@ def modify(
     ] = None,
     unshare: Annotated[list[str] | None, typer.Option(help="A tenant that may no more.")] = None,
     description: Annotated[str | None, typer.Option(help="A sentence about it.")] = None,
+    seed: SeedOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change who may use an image."""
+    """Change who may use an image, and how its guests get their data."""
     installation = installation_of(home)
     changed = installation.engine.execute(
         operator(),
@@ -321,6 +329,7 @@ def modify(
             add_accounts=tuple(tenant_named(installation, each).account_id for each in share or ()),
             remove_accounts=tuple(tenant_named(installation, each).account_id for each in unshare or ()),
             description=description,
+            seed=seed,
         ),
     )
     Output(as_json=as_json).one(row(changed), COLUMNS)
