@@ -121,9 +121,10 @@ def _some(scope: Scope, wanted: Sequence[str]) -> Plugged:
 
 
 def of_machines(scope: Scope, wanted: Sequence[str]) -> set[str]:
-    """The ids of the links of some machines."""
+    """What ends with some machines: the ids of their links, and of the addresses that these allocated."""
     found = Plugged(scope, machines(scope, wanted), scope.engine.networks.nics_of(wanted))
-    return {*found.nics, *found.addresses}
+    allocated = (address.id for address in found.addresses.values() if found.by_link(address))
+    return {*found.nics, *found.addresses, *allocated}
 
 
 def ids(scope: Scope) -> list[str]:

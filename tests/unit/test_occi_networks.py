@@ -1,5 +1,6 @@
 """Networks, interfaces, security groups and public addresses over OCCI: real engine and store, hosts in memory."""
 
+import ipaddress
 import json
 
 import pytest
@@ -17,6 +18,7 @@ from backend.network_commands import (
     CreateNic,
     CreateSubnet,
     CreateVpc,
+    ModifySubnet,
     RuleSpec,
 )
 from backend.network_model import Nic, PublicAddress, RouteTable, SecurityGroup, Subnet, Vpc
@@ -611,9 +613,51 @@ def test_a_machine_is_made_with_an_address_that_ends_with_it(ann, cloud):
     assert [each["target"]["location"] for each in links(ann, source)] == [inner, outside("second")]
     assert ann("DELETE", source).status_code == 200
     assert addresses(ann) == []
+    machine(ann, inline(outside()))
+    kept = ann.make(kind=RESERVATION)
+    other = machine(ann, inline(kept, "ipreservation"))
+    assert ann("DELETE", "/").status_code == 409  # of an own reservation the machine lets go in its end
+    assert ann("DELETE", other).status_code == 200
+    cloud.quiesce(3)
+    assert ann("DELETE", inner).status_code == 200
+    assert ann("DELETE", "/").status_code == 200
+    assert addresses(ann) == []
     cloud.engine.execute(ADMIN, SetQuota(tenant_id=cloud.tenant.id, quotas={"floating_ips": 0}))
     assert ann("POST", "/compute/", COMPUTE, inline(outside())).status_code == 403
     assert ann.locations("/compute/") == []
+
+
+@pytest.mark.parametrize("media", MEDIA)
+def test_links_are_made_in_all_renderings(ann, cloud, media):
+    source, inner = machine(ann), ann.make(attribute(ADDRESS, "10.2.0.0/24"), kind=NETWORK)
+    group = ann.make(kind=GROUP)
+    for kind, target, more in (
+        ("networkinterface", inner, {f"{PLUG}.address": "10.2.0.20"}),
+        ("networkinterface", outside(), {}),
+        ("securitygrouplink", group, {}),
+    ):
+        values = {"occi.core.source": f"http://h{source}", "occi.core.target": target, **more}
+        if media == MEDIA[2]:
+            body = {
+                "kind": INFRA + kind,
+                "source": {"location": source, "kind": f"{INFRA}compute"},
+                "target": {"location": target},
+                "attributes": more,
+            }
+            made = ann("POST", f"/{kind}/", headers=JSON, body=json.dumps(body))
+        elif media == MEDIA[1]:
+            said = ", ".join(f'{name}="{value}"' for name, value in values.items())
+            category = f'{kind}; scheme="{INFRA}"; class="kind"'
+            headers = {"Content-Type": media, "Category": category, "X-OCCI-Attribute": said}
+            made = ann("POST", f"/{kind}/", headers=headers)
+        else:
+            lines = (attribute(name, value) for name, value in values.items())
+            made = ann("POST", f"/{kind}/", f'Category: {kind}; scheme="{INFRA}"; class="kind"', *lines)
+        assert made.status_code == 201, made.text
+        cloud.settle()
+        path = made.headers["location"].removeprefix("http://h")
+        assert ann.json(path)["target"]["location"] == target
+        assert ann.attributes(path)[f"occi.{kind}.state"] == "active"
 
 
 @pytest.mark.parametrize("media", MEDIA)
@@ -933,3 +977,96 @@ def test_without_public_addresses_there_is_no_network_outside():
     assert ann("POST", "/networkinterface/", INTERFACE, *ends(source, "/network/PUBLIC")).status_code == 404
     assert ann("POST", "/networkinterface/", INTERFACE, *ends(source, outside())).status_code == 404
     assert ann("POST", "/ipreservation/", RESERVATION).status_code == 503
+
+
+# Clients ------------------------------------------------------------------------------------------------
+
+
+PRIVATE_TO_IM = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10")
+
+
+def seen_by_im(text):
+    """Interface number, address and link of each network link, as the Infrastructure Manager takes them."""
+    found = []
+    for line in text.split("\n"):
+        if "Link:" not in line or ("/network/" not in line and "/networklink/" not in line):
+            continue
+        parts = dict(part.strip().split("=", 1) for part in line.split(";")[1:])
+        device = parts["occi.networkinterface.interface"].strip('"')
+        number = "".join(filter(str.isdigit, device))
+        found.append((number, parts["occi.networkinterface.address"].strip('"'), parts["self"].strip('"')))
+    return found
+
+
+def test_the_infrastructure_manager_finds_and_adds_addresses(ann, cloud):
+    network = default_network(ann)
+    subnet = row(ann, Subnet, network)
+    quiet = ModifySubnet(subnet_id=subnet.id, map_public_ip=False)
+    cloud.engine.execute(cloud.caller, quiet)
+    source = machine(ann)
+    instance = cloud.engine.instance(ann.caller, names.id_at(source))
+    assert [each[:2] for each in seen_by_im(ann("GET", source).text)] == [("0", instance.address)]
+    # It looks for a network whose addresses are public, by its last path element.
+    listed = ann("GET", "/network/", headers={"Accept": "text/plain"}).text.split("\n")
+    public = []
+    for line in listed:
+        path = line.removeprefix("X-OCCI-Location: http://h")
+        values = [each for each in ann("GET", path).text.split("\n") if f"Attribute: {ADDRESS}=" in each]
+        address = ipaddress.ip_address(values[0].split("=")[1].strip('"').split("/")[0])
+        if not any(address in ipaddress.ip_network(mask) for mask in PRIVATE_TO_IM):
+            public.append(path.rpartition("/")[2])
+    assert public == [each.rpartition("/")[2] for each in (outside(), outside("second"))]
+    name = public[0]
+    body = (
+        'Category: networkinterface;scheme="http://schemas.ogf.org/occi/infrastructure#";class="kind"\n'
+        'Category: outside;scheme="http://schemas.openstack.org/network/floatingippool#";class="mixin"\n'
+        'X-OCCI-Attribute: occi.core.id="imnet-6d1"\n'
+        f'X-OCCI-Attribute: occi.core.target="/network/{name}"\n'
+        f'X-OCCI-Attribute: occi.core.source="/compute/{source.rpartition("/")[2]}"'
+    )
+    headers = {"Accept": "text/plain", "Content-Type": "text/plain,text/occi"}
+    made = ann("POST", "/networkinterface/", headers=headers, body=body)
+    assert made.status_code == 201
+    [address] = addresses(ann)
+    (_, first, _), (number, second, link) = seen_by_im(ann("GET", source).text)
+    assert (first, number, second) == (instance.address, "0", address.ip)
+    assert ann("DELETE", link).status_code == 200
+    assert addresses(ann) == []
+
+
+def test_the_infrastructure_manager_retries_with_networks(ann, cloud):
+    # OCCI-REAL-10: what it sends after a 409 at creation.
+    names_of = (outside().rpartition("/")[2], default_network(ann).rpartition("/")[2])
+    lines = [
+        f'Link: </network/{name}>; rel="http://schemas.ogf.org/occi/infrastructure#network"; '
+        'self="/networkinterface/im-1"; '
+        'category="http://schemas.ogf.org/occi/infrastructure#networkinterface"; '
+        f'occi.core.target="/network/{name}"; occi.core.source="/compute/im-2"; occi.core.id="im-1"'
+        for name in names_of
+    ]
+    source = machine(ann, attribute("occi.core.id", "im-2"), *lines)
+    assert [each["target"]["location"] for each in links(ann, source)] == [default_network(ann), outside()]
+
+
+@pytest.mark.parametrize(
+    "kind", ["network", "networkinterface", "securitygroup", "securitygrouplink", "ipreservation"]
+)
+@pytest.mark.parametrize("media", [*MEDIA, "text/uri-list"])
+def test_collections_in_all_renderings(ann, kind, media):
+    machine(ann)
+    ann.make(POOL, kind=RESERVATION)
+    got = ann("GET", f"/{kind}/", headers={"Accept": media})
+    assert got.status_code == 200
+    count = len(ann.locations(f"/{kind}/"))
+    assert count
+    if media == MEDIA[2]:
+        [(member, found)] = got.json.items()
+        assert member == ("links" if kind in {"networkinterface", "securitygrouplink"} else "resources")
+        assert {each["kind"] for each in found} == {INFRA + kind}
+        assert len(found) == count
+    elif media == MEDIA[1]:
+        assert len(got.headers["x-occi-location"].split(", ")) == count
+    else:
+        assert len(got.text.split("\n")) == count
+    assert ann("GET", f"/{kind}/", query="page=1&number=1").status_code == 200
+    assert ann("PUT", f"/{kind}/").status_code == 405
