@@ -311,15 +311,15 @@ def test_user_data(face):
         ({"MinCount": 0}, "InvalidParameterValue"),
         ({"MinCount": 2, "MaxCount": 1}, "InvalidParameterCombination"),
         ({"MinCount": 2000, "MaxCount": 2000}, "InstanceLimitExceeded"),
-        ({"SubnetId": "subnet-0123456789abcdef0"}, "UnsupportedOperation"),
-        ({"SecurityGroupIds": ["sg-0123456789abcdef0"]}, "UnsupportedOperation"),
-        ({"NetworkInterfaces": [{"DeviceIndex": 0}]}, "UnsupportedOperation"),
+        ({"SubnetId": "subnet-0123456789abcdef0"}, "InvalidSubnetID.NotFound"),
+        ({"SecurityGroupIds": ["sg-0123456789abcdef0"]}, "InvalidGroup.NotFound"),
+        ({"NetworkInterfaces": [{"DeviceIndex": 0, "Ipv6AddressCount": 1}]}, "UnsupportedOperation"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "Ebs": {}}]}, "InvalidBlockDeviceMapping"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "Ebs": {"KmsKeyId": "k"}}]}, "UnsupportedOperation"),
         ({"LaunchTemplate": {"LaunchTemplateName": "t"}}, "UnsupportedOperation"),
         ({"IamInstanceProfile": {"Name": "p"}}, "UnsupportedOperation"),
         ({"Monitoring": {"Enabled": True}}, "UnsupportedOperation"),
-        ({"MetadataOptions": {"HttpTokens": "required"}}, "UnsupportedOperation"),
+        ({"MetadataOptions": {"HttpProtocolIpv6": "enabled"}}, "UnsupportedOperation"),
         ({"InstanceMarketOptions": {"MarketType": "spot"}}, "UnsupportedOperation"),
         ({"InstanceInitiatedShutdownBehavior": "explode"}, "InvalidParameterValue"),
         ({"TagSpecifications": [{"ResourceType": "vpc", "Tags": [{"Key": "a", "Value": "b"}]}]}, "InvalidParameterValue"),
@@ -369,7 +369,7 @@ def test_attributes(face):
         "InstanceInitiatedShutdownBehavior": {"Value": "stop"}
     }
     assert read("userData") == {"UserData": {}}
-    assert read("groupSet") == {"Groups": []}
+    assert read("groupSet") == {"Groups": face.describe(one)["SecurityGroups"]}
     assert read("rootDeviceName") == {"RootDeviceName": {"Value": "/dev/vda"}}
     for attribute in ("kernel", "ramdisk", "productCodes", "sourceDestCheck", "ebsOptimized", "enaSupport"):
         assert len(read(attribute)) == 1
@@ -395,7 +395,7 @@ def test_attributes(face):
         0
     ] == ("InvalidParameterCombination")
     assert refused(modify, InstanceId=one, EbsOptimized={"Value": True})[0] == "UnsupportedOperation"
-    assert refused(modify, InstanceId=one, Groups=["sg-0123456789abcdef0"])[0] == "UnsupportedOperation"
+    assert refused(modify, InstanceId=one, Groups=["sg-0123456789abcdef0"])[0] == "InvalidGroup.NotFound"
     modify(InstanceId=one, SourceDestCheck={"Value": True})
     face.ann.stop_instances(InstanceIds=[one])
     face.cloud.settle()

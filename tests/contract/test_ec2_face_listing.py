@@ -54,7 +54,8 @@ def test_filters_on_both_databases(monkeypatch, database):
     assert (
         face.listed(availability_zone="us-east-1a", hypervisor="xen", source_dest_check="true") == everything
     )
-    assert face.listed(vpc_id="*") == []
+    assert face.listed(vpc_id=row["VpcId"], subnet_id=row["SubnetId"]) == everything
+    assert face.listed(vpc_id="vpc-00000000000000000") == []
     assert face.listed(instance_type=[]) == []
 
     def by_tag(name, *values):
@@ -132,6 +133,10 @@ def documented_filters(operation: str) -> list[str]:
         ("DescribeTags", ["tag:Name", "resource-type"]),
         ("DescribeRegions", ["region-name"]),
         ("DescribeAvailabilityZones", ["zone-id"]),
+        ("DescribeSecurityGroups", ["tag:Name", "egress.ip-permission.prefix-list-id"]),
+        ("DescribeSecurityGroupRules", ["security-group-rule-id"]),
+        ("DescribeNetworkInterfaces", ["tag:Name", "attachment.instance-owner-id"]),
+        ("DescribeAddresses", ["tag:Name", "network-border-group"]),
     ],
 )  # fmt: skip
 def test_every_filter_that_ec2_documents_is_known(face, operation, some):
@@ -146,7 +151,8 @@ def test_filters_on_what_replies_carry(face):
     (one,) = face.run()
     assert face.listed(**{"metadata-options.state": "applied"}) == [one]
     assert face.listed(**{"network-performance-options.bandwidth-weighting": "default"}) == [one]
-    assert face.listed(**{"network-interface.operator.managed": "*"}) == []
+    assert face.listed(**{"network-interface.operator.managed": "false"}) == [one]
+    assert face.listed(**{"network-interface.operator.principal": "*"}) == []
 
     def types(name, *values):
         found = face.ann.describe_instance_types(Filters=[{"Name": name, "Values": list(values)}])
