@@ -14,10 +14,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
-from ovs import poller, stream
+from ovs import json, poller, stream
 from ovs.db import error, idl
 
+from backend.drivers.ovn.json_stream import Parser
 from backend.ports import HostSilent, StepFailed
+
+if json.PARSER == json.PARSER_PY:
+    json.Parser = Parser
 
 PROBE_MILLISECONDS: Final = 5000
 RETRY_MILLISECONDS: Final = (1000, 2000)
