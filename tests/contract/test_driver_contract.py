@@ -28,11 +28,13 @@ from libvirt_hosts import (
     libvirt_daemon,
     remove_link_to,
 )
+from ovn_lab import OvnLab, lab_possible, ovn_lab
 
 from backend.drivers.libvirt import capabilities
 from backend.drivers.libvirt.connection import WORKERS, Link, Pool, Reach
 from backend.drivers.libvirt.hosts import QEMU_CONF, LibvirtHosts, kind_of, parts_of
 from backend.drivers.libvirt.local_storage import LocalStorage
+from backend.drivers.libvirt.nic_xml import port_name
 from backend.drivers.libvirt.pool_storage import PoolStorage
 from backend.drivers.libvirt.qcow2 import read_qcow2
 from backend.drivers.libvirt.threads import Threads
@@ -147,14 +149,14 @@ def a_disk(target: str, **more: object) -> DiskSpec:
 
 def a_nic(index: int = 0, **more: object) -> NicSpec:
     """An interface on a user network, as a network driver would have it."""
-    return NicSpec(
-        id=new_id("eni"),
-        index=index,
-        mac=f"02:00:00:00:00:{index + 1:02x}",
-        address="172.31.9.77",
-        cidr="172.31.0.0/20",
-        **{"guest_address": "172.31.9.77", "guest_cidr": "168.0.0.0/5"} | more,
-    )
+    wanted = {
+        "address": "172.31.9.77",
+        "cidr": "172.31.0.0/20",
+        "guest_address": "172.31.9.77",
+        "guest_cidr": "168.0.0.0/5",
+    }
+    mac = f"02:00:00:00:00:{index + 1:02x}"
+    return NicSpec(id=new_id("eni"), index=index, mac=mac, **(wanted | more))
 
 
 def seed_of(meta_data: str = "", user_data: bytes = b"") -> Seed:
@@ -1278,6 +1280,155 @@ def test_an_embedded_root_of_an_older_version_gets_the_sandbox_of_this_one(tmp_p
         assert settings.read_text().startswith(text)
         assert settings.read_text().count("seccomp_sandbox") == (0 if text == "# mine\n" else 1)
     remove_link_to(tmp_path)
+
+
+# Interfaces on a bridge -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[OvnLab]:
+    if not lab_possible():
+        pytest.skip("a lab of namespaces with Open vSwitch needs root and its packages")
+    with ovn_lab(["h1"]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def chassis(lab, hosts) -> Iterator[World]:
+    """A host with libvirt, Open vSwitch and a switch of OVN's, with a neighbour on it."""
+    uri = lab.hosts["h1"].libvirtd()
+    driver = hosts.driver("host-h1", uri)
+    lab.nbctl("ls-add", "wire", "--", "set", "logical_switch", "wire", "other_config:subnet=10.0.1.0/24")
+    options = "server_id=10.0.1.1 server_mac=02:00:00:00:ff:01 lease_time=3600 mtu=1400".split()
+    dhcp = lab.nbctl("create", "dhcp_options", "cidr=10.0.1.0/24").strip()
+    lab.nbctl("dhcp-options-set-options", dhcp, *options)
+
+    def port(nic: NicSpec) -> None:
+        lab.nbctl(
+            "lsp-add", "wire", port_name(nic.id),
+            "--", "lsp-set-addresses", port_name(nic.id), f"{nic.mac} {nic.address}",
+            "--", "lsp-set-dhcpv4-options", port_name(nic.id), dhcp, wait=True,
+        )  # fmt: skip
+
+    neighbour = a_nic(8, **BRIDGED, address="10.0.1.8")
+    port(neighbour)
+    space = lab.guest(lab.hosts["h1"], port_name(neighbour.id), neighbour.mac)
+    space.static("10.0.1.8/24", mtu=1400)
+
+    def domain(instance_id: str):
+        with driver._links.working() as call:
+            return call.connection.lookupByName(instance_id)
+
+    yield World(
+        driver=driver,
+        uri=uri,
+        real=True,
+        domain=domain,
+        port=port,
+        reaches=lambda address: space.space.ping(address, count=1, seconds=1),
+    )
+    hosts.forget("host-h1")
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(400)
+def test_interfaces_on_a_bridge_are_ports_of_the_network(chassis, lab, image):
+    driver, instance_id = chassis.driver, new_id("i")
+    on_wire = BRIDGED | {"cidr": "10.0.1.0/24", "mtu": 1400, "offload": False}
+    first, second = (a_nic(n, **on_wire, address=f"10.0.1.{20 + n}") for n in range(2))
+    for nic in (first, second):
+        chassis.port(nic)
+    spec = DomainSpec(
+        instance_id=instance_id, epoch=1, uuid=uuid_of(instance_id), vcpus=1, memory_mib=192,
+        architecture="x86_64", disks=[a_disk("vda")], nics=[first],
+    )  # fmt: skip
+    driver.clone(volume_of(spec.disks[0], source=image))
+    driver.context(instance_id, seed_of("instance-id: x\n"))
+    assert driver.facts().capabilities["chassis"] == "h1"
+    try:
+        driver.start(spec)
+        assert ready(chassis, spec, 1)["ip"] == "10.0.1.20"
+        assert driver.forwards(instance_id) == {}
+        assert chassis.reaches("10.0.1.20")
+
+        # A link that is down carries nothing.
+        for _ in range(2):
+            driver.update_nic(instance_id, msgspec.structs.replace(first, up=False))
+        until(lambda: not chassis.reaches("10.0.1.20"))
+        for _ in range(2):
+            driver.update_nic(instance_id, first)
+        until(lambda: chassis.reaches("10.0.1.20"))
+
+        # A second one comes, with the daemon dying meanwhile, and goes.
+        driver.attach_nic(instance_id, second)
+        lab.kill("h1/libvirtd")
+        lab.start("h1/libvirtd")
+        until(lambda: _again(lambda: driver.attach_nic(instance_id, second)))
+        said(chassis, spec, f"added mac={second.mac}")
+        said(chassis, spec, "address=10.0.1.21")
+        assert driver.nics(instance_id) == {first.mac, second.mac}
+        assert chassis.reaches("10.0.1.21")
+        names = chassis.domain(instance_id).XMLDesc()
+        assert f"ua-{second.id}" in names
+
+        # All outlives sleep, the second one without having been there when the domain was defined.
+        driver.save(instance_id)
+        driver.restore(msgspec.structs.replace(spec, nics=[first, second]))
+        until(lambda: chassis.reaches("10.0.1.21"))
+        assert driver.nics(instance_id) == {first.mac, second.mac}
+
+        # A guest that is paused keeps it; when it runs, it lets go.
+        driver.pause(instance_id)
+        for _ in range(2):
+            driver.detach_nic(instance_id, second)
+        assert driver.nics(instance_id) == {first.mac, second.mac}
+        driver.unpause(instance_id)
+        until(lambda: driver.nics(instance_id) == {first.mac})
+        driver.detach_nic(instance_id, second)
+        said(chassis, spec, "eth1 removed")
+        assert not chassis.reaches("10.0.1.21")
+
+        # Plugged in with its link down, it says nothing until that is up.
+        driver.attach_nic(instance_id, msgspec.structs.replace(second, up=False))
+        assert driver.nics(instance_id) == {first.mac, second.mac}
+        time.sleep(3)
+        assert not chassis.reaches("10.0.1.21")
+    finally:
+        driver.destroy(instance_id)
+        driver.undefine(instance_id)
+        driver.delete_files(instance_id)
+        driver.delete(spec.disks[0].name)
+
+
+def _again(act: Callable[[], None]) -> bool:
+    """Whether the host answers again, and the act succeeded."""
+    try:
+        act()
+    except HostSilent:
+        return False
+    return True
+
+
+@pytest.mark.qemu
+@pytest.mark.timeout(400)
+def test_a_guest_has_room_for_many_devices(chassis):
+    driver, instance_id = chassis.driver, new_id("i")
+    spec = DomainSpec(
+        instance_id=instance_id, epoch=1, uuid=uuid_of(instance_id), vcpus=1, memory_mib=64,
+        architecture="x86_64", disks=[a_disk("vda")], nics=[a_nic(0, **BRIDGED)],
+    )  # fmt: skip
+    driver.mkimage(volume_of(spec.disks[0]))
+    try:
+        driver.start(spec)
+        more = [a_nic(n, **BRIDGED) for n in range(1, 16)]
+        for nic in more:
+            driver.attach_nic(instance_id, nic)
+        assert len(driver.nics(instance_id)) == 16
+    finally:
+        driver.destroy(instance_id)
+        driver.undefine(instance_id)
+        driver.delete_files(instance_id)
+        driver.delete(spec.disks[0].name)
 
 
 # Daemons that die and hang ----------------------------------------------------------------------------------
