@@ -125,6 +125,7 @@ class Code(Enum):
     NETWORK_DOWN = "network.down"
     PUBLIC_ADDRESSES_EXHAUSTED = "capacity.public_addresses"
     CIDR_LIMIT = "quota.cidrs"
+    NETWORK_LIMIT = "quota.networks"
     QUOTA_VPCS = "quota.vpcs"
     QUOTA_NICS = "quota.nics"
     QUOTA_GROUPS = "quota.security_groups"
@@ -234,6 +235,7 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.NETWORK_DOWN: ErrorClass.WRONG_STATE,
     Code.PUBLIC_ADDRESSES_EXHAUSTED: ErrorClass.NO_CAPACITY,
     Code.CIDR_LIMIT: ErrorClass.LIMIT,
+    Code.NETWORK_LIMIT: ErrorClass.LIMIT,
     Code.QUOTA_VPCS: ErrorClass.LIMIT,
     Code.QUOTA_NICS: ErrorClass.LIMIT,
     Code.QUOTA_GROUPS: ErrorClass.LIMIT,

@@ -314,6 +314,7 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.NETWORK_DOWN: Answer(code="IncorrectState"),
     Code.PUBLIC_ADDRESSES_EXHAUSTED: Answer(code="InsufficientAddressCapacity"),
     Code.CIDR_LIMIT: Answer(code="CidrLimitExceeded"),
+    Code.NETWORK_LIMIT: lambda error: Ec2Error(f"{error.context['noun']}LimitExceeded", error.message),
     Code.QUOTA_VPCS: Answer(code="VpcLimitExceeded"),
     Code.QUOTA_NICS: Answer(code="NetworkInterfaceLimitExceeded"),
     Code.QUOTA_GROUPS: Answer(code="SecurityGroupLimitExceeded"),

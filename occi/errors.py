@@ -106,6 +106,7 @@ STATUS: Mapping[Code, int] = {
     Code.NETWORK_DOWN: 409,
     Code.PUBLIC_ADDRESSES_EXHAUSTED: 503,
     Code.CIDR_LIMIT: 403,
+    Code.NETWORK_LIMIT: 403,
     Code.QUOTA_VPCS: 403,
     Code.QUOTA_NICS: 403,
     Code.QUOTA_GROUPS: 403,

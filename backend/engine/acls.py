@@ -10,6 +10,7 @@ import msgspec
 from backend import network_commands as commands
 from backend.engine.cidrs import network_of
 from backend.engine.network_access import own
+from backend.engine.network_limits import Limit
 from backend.engine.network_reads import may_see, not_found
 from backend.engine.replays import id_for, replayed
 from backend.engine.tagging import give_tags
@@ -55,6 +56,7 @@ def create_network_acl(work: Work, command: commands.CreateNetworkAcl) -> Networ
     known = replayed(work, NetworkAcl, identity, vpc_id=vpc.id)
     if known is not None:
         return known
+    Limit.NETWORK_ACLS.check(len(work.tx.network_acls.of_vpc(vpc.id)))
     acl = NetworkAcl(
         id=identity,
         tenant_id=vpc.tenant_id,
@@ -124,7 +126,11 @@ def put_entry(work: Work, command: commands.PutAclEntry) -> NetworkAcl:
             f"The network acl entry identified by {entry.number} already exists.",
             ids=(acl.id,),
         )
-    return _with(work, acl, [*(each for each in acl.entries if each != there), entry])
+    others = [each for each in acl.entries if each != there]
+    Limit.ACL_ENTRIES.check(
+        sum(each.egress is entry.egress and each.number <= LAST_NUMBER for each in others)
+    )
+    return _with(work, acl, [*others, entry])
 
 
 def delete_entry(work: Work, command: commands.DeleteAclEntry) -> NetworkAcl:

@@ -15,6 +15,7 @@ from backend.engine.addresses import link, own_address, unlink
 from backend.engine.cidrs import network_of
 from backend.engine.claims import claim_infra
 from backend.engine.network_access import own
+from backend.engine.network_limits import Limit
 from backend.engine.network_reads import may_see, not_found
 from backend.engine.nic_ends import forget_nic
 from backend.engine.nics import nic_of_vpc
@@ -55,6 +56,7 @@ def create_route_table(work: Work, command: commands.CreateRouteTable) -> RouteT
     known = replayed(work, RouteTable, identity, vpc_id=vpc.id)
     if known is not None:
         return known
+    Limit.ROUTE_TABLES.check(len(work.tx.route_tables.of_vpc(vpc.id)))
     table = RouteTable(id=identity, vpc_id=vpc.id, **inherited(work, vpc))
     work.tx.route_tables.insert(table)
     give_tags(work, [table.id], "route-table", command.tags)
@@ -161,8 +163,9 @@ def put_route(work: Work, command: commands.PutRoute) -> RouteTable:
         _require_outside(work, table, destination)
         if there is not None:
             raise _route_exists(destination)
-    route = _route(work, table, str(destination), command.target)
-    return _with_routes(work, table, [*(each for each in table.routes if each is not there), route])
+    others = [each for each in table.routes if each is not there]
+    Limit.ROUTES.check(len(others))
+    return _with_routes(work, table, [*others, _route(work, table, str(destination), command.target)])
 
 
 def _require_outside(work: Work, table: RouteTable, destination: IPv4Network) -> None:
@@ -267,6 +270,7 @@ def delete_route(work: Work, command: commands.DeleteRoute) -> RouteTable:
 def create_gateway(work: Work, command: commands.CreateInternetGateway) -> InternetGateway:
     """A gateway that is attached to nothing (CreateInternetGateway)."""
     tenant = lock_tenant(work, work.caller.tenant_id)
+    Limit.GATEWAYS.check(work.tx.internet_gateways.count(tenant.id, work.region))
     gateway = InternetGateway(
         id=new_id("igw"),
         tenant_id=tenant.id,
@@ -409,6 +413,7 @@ def create_dhcp_options(work: Work, command: commands.CreateDhcpOptions) -> Dhcp
             Code.PARAMETER_MISSING, "A set holds at least one option.", parameter="dhcpConfiguration"
         )
     tenant = lock_tenant(work, work.caller.tenant_id)
+    Limit.DHCP_OPTIONS.check(work.tx.dhcp_options.count(tenant.id, work.region))
     made = DhcpOptions(
         id=new_id("dopt"),
         tenant_id=tenant.id,

@@ -16,6 +16,7 @@ from backend.engine.acls import default_entries
 from backend.engine.cidrs import left_of, network_of
 from backend.engine.claims import claim_infra
 from backend.engine.network_access import default_vpc, own
+from backend.engine.network_limits import Limit
 from backend.engine.network_reads import may_see, not_found
 from backend.engine.registry import check_quota, lock_tenant
 from backend.engine.security_groups import forget_group, make_default_group
@@ -322,6 +323,7 @@ def create_subnet(work: Work, command: commands.CreateSubnet) -> Subnet:
     vpc = own(work, Vpc, command.vpc_id or default_vpc(work).id, lock=True)
     zone = _zone(work, command.zone)
     there = work.tx.subnets.of_vpc(vpc.id)
+    Limit.SUBNETS.check(len(there))
     if command.default:
         _check_default(vpc, zone, there)
     block = _free_range(vpc, there) if command.cidr is None else _subnet_range(vpc, command.cidr, there)

@@ -7,6 +7,7 @@ from network_cloud import do, everything, infra_of, network_cloud, refusal, told
 from simulation import Cloud, Op
 
 from backend.commands import NicRequest, Operate
+from backend.engine.network_limits import Limit
 from backend.errors import Code
 from backend.network_commands import (
     AllocateAddress,
@@ -36,6 +37,7 @@ from backend.network_commands import (
     ReplaceRouteTableAssociation,
 )
 from backend.network_model import ANYWHERE, AclEntry, NatState, NetworkAcl, Nic, RouteTable, Subnet, Vpc
+from ec2.refusals import from_backend
 
 
 @pytest.fixture
@@ -213,3 +215,30 @@ def test_entries_stand_in_order_and_the_last_denies(cloud, vpc):
     ]
     last = DeleteAclEntry(acl_id=acl.id, number=32767, egress=True)
     assert refusal(cloud, last).code is Code.PARAMETER_INVALID
+
+
+def test_a_router_stays_small(cloud, vpc, subnet, table, gateway, monkeypatch):
+    """The numbers are AWS's; each limit has a code of its own in EC2."""
+    assert [limit.value[1] for limit in Limit] == [200, 200, 1000, 200, 40, 500, 1000]
+    check = Limit.check
+    monkeypatch.setattr(Limit, "check", lambda limit, there: check(limit, there + limit.value[1] - 2))
+    do(cloud, CreateNetworkAcl(vpc_id=vpc.id))
+    acl = everything(cloud, NetworkAcl)[-1]
+    for number in (1, 2):
+        do(cloud, PutAclEntry(acl_id=acl.id, entry=entry(number)))
+        do(cloud, PutAclEntry(acl_id=acl.id, entry=entry(number, egress=True)))
+        route = PutRoute(route_table_id=table.id, destination=f"{number}.0.0.0/8", target=gateway.id)
+        do(cloud, route)
+    do(cloud, CreateSubnet(vpc_id=vpc.id))
+    for noun, command in (
+        ("Subnet", CreateSubnet(vpc_id=vpc.id)),
+        ("RouteTable", CreateRouteTable(vpc_id=vpc.id)),
+        ("NetworkAcl", CreateNetworkAcl(vpc_id=vpc.id)),
+        ("Route", PutRoute(route_table_id=table.id, destination=ANYWHERE, target=gateway.id)),
+        ("NetworkAclEntry", PutAclEntry(acl_id=acl.id, entry=entry(3))),
+        ("InternetGateway", CreateInternetGateway()),
+    ):
+        found = refusal(cloud, command)
+        assert found.code is Code.NETWORK_LIMIT, noun
+        assert from_backend(found).code == f"{noun}LimitExceeded"
+    do(cloud, PutAclEntry(acl_id=acl.id, entry=entry(2), replace=True))
