@@ -314,7 +314,9 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.NETWORK_DOWN: Answer(code="IncorrectState"),
     Code.PUBLIC_ADDRESSES_EXHAUSTED: Answer(code="InsufficientAddressCapacity"),
     Code.CIDR_LIMIT: Answer(code="CidrLimitExceeded"),
-    Code.NETWORK_LIMIT: lambda error: Ec2Error(f"{error.context['noun']}LimitExceeded", error.message),
+    Code.NETWORK_LIMIT: lambda error: Ec2Error(
+        f"{error.context.get('noun', 'Resource')}LimitExceeded", error.message
+    ),
     Code.QUOTA_VPCS: Answer(code="VpcLimitExceeded"),
     Code.QUOTA_NICS: Answer(code="NetworkInterfaceLimitExceeded"),
     Code.QUOTA_GROUPS: Answer(code="SecurityGroupLimitExceeded"),
