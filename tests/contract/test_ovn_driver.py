@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
+import resource
 import shutil
 import tempfile
 import threading
@@ -382,8 +384,22 @@ def test_after_the_end_nobody_answers(central: Central) -> None:
         time.sleep(0.02)
 
     assert threading.active_count() < threads
+    network.close()
+    driver(central).close()
     with pytest.raises(HostSilent, match="closed"):
         network.apply(Topology())
+
+
+def test_with_very_many_files_open(central: Central) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1100):
+            stack.callback(os.close, os.dup(0))
+        network = stack.enter_context(contextlib.closing(driver(central)))
+        network.apply(drawing().topology)
+        assert network.differences(drawing().topology) == []
 
 
 def test_over_tls_with_certificates(central: Central) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
 import time
 import uuid
@@ -20,6 +21,7 @@ from ovs.db import error, idl
 from backend.drivers.ovn.json_stream import Parser
 from backend.ports import HostSilent, StepFailed
 
+poller.SelectPoll = select.poll  # else a process with many files open cannot wait for one of a high number
 if json.PARSER == json.PARSER_PY:
     json.Parser = Parser
 
@@ -73,11 +75,15 @@ class Connection:
         self._closed = False
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, for good."""
         with self._changed:
-            self._closed = True
+            if self._closed:
+                return
             self._ring()
+            self._closed = True
             self._changed.notify_all()
+            if self._replica is None:
+                os.close(self._bell)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Any]:
@@ -166,7 +172,9 @@ class Connection:
         return True
 
     def _ring(self) -> None:
-        os.eventfd_write(self._bell, 1)
+        """Wake the thread; the lock is held."""
+        if not self._closed:
+            os.eventfd_write(self._bell, 1)
 
     def _serve(self) -> None:
         while True:
