@@ -42,6 +42,8 @@ MOST_NICS = 8
 """Interfaces of an instance: as many as its domain has places to plug them in while it runs."""
 MOST_GROUPS = 16
 MOST_ADDRESSES = 50
+_DERIVED = "52:54:"
+"""How a MAC begins that is derived from an address: locally administered, QEMU's own without its zero."""
 _ATTACHABLE = frozenset({"running", "stopped"})
 
 
@@ -134,7 +136,8 @@ def plan_nics(work: Work, command: Launch, zone: str) -> list[NicPlan]:
     plans = [_plan(work, each, zone) for each in requests_of(command)]
     if len({plan.subnet.vpc_id for plan in plans}) != 1:
         raise BackendError(Code.NETWORK_MISMATCH, "The network interfaces of an instance must be in one VPC.")
-    one_only = any(plan.existing is not None or plan.request.address for plan in plans)
+    _require_once(plans)
+    one_only = any(plan.existing is not None or plan.request.mac or _named(plan.request) for plan in plans)
     if command.maximum > 1 and one_only:
         raise BackendError(
             Code.PARAMETER_COMBINATION,
@@ -147,6 +150,29 @@ def plan_nics(work: Work, command: Launch, zone: str) -> list[NicPlan]:
             "interfaces.",
         )
     return plans
+
+
+def _named(request: NicRequest) -> list[str]:
+    """The addresses that a request chooses itself."""
+    return [*filter(None, [request.address]), *request.secondary]
+
+
+def _require_once(plans: Sequence[NicPlan]) -> None:
+    """Refuse what a launch gives to two of its interfaces."""
+    kept = [plan.existing for plan in plans if plan.existing is not None]
+    for nic in kept:
+        if kept.count(nic) > 1:
+            raise nic_in_use(nic)
+    fresh = [plan for plan in plans if plan.existing is None]
+    wanted = [(plan.subnet.id, each) for plan in fresh for each in _named(plan.request)]
+    wanted += [(plan.subnet.id, normal_mac(plan.request.mac)) for plan in fresh if plan.request.mac]
+    for place, name in wanted:
+        if wanted.count((place, name)) > 1:
+            raise _taken(name)
+
+
+def _taken(name: str) -> BackendError:
+    return BackendError(Code.ADDRESS_IN_USE, f"The address {name} is in use.", value=name)
 
 
 def _plan(work: Work, request: NicRequest, zone: str) -> NicPlan:
@@ -174,12 +200,10 @@ def _existing(work: Work, request: NicRequest) -> NicPlan:
 
 def _check(work: Work, subnet: Subnet, request: NicRequest) -> tuple[str, ...]:
     """The groups that a new interface is in; refuses what it cannot be."""
-    if not subnet.up:
-        raise BackendError(
-            Code.NETWORK_DOWN, f"The network {subnet.id} is down: it gives no addresses.", ids=(subnet.id,)
-        )
-    wanted = [*filter(None, [request.address]), *request.secondary]
-    if len(set(wanted)) != len(wanted) or request.secondary_count + len(wanted) > MOST_ADDRESSES:
+    _require_up(subnet)
+    wanted = _named(request)
+    more = request.secondary_count
+    if len(set(wanted)) != len(wanted) or more < 0 or more + len(wanted) > MOST_ADDRESSES:
         raise BackendError(
             Code.PARAMETER_INVALID,
             f"Addresses are named once each, and are at most {MOST_ADDRESSES}.",
@@ -187,11 +211,31 @@ def _check(work: Work, subnet: Subnet, request: NicRequest) -> tuple[str, ...]:
         )
     _require_free(work, subnet, wanted)
     if request.mac:
-        normal_mac(request.mac)
+        _require_free_mac(work, subnet, request)
     groups = groups_of(work, subnet.vpc_id, request.groups)
     if request.public_ip and not work.settings.network.pools:
         raise BackendError(Code.PUBLIC_ADDRESSES_EXHAUSTED, "This installation has no public addresses.")
     return groups
+
+
+def _require_up(subnet: Subnet) -> None:
+    if not subnet.up:
+        raise BackendError(
+            Code.NETWORK_DOWN, f"The network {subnet.id} is down: it gives no addresses.", ids=(subnet.id,)
+        )
+
+
+def _require_free_mac(work: Work, subnet: Subnet, request: NicRequest) -> None:
+    """Refuse a MAC that the subnet has, or will have when another of its addresses is given."""
+    mac = normal_mac(request.mac)
+    if any(nic.subnet_id == subnet.id for nic in work.tx.nics.of("mac", [mac])):
+        raise _taken(mac)
+    if mac.startswith(_DERIVED):
+        owner = str(ipaddress.IPv4Address(bytes.fromhex(mac.removeprefix(_DERIVED).replace(":", ""))))
+        if owner != request.address and ipaddress.IPv4Address(owner) in subnet.network:
+            raise BackendError(
+                Code.PARAMETER_INVALID, f"It is the MAC of the address {owner}.", parameter="mac", value=mac
+            )
 
 
 def groups_of(work: Work, vpc_id: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -233,8 +277,7 @@ def _require_free(work: Work, subnet: Subnet, addresses: Collection[str]) -> Non
                 value=address,
             )
     if taken := work.tx.leases.taken(subnet.id, addresses):
-        first = min(taken)
-        raise BackendError(Code.ADDRESS_IN_USE, f"The address {first} is in use.", value=first)
+        raise _taken(min(taken))
 
 
 def room_for(work: Work, plans: Sequence[NicPlan], count: int) -> int:
@@ -313,7 +356,7 @@ def _draw_one(work: Work, plan: NicPlan, stock: list[str]) -> NewNic:
 def mac_of(address: str) -> str:
     """The MAC of an interface: derived from its address, so unique within its subnet."""
     octets = ipaddress.IPv4Address(address).packed
-    return "52:54:" + ":".join(f"{octet:02x}" for octet in octets)
+    return _DERIVED + ":".join(f"{octet:02x}" for octet in octets)
 
 
 def normal_mac(text: str) -> str:
@@ -492,8 +535,10 @@ def assign_addresses(work: Work, command: commands.AssignAddresses) -> Nic:
             Code.PARAMETER_COMBINATION, "Either addresses or their number must be given, not both."
         )
     have = work.tx.leases.of_nic(nic.id)
-    wanted = [address for address in command.addresses if address not in have]
-    if len(have) + len(wanted) + command.count > MOST_ADDRESSES:
+    wanted = [address for address in dict.fromkeys(command.addresses) if address not in have]
+    if wanted or command.count:
+        _require_up(subnet)
+    if command.count < 0 or len(have) + len(wanted) + command.count > MOST_ADDRESSES:
         raise BackendError(
             Code.PARAMETER_INVALID,
             f"An interface can have at most {MOST_ADDRESSES} addresses.",
