@@ -1,13 +1,14 @@
-"""A network in memory: it remembers what it was told to be, object by object, and can be told to misbehave."""
+"""A network in memory: it remembers what it was told to be, object by object, and misbehaves when told to."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
 
 from backend.drivers.memory import Fault
-from backend.network_model import Nic, Topology
+from backend.network_model import NatState, Nic, Topology
 from backend.ports import HostSilent, NetworkCapabilities, NicSpec, StepFailed
 
 CAPABILITIES = NetworkCapabilities(
@@ -24,13 +25,21 @@ CAPABILITIES = NetworkCapabilities(
     needs_infra=False,
 )
 
+Drawing: TypeAlias = Mapping[str, Hashable]
+"""By id, what is made for each object. What is hashable is immutable all through: it stays as it was."""
+
 
 class MemoryNetwork:
-    """A network driver whose whole effect is :attr:`there`: by id, what was made for each object."""
+    """A network driver whose whole effect is :attr:`there`: by id, what was made for each object.
+
+    What a real one may do wrong can be asked of it: ``fault`` is consulted with the call's name, and may
+    itself take its time; while ``silent`` nobody answers.
+    """
 
     def __init__(self, capabilities: NetworkCapabilities = CAPABILITIES) -> None:
-        self.there: dict[str, Any] = {}
+        self.there: Drawing = {}
         self.fault: Callable[[str], Fault] = lambda _call: Fault.NONE
+        self.silent = False
         self._capabilities = capabilities
         self._lock = threading.Lock()
 
@@ -53,75 +62,98 @@ class MemoryNetwork:
 
     def apply(self, topology: Topology, scopes: Collection[str] | None = None) -> None:
         """Remember what the topology says of some objects, or of all."""
-        fault = self.fault("apply")
-        if fault is Fault.FAIL_BEFORE:
-            raise StepFailed("told to fail")
-        if fault is Fault.SILENT_BEFORE:
-            raise HostSilent("told to be silent")
-        drawn = draw(topology)
-        with self._lock:
+        with self._call("apply"):
+            drawn = draw(topology)
             if scopes is None:
                 self.there = drawn
             else:
                 kept = {key: value for key, value in self.there.items() if key not in scopes}
                 self.there = kept | {key: drawn[key] for key in scopes if key in drawn}
-        if fault is Fault.FAIL_AFTER:
-            raise StepFailed("told to fail afterwards")
-        if fault is Fault.SILENT_AFTER:
-            raise HostSilent("told to be silent afterwards")
 
     def differences(self, topology: Topology) -> Sequence[str]:
         """The ids of objects that are not as the topology says."""
-        drawn = draw(topology)
-        with self._lock:
+        with self._call("differences"):
+            drawn = draw(topology)
             every = sorted(drawn.keys() | self.there.keys())
             return [f"{key} differs" for key in every if drawn.get(key) != self.there.get(key)]
 
     def close(self) -> None:
         """Nothing to let go of."""
 
+    @contextmanager
+    def _call(self, name: str) -> Iterator[None]:
+        """One call with its possible fault: before the effect, or after it."""
+        if self.silent:
+            raise HostSilent("the network does not answer")
+        fault = self.fault(name)
+        if fault is Fault.FAIL_BEFORE:
+            raise StepFailed(f"{name}: told to fail")
+        if fault is Fault.SILENT_BEFORE:
+            raise HostSilent(f"{name}: told to be silent")
+        with self._lock:
+            yield
+        if fault is Fault.FAIL_AFTER:
+            raise StepFailed(f"{name}: told to fail afterwards")
+        if fault is Fault.SILENT_AFTER:
+            raise HostSilent(f"{name}: told to be silent afterwards")
 
-def draw(topology: Topology) -> dict[str, Any]:
+
+def draw(topology: Topology) -> dict[str, Hashable]:
     """What is to be there for each object: all that its packets depend on."""
-    found: dict[str, Any] = {}
-    for group_id in topology.groups:
-        rules = topology.rules.get(group_id, ())
-        found[group_id] = sorted(
-            (rule.egress, rule.protocol, rule.from_port, rule.to_port, rule.cidr, rule.peer_group_id)
-            for rule in rules
-        )
-    for nic in topology.nics.values():
-        public = sorted((each.ip, each.private_ip) for each in topology.public.get(nic.id, ()) if each.up)
-        found[nic.id] = (
-            nic.subnet_id,
-            nic.mac,
-            topology.leases.get(nic.id, ()),
-            tuple(sorted(nic.groups)),
-            nic.up,
-            nic.source_dest_check,
-            public,
-        )
-    for subnet in topology.subnets.values():
-        acl = topology.acls.get(subnet.acl_id)
-        options = topology.dhcp_options.get(topology.vpcs[subnet.vpc_id].dhcp_options_id)
-        found[subnet.id] = (
-            subnet.vpc_id,
-            subnet.cidr,
-            sorted(acl.entries, key=repr) if acl is not None else [],
-            dict(options.options) if options is not None else {},
-        )
-    for vpc in topology.vpcs.values():
-        gateway = topology.gateway_of(vpc.id)
-        nats = [nat for nat in topology.nat_gateways.values() if nat.vpc_id == vpc.id]
-        tables = [
-            (subnet.id, table.routes if (table := topology.table_of(subnet)) is not None else ())
-            for subnet in topology.subnets.values()
-            if subnet.vpc_id == vpc.id
-        ]
-        found[vpc.id] = (
-            vpc.cidrs,
-            sorted(tables),
-            gateway.id if gateway is not None else "",
-            sorted(nat.public_ip for nat in nats if nat.deleted_at is None),
-        )
+    found: dict[str, Hashable] = {each: _group(topology, each) for each in topology.groups}
+    found |= {each: _interface(topology, nic) for each, nic in topology.nics.items()}
+    found |= {each: _subnet(topology, each) for each in topology.subnets}
+    found |= {each: _router(topology, each) for each in topology.vpcs}
     return found
+
+
+def _group(topology: Topology, group_id: str) -> Hashable:
+    return frozenset(
+        (rule.egress, rule.protocol, rule.from_port, rule.to_port, rule.cidr, rule.peer_group_id)
+        for rule in topology.rules.get(group_id, ())
+    )
+
+
+def _interface(topology: Topology, nic: Nic) -> Hashable:
+    public = topology.public.get(nic.id, ())
+    return (
+        nic.subnet_id,
+        nic.mac,
+        topology.leases.get(nic.id, ()),
+        topology.infra.get(nic.id, ""),
+        frozenset(nic.groups),
+        nic.up,
+        nic.source_dest_check,
+        frozenset((each.ip, each.private_ip) for each in public if each.up),
+    )
+
+
+def _subnet(topology: Topology, subnet_id: str) -> Hashable:
+    subnet = topology.subnets[subnet_id]
+    acl = topology.acls.get(subnet.acl_id)
+    options = topology.dhcp_options.get(topology.vpcs[subnet.vpc_id].dhcp_options_id)
+    return (
+        subnet.vpc_id,
+        subnet.cidr,
+        frozenset(acl.entries) if acl is not None else None,
+        frozenset(options.options.items()) if options is not None else None,
+    )
+
+
+def _router(topology: Topology, vpc_id: str) -> Hashable:
+    gateway = topology.gateway_of(vpc_id)
+    tables = (
+        (subnet.id, frozenset(table.routes) if (table := topology.table_of(subnet)) is not None else None)
+        for subnet in topology.subnets.values()
+        if subnet.vpc_id == vpc_id
+    )
+    return (
+        topology.vpcs[vpc_id].cidrs,
+        frozenset(tables),
+        gateway.id if gateway is not None else "",
+        frozenset(
+            (nat.public_ip, nat.subnet_id)
+            for nat in topology.nat_gateways.values()
+            if nat.vpc_id == vpc_id and nat.state is NatState.AVAILABLE
+        ),
+    )
