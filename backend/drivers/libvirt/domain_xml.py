@@ -49,7 +49,8 @@ def domain_document(spec: DomainSpec, layout: Layout, *, acceleration: str, own_
     return text_of(
         E.domain(
             *_identity(spec),
-            E.os(E.type("hvm", arch=spec.architecture, machine=machine)),
+            *_system(spec),
+            E.os(E.type("hvm", arch=spec.architecture, machine=machine), E.smbios(mode="sysinfo")),
             E.features(E.acpi(), E.apic()),
             E.cpu(mode="host-passthrough" if kvm else "maximum"),
             E.clock(offset="utc"),
@@ -119,6 +120,20 @@ def _identity(spec: DomainSpec) -> list[Element]:
         E.metadata(ownership(spec.instance_id, spec.epoch)),
         E.memory(str(spec.memory_mib), unit="MiB"),
         E.vcpu(str(spec.vcpus)),
+    ]
+
+
+def _system(spec: DomainSpec) -> list[Element]:
+    """What the guest reads of its machine: by a UUID and an equal serial number that begin with ``ec2``,
+    unmodified cloud images know that there is a metadata service (spec ec2 §17).
+    """
+    uuid = spec.uuid.lower()
+    entries = {"manufacturer": "Amazon EC2", "serial": uuid, "uuid": uuid}
+    return [
+        E.sysinfo(
+            E.system(*(E.entry(value, name=name) for name, value in entries.items())),
+            type="smbios",
+        )
     ]
 
 
