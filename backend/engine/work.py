@@ -218,7 +218,7 @@ class Work:
 
 _DOING = (
     ("pend", "it is being launched"),
-    ("hotp", "its disks are being worked on"),
+    ("hotp", "its devices are being worked on"),
     ("boot", "it is being started"),
     ("prol", "its disks are being made"),
     ("save", "it is being hibernated"),
