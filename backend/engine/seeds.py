@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from backend.engine.disks import ROOT_DEVICE, ROOT_TARGET, SCRATCH_TARGET
 from backend.model import Instance, SeedKind, uuid_of
 from backend.network_model import Nic
 from backend.ports import Seed
@@ -69,12 +70,13 @@ def _scalar(text: str) -> str:
 
 def _config_drive(instance: Instance, user_data: bytes, nics: Sequence[Nic], tags: Mapping[str, str]) -> Seed:
     """A config drive, version 2: OpenStack's documents, and EC2's beside them, as OpenStack makes it."""
-    documents = {
+    documents: dict[str, dict[str, Any]] = {
         "openstack/latest/meta_data.json": _meta_data(instance, tags),
-        "openstack/latest/network_data.json": _network_data(nics),
         "openstack/latest/vendor_data.json": {},
         "ec2/latest/meta-data.json": _ec2_meta_data(instance),
     }
+    if nics:  # without the document every interface asks for its address; with an empty one none would
+        documents["openstack/latest/network_data.json"] = _network_data(nics)
     files = {path: json.dumps(document, sort_keys=True).encode() for path, document in documents.items()}
     if user_data:  # OpenStack leaves the file out, too
         files |= {"openstack/latest/user_data": user_data, "ec2/latest/user-data": user_data}
@@ -117,9 +119,11 @@ def _network_data(nics: Sequence[Nic]) -> dict[str, Any]:
 
 
 def _ec2_meta_data(instance: Instance) -> dict[str, Any]:
+    scratch = {"ephemeral0": SCRATCH_TARGET} if instance.ephemeral_gib else {}
     return {
         "ami-id": instance.image_id,
         "ami-launch-index": instance.launch_index,
+        "block-device-mapping": {"ami": ROOT_TARGET, "root": ROOT_DEVICE, **scratch},
         "hostname": hostname_of(instance),
         "instance-action": "none",
         "instance-id": instance.id,

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from backend.engine.disks import SCRATCH_TARGET
 from backend.engine.network_reads import GuestView
 from backend.model import AttachState, Instance, Value
 from backend.network_model import Nic, PublicAddress
@@ -55,7 +56,6 @@ VERSIONS: Final = (
 """Every version that clients ask for. All show the newest tree: what was added later harms nobody."""
 
 _IDENTITY_VERSION: Final = "2017-09-30"
-_SCRATCH_DEVICE: Final = "vdb"
 _TAG_KEY: Final = re.compile(r"[A-Za-z0-9+\-=.,_:@]+")
 _NO_TAG_KEYS: Final = frozenset({".", "..", "_index"})
 
@@ -190,7 +190,7 @@ def _block_devices(view: GuestView) -> Folder:
     entries = {"ami": root, "root": root}
     entries |= {f"ebs{number}": device for number, device in enumerate(others, start=1)}
     if view.instance.ephemeral_gib:
-        entries["ephemeral0"] = _SCRATCH_DEVICE
+        entries["ephemeral0"] = SCRATCH_TARGET
     return _folder(entries)
 
 

@@ -83,8 +83,8 @@ def drive(instance, user_data=USER_DATA, **more):
     return seed.files
 
 
-def test_a_config_drives_files(instance):
-    files = drive(instance)
+def test_a_config_drives_files(instance, nics):
+    files = drive(instance, nics=nics)
     assert set(files) == {
         "openstack/latest/meta_data.json",
         "openstack/latest/network_data.json",
@@ -95,7 +95,12 @@ def test_a_config_drives_files(instance):
     }
     assert files["openstack/latest/user_data"] == files["ec2/latest/user-data"] == USER_DATA
     assert json.loads(files["openstack/latest/vendor_data.json"]) == {}
-    assert not {name for name in drive(instance, b"") if "user" in name}
+    bare = set(files) - set(drive(instance, b""))
+    assert bare == {
+        "openstack/latest/network_data.json",  # an empty one would leave the guest without addresses
+        "openstack/latest/user_data",
+        "ec2/latest/user-data",
+    }
 
 
 def test_a_config_drives_meta_data(instance):
@@ -143,6 +148,9 @@ def test_a_config_drives_ec2_part(instance):
     assert found["ami-id"] == instance.image_id
     assert found["local-ipv4"] == instance.address
     assert found["reservation-id"] == instance.launch_id
+    assert found["block-device-mapping"] == {"ami": "vda", "root": "/dev/vda"}
+    large = json.loads(drive(changed(instance, ephemeral_gib=2))["ec2/latest/meta-data.json"])
+    assert large["block-device-mapping"]["ephemeral0"] == "vdb"
     assert found["placement"] == {"availability-zone": "us-east-1a"}
     assert found["public-keys"]["0"] == {"_name": "0=key-0", "openssh-key": "ssh-ed25519 AAAA me@example"}
 
