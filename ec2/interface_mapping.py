@@ -44,7 +44,7 @@ def group_document(group: SecurityGroup, rules: Sequence[SecurityRule], tags: Ma
         "SecurityGroupArn": group_arn(group),
         "IpPermissions": permissions([rule for rule in rules if not rule.egress], group.account_id),
         "IpPermissionsEgress": permissions([rule for rule in rules if rule.egress], group.account_id),
-        "Tags": tag_list(tags),
+        "Tags": tag_list(tags) or [],
     }
 
 

@@ -47,7 +47,7 @@ def test_a_group_tells_its_rules_by_direction():
     assert [each["IpProtocol"] for each in document["IpPermissions"]] == ["tcp"]
     assert [each["IpProtocol"] for each in document["IpPermissionsEgress"]] == ["-1"]
     assert document["SecurityGroupArn"] == f"arn:aws:ec2:eu-central-1:{OWNER}:security-group/{GROUP}"
-    assert document["Tags"] is None
+    assert document["Tags"] == []
 
 
 @pytest.mark.parametrize(
