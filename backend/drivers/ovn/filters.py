@@ -10,7 +10,6 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from backend.drivers.ovn.names import (
-    Outer,
     Priority,
     group_name,
     inner_port,
@@ -103,17 +102,24 @@ def _ports(field: str, low: int, high: int) -> list[str]:
 # Subnets ------------------------------------------------------------------------------------------------
 
 
-def subnet_rows(switch: Ref, subnet: Subnet, acl: NetworkAcl | None, settings: OvnSettings) -> list[Row]:
+def subnet_rows(
+    switch: Ref, subnet: Subnet, acl: NetworkAcl | None, blocks: Sequence[str], settings: OvnSettings
+) -> list[Row]:
     """What passes at the ports of a subnet's switch whatever groups say, and at its border to the router.
 
-    A packet that comes in by the router's port meets the network ACL's entries for ingress here, one that
-    goes out meets those for egress as policies of the router: as an ACL of the switch they would not see
-    answers of connections that the guest's own port has let pass. Guests always reach DHCP and the metadata
-    service, whose address packets of a connection already carry the real one of when they come here.
+    A packet that comes in by the main router's port meets the network ACL's entries for ingress here, one
+    that goes out meets those for egress as policies of the router: as an ACL of the switch they would not see
+    answers of connections that the guest's own port has let pass. By the metadata router's port pass the
+    service's questions and answers alone, of the VPC's own addresses (``blocks``). Guests always reach DHCP
+    and the service: a connection's first packet is seen here under the address that guests know, later ones
+    under the service's own.
     """
     entries = acl.entries if acl is not None else ()
     main, metadata = (switch_port(inner_port(subnet.id, side)) for side in "rm")
-    service = f"ip4.dst == {settings.metadata_address}"
+    service, number = f"ip4.dst == {settings.metadata_address}", settings.metadata_port
+    own = ", ".join(str(ipaddress.IPv4Network(block)) for block in blocks)
+    answer = f"ip4.src == {settings.metadata_address} && tcp.src == {number}"
+    question = f"ip4.src == {{{own}}} && {service} && tcp.dst == {number}"
     incoming, rest = decisions(entries, egress=False)
     plain: list[tuple[str, str, int, str, str]] = [
         ("service", OUT, Priority.EXEMPT, f'inport == "{main}" && {service}', STATELESS),
@@ -125,10 +131,11 @@ def subnet_rows(switch: Ref, subnet: Subnet, acl: NetworkAcl | None, settings: O
         ("dhcp", OUT, Priority.RULE,
          f"ip4.dst == {{255.255.255.255, {subnet.router}}} && udp.src == 68 && udp.dst == 67", STATELESS),
         ("metadata", OUT, Priority.RULE, f"ip4.dst == {METADATA_ADDRESS} && tcp.dst == 80", STATEFUL),
-        ("metadata-open", OUT, Priority.RULE, f"{service} && tcp.dst == {settings.metadata_port}", STATEFUL),
+        ("metadata-open", OUT, Priority.RULE, f"{service} && tcp.dst == {number}", STATEFUL),
         ("in", OUT, Priority.BORDER, f'inport == "{main}" && ip', STATELESS if rest else DROP),
-        ("metadata-in", OUT, Priority.BORDER, f'inport == "{metadata}" && ip', STATELESS),
-        ("out", IN, Priority.BORDER, f'outport == {{"{main}", "{metadata}"}} && ip', STATELESS),
+        ("metadata-in", OUT, Priority.BORDER, f'inport == "{metadata}" && {answer}', STATELESS),
+        ("metadata-out", IN, Priority.BORDER, f'outport == "{metadata}" && {question}', STATELESS),
+        ("out", IN, Priority.BORDER, f'outport == "{main}" && ip', STATELESS),
         ("nothing-out", OUT, Priority.NOTHING, "ip", DROP),
         ("nothing-in", IN, Priority.NOTHING, "ip", DROP),
     ]  # fmt: skip
@@ -191,27 +198,33 @@ def entry_match(entry: AclEntry) -> str:
 
 
 def provider_rows(switch: Ref, settings: OvnSettings) -> list[Row]:
-    """What may pass between routers and the provider's network.
+    """What may pass between routers, and between them and the provider's network.
 
-    The metadata service and infra addresses may talk to each other; nothing else reaches an infra address,
-    from outside or from a router. Only public addresses leave: a packet that nothing translated is dropped.
+    The metadata service and infra addresses may talk to each other; nothing else reaches an infra address.
+    Only packets with a public source leave a router, for another router, too: what nothing translated stays.
     """
-    port = f'"{localnet(settings.provider)}"'
+    outside = f'inport == "{localnet(settings.provider)}"'
     service, number = settings.metadata_address, settings.metadata_port
     infra = str(ipaddress.IPv4Network(settings.infra))
     hidden = f"{{{infra}, {ipaddress.IPv4Network(settings.link)}}}"
+    guarded = f"ip4.src == {hidden} || ip4.dst == {hidden}"
     public = ", ".join(map(str, settings.pool_networks))
-    answers = f"ip4.src == {service} && ip4.dst == {infra} && tcp.src == {number}"
-    questions = f"outport == {port} && ip4.src == {infra} && ip4.dst == {service} && tcp.dst == {number}"
-    plain: list[tuple[str, int, str, str]] = [
-        ("answers", Outer.SERVICE, answers, STATELESS),
-        ("questions", Outer.SERVICE, questions, STATELESS),
-        ("hidden", Outer.GUARD, f"ip4.src == {hidden} || ip4.dst == {hidden}", DROP),
-        ("nothing", Outer.NOTHING, f"outport == {port} && ip", DROP),
+    answer = f"ip4.src == {service} && ip4.dst == {infra} && tcp.src == {number}"
+    question = f"ip4.src == {infra} && ip4.dst == {service} && tcp.dst == {number}"
+    plain: list[tuple[str, str, str]] = [
+        ("answers", f"{outside} && {answer}", STATELESS),
+        ("outside-hidden", f"{outside} && ({guarded})", DROP),
+        ("outside", f"{outside} && ip", STATELESS),
+        ("questions", question, STATELESS),
+        ("hidden", guarded, DROP),
+        *([("public", f"ip4.src == {{{public}}}", STATELESS)] if public else []),
+        ("nothing", "ip", DROP),
     ]
-    if public:
-        plain.append(("public", Outer.PUBLIC, f"outport == {port} && ip4.src == {{{public}}}", STATELESS))
-    return [_acl(switch, f"provider/{rule[0]}", IN, *rule[1:]) for rule in plain]
+    first = Priority.RULE
+    return [
+        _acl(switch, f"provider/{name}", OUT, first - place, match, action)
+        for place, (name, match, action) in enumerate(plain)
+    ]
 
 
 def _acl(parent: Ref, key: str, direction: str, priority: int, match: str, action: str) -> Row:

@@ -30,15 +30,6 @@ class Priority:
     NOTHING: Final = 1000  # what no rule allows
 
 
-class Outer:
-    """The order of rules on the provider's switch."""
-
-    SERVICE: Final = 2000
-    GUARD: Final = 1900
-    PUBLIC: Final = 1000
-    NOTHING: Final = 900
-
-
 def main_router(vpc_id: str) -> str:
     """The key of a VPC's router: everything but metadata."""
     return f"{vpc_id}-r"

@@ -262,8 +262,9 @@ def _subnet(topology: Topology, subnet: Subnet, settings: OvnSettings) -> Iterat
     length = subnet.network.prefixlen
     yield from _inner_port(switch, _main(subnet.vpc_id), "r", f"{subnet.router}/{length}", options)
     yield from _inner_port(switch, _metadata(subnet.vpc_id), "m", f"{subnet.metadata_router}/{length}", {})
-    yield from filters.subnet_rows(switch, subnet, topology.acls.get(subnet.acl_id), settings)
     vpc = topology.vpcs.get(subnet.vpc_id)
+    blocks = vpc.cidrs if vpc is not None else (subnet.cidr,)
+    yield from filters.subnet_rows(switch, subnet, topology.acls.get(subnet.acl_id), blocks, settings)
     told = topology.dhcp_options.get(vpc.dhcp_options_id) if vpc is not None else None
     resolver = settings.dns if vpc is None or vpc.dns_support else ()
     columns: dict[str, Column] = {
