@@ -14,7 +14,6 @@ from occi.changing import Standing, full, given_attributes, named_mixins, naming
 from occi.creation import described, name_tag, refuse_links, tags_among
 from occi.deeds import Creation, Deed, carry_out
 from occi.errors import OcciError
-from occi.networking import message
 from occi.scope import Scope
 from occi.values import checked_summary
 from rendering.occi_document import ID, SUMMARY, TITLE, Category, Entity, Request, Value
@@ -82,17 +81,16 @@ def _entity(
 ) -> Entity:
     state = "active" if address.up else "inactive"
     word = f"leads to {address.private_ip}" if address.nic_id is not None else "leads nowhere"
-    about = message(word, unsettled=False, limits=scope.engine.settings.network.capabilities.limits)
     values: dict[str, Value | None] = {
         ID: uuid_of(address.id),
         TITLE: title or None,
         SUMMARY: address.summary or None,
         kinds.NETWORK_STATE: state,
-        kinds.NETWORK_MESSAGE: about,
+        kinds.NETWORK_MESSAGE: word,
         kinds.RESERVED_ADDRESS: address.ip,
         kinds.RESERVED_USED: address.nic_id is not None,
         kinds.RESERVED_STATE: state,
-        kinds.RESERVED_MESSAGE: about,
+        kinds.RESERVED_MESSAGE: word,
     }
     pool = scope.catalog.find(mixins.pool_of(address.pool).id)
     return Entity(
