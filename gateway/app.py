@@ -101,6 +101,7 @@ class Gateway:
                 max_body=settings.ec2.max_body,
                 lenient=settings.ec2.lenient,
                 export_directory=settings.images.export_directory,
+                public_domain=settings.ec2.public_domain,
             ),
             importer=Importer(
                 installation.images, installation.uploads, settings.images, run=installation.home.run

@@ -160,7 +160,8 @@ class Ec2FaceSettings(BaseModel):
 
     ``any_service`` accepts any region and service in a signature's scope, for clients that derive them from
     the host name (boto 2's ``connect_euca``). ``skew`` is how far a client's clock may be off for version 4.
-    ``lenient`` ignores parameters that the service model does not know.
+    ``lenient`` ignores parameters that the service model does not know. ``public_domain`` is a domain in
+    which somebody serves names of public addresses (``ec2-203-0-113-10.<domain>``): none without it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -172,6 +173,7 @@ class Ec2FaceSettings(BaseModel):
     max_body: Annotated[int, Field(ge=4096)] = 1 << 20
     lenient: bool = False
     endpoint: str = ""
+    public_domain: str = ""
 
 
 class OcciFaceSettings(BaseModel):

@@ -16,7 +16,7 @@ from backend.engine.disks import SCRATCH_TARGET
 from backend.engine.network_reads import GuestView
 from backend.model import AttachState, Instance, Value
 from backend.network_model import Nic, PublicAddress
-from ec2.mapping import dns_domain, zone_id_of
+from ec2.mapping import private_name, public_name, zone_id_of
 
 TEXT: Final = "text/plain"
 BYTES: Final = "application/octet-stream"
@@ -96,13 +96,16 @@ def find(tree: Folder, path: Sequence[str]) -> Node | None:
     return node
 
 
-def tree(view: GuestView) -> Folder:
-    """Everything that the guest may read, below the versions."""
+def tree(view: GuestView, public_domain: str = "") -> Folder:
+    """Everything that the guest may read, below the versions.
+
+    ``public_domain`` is where public addresses have names; empty where they have none.
+    """
     entries: dict[str, Node | None] = {
         "dynamic": Folder(
             entries={"instance-identity": Folder(entries={"document": _identity_document(view)})}
         ),
-        "meta-data": _meta_data(view),
+        "meta-data": _meta_data(view, public_domain),
         "user-data": Leaf(body=view.user_data, media=BYTES) if view.user_data else None,
     }
     there = {name: entry for name, entry in entries.items() if entry is not None}
@@ -123,9 +126,10 @@ def modified(view: GuestView) -> float:
 # meta-data ----------------------------------------------------------------------------------------------
 
 
-def _meta_data(view: GuestView) -> Folder:
+def _meta_data(view: GuestView, public_domain: str) -> Folder:
     instance, name = view.instance, host_name(view.instance)
     primary = next((nic for nic in view.nics if nic.index == 0), None)
+    public = _primary_public(view, primary) if primary is not None else ""
     return _folder(
         {
             "ami-id": instance.image_id,
@@ -142,10 +146,11 @@ def _meta_data(view: GuestView) -> Folder:
             "local-hostname": name,
             "local-ipv4": instance.address,
             "mac": instance.mac.lower(),
-            "network": _folder({"interfaces": _folder({"macs": _interfaces(view)})}),
+            "network": _folder({"interfaces": _folder({"macs": _interfaces(view, public_domain)})}),
             "placement": _placement(instance),
             "profile": "default-hvm",
-            "public-ipv4": _primary_public(view, primary),
+            "public-hostname": _public_name(view, public, instance.vpc_id, public_domain),
+            "public-ipv4": public,
             "public-keys": _public_keys(instance),
             "reservation-id": instance.launch_id,
             "security-groups": _lines(_group_names(view, primary)),
@@ -170,11 +175,6 @@ def _folder(entries: Mapping[str, str | Node | None], labels: Mapping[str, str] 
 
 def _lines(values: Iterable[str]) -> str:
     return "\n".join(values)
-
-
-def private_name(address: str, region: str) -> str:
-    """EC2's private name of an address."""
-    return f"ip-{address.replace('.', '-')}.{dns_domain(region)}"
 
 
 def host_name(instance: Instance) -> str:
@@ -229,11 +229,11 @@ def _tags(view: GuestView) -> Folder:
 # Interfaces ---------------------------------------------------------------------------------------------
 
 
-def _interfaces(view: GuestView) -> Folder:
-    return _folder({nic.mac.lower(): _interface(view, nic) for nic in view.nics})
+def _interfaces(view: GuestView, public_domain: str) -> Folder:
+    return _folder({nic.mac.lower(): _interface(view, nic, public_domain) for nic in view.nics})
 
 
-def _interface(view: GuestView, nic: Nic) -> Folder:
+def _interface(view: GuestView, nic: Nic, public_domain: str) -> Folder:
     topology = view.topology
     subnet, vpc = topology.subnets.get(nic.subnet_id), topology.vpcs.get(nic.vpc_id)
     public = _public(view, nic)
@@ -246,6 +246,7 @@ def _interface(view: GuestView, nic: Nic) -> Folder:
             "local-ipv4s": _lines(topology.leases.get(nic.id) or (nic.address,)),
             "mac": nic.mac.lower(),
             "owner-id": nic.account_id,
+            "public-hostname": _public_name(view, _primary_public(view, nic), nic.vpc_id, public_domain),
             "public-ipv4s": _lines(each.ip for each in public),
             "security-group-ids": _lines(nic.groups),
             "security-groups": _lines(_group_names(view, nic)),
@@ -264,10 +265,15 @@ def _public(view: GuestView, nic: Nic) -> list[PublicAddress]:
     return sorted(found, key=lambda each: each.private_ip not in {"", nic.address})
 
 
-def _primary_public(view: GuestView, nic: Nic | None) -> str:
-    if nic is None:
-        return ""
+def _primary_public(view: GuestView, nic: Nic) -> str:
     return next((each.ip for each in _public(view, nic) if each.private_ip in {"", nic.address}), "")
+
+
+def _public_name(view: GuestView, address: str, vpc_id: str, domain: str) -> str:
+    """The name of a public address, in VPCs that have such names."""
+    vpc = view.topology.vpcs.get(vpc_id)
+    named = vpc is not None and vpc.dns_support and vpc.dns_hostnames
+    return public_name(address, domain) if named else ""
 
 
 def _group_names(view: GuestView, nic: Nic | None) -> list[str]:

@@ -26,7 +26,11 @@ _log = logging.getLogger(__name__)
 def service(installation: Installation) -> MetadataService:
     """The rules, over an installation's database and keys."""
     engine = installation.engine
-    return MetadataService(engine.networks.guest, Tokens(installation.keys.pages, engine.clock))
+    return MetadataService(
+        engine.networks.guest,
+        Tokens(installation.keys.pages, engine.clock),
+        public_domain=installation.settings.ec2.public_domain,
+    )
 
 
 def doors(installation: Installation) -> Doors:

@@ -101,10 +101,13 @@ class MetadataService:
         guest: Callable[[str], GuestView | None],
         tokens: Tokens,
         throttle: Throttle | None = None,
+        *,
+        public_domain: str = "",
     ) -> None:
         self._guest = guest
         self._tokens = tokens
         self._throttle = throttle or Throttle()
+        self._public_domain = public_domain
 
     def answer(self, request: Request, nic_id: str) -> Response:
         """The answer to a request that came by an interface."""
@@ -150,7 +153,7 @@ class MetadataService:
             headers[_shown(TTL_HEADER)] = str(left)
         elif view.instance.metadata.tokens == "required":
             return refusal(401)
-        found = documents.find(documents.tree(view), path)
+        found = documents.find(documents.tree(view, self._public_domain), path)
         if found is None:
             return refusal(404)
         body, media = _content(found)

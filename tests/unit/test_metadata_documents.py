@@ -109,7 +109,25 @@ def test_top_level_values(guest, instance):
 
 def test_what_moto_serves_is_served(guest):
     missing = [path for path in INSTANCE_METADATA if guest.ask(f"/latest/meta-data/{path}").status != 200]
-    assert missing == ["public-hostname"]  # public addresses have no names here
+    assert missing == ["public-hostname"]  # public addresses have no names where there is no domain for them
+
+
+def test_public_addresses_have_names_where_there_is_a_domain_for_them(view):
+    named = documents.tree(view, "example.org")
+    (public,) = view.topology.public[view.nic_id]
+    name = f"ec2-{public.ip.replace('.', '-')}.example.org".encode()
+    meta = documents.find(named, ["latest", "meta-data"])
+    assert isinstance(meta, Folder)
+    assert meta.entries["public-hostname"] == Leaf(body=name)
+    mac = ["network", "interfaces", "macs", view.instance.mac, "public-hostname"]
+    assert documents.find(meta, mac) == Leaf(body=name)
+    vpcs = {
+        vpc_id: msgspec.structs.replace(vpc, dns_hostnames=False)
+        for vpc_id, vpc in view.topology.vpcs.items()
+    }
+    topology = msgspec.structs.replace(view.topology, vpcs=vpcs)
+    nameless = documents.tree(msgspec.structs.replace(view, topology=topology), "example.org")
+    assert documents.find(nameless, ["latest", "meta-data", "public-hostname"]) is None
 
 
 @pytest.mark.parametrize(
