@@ -113,9 +113,13 @@ def plugged(
 # Doing it -----------------------------------------------------------------------------------------------
 
 
-def attach(do: Do, instance_id: str, wanted: NicRequest, tags: tuple[tuple[str, str], ...] = ()) -> str:
-    """Give a machine one more interface, which ends with it; answers its id."""
-    nic: Nic = do(CreateNic(nic=wanted, tags=tags))
+def attach(do: Do, instance_id: str, wanted: NicRequest, nics: Sequence[Nic]) -> str:
+    """Give a machine one more interface, which ends with it; answers its id.
+
+    It is in the security groups of the first of those that it has, as groups go with machines here.
+    """
+    groups = nics[0].groups if nics else ()
+    nic: Nic = do(CreateNic(nic=msgspec.structs.replace(wanted, groups=groups)))
     do(AttachNic(nic_id=nic.id, instance_id=instance_id))
     do(ModifyNic(nic_id=nic.id, delete_on_termination=True))
     return nic.id
@@ -161,7 +165,7 @@ def additions(scope: Scope, instance_id: str, wanted: Links, has: Sequence[Link]
         for volume_id, device in wanted.volumes
         if is_new(volume_id)
     ]
-    deeds += [_attaching(instance_id, each) for each in wanted.interfaces if is_new(each.subnet_id)]
+    deeds += [_attaching(instance_id, each, nics) for each in wanted.interfaces if is_new(each.subnet_id)]
     deeds += [
         _associating(each, whereto(each, nics))
         for each in wanted.floating
@@ -171,8 +175,8 @@ def additions(scope: Scope, instance_id: str, wanted: Links, has: Sequence[Link]
     return [*deeds, *(joined(nics, groups) if groups else [])]
 
 
-def _attaching(instance_id: str, wanted: NicRequest) -> Deed:
-    return lambda do: attach(do, instance_id, wanted)
+def _attaching(instance_id: str, wanted: NicRequest, nics: Sequence[Nic]) -> Deed:
+    return lambda do: attach(do, instance_id, wanted, nics)
 
 
 def _associating(wanted: Floating, command: AssociateAddress) -> Deed:

@@ -171,10 +171,11 @@ def creation(scope: Scope, request: Request) -> Creation:
     if instance_id not in machines(scope, [instance_id]):
         raise BackendError(Code.INSTANCE_NOT_FOUND, f"No such instance: {instance_id}", ids=(instance_id,))
     wanted = linking.plugged(scope, given[TARGET], associated, given)
+    nics = scope.engine.networks.nics_of([instance_id]).get(instance_id, [])
     if not isinstance(wanted, Floating):
         plug = wanted
-        return lambda do: linking.attach(do, instance_id, plug)
-    command = linking.whereto(wanted, scope.engine.networks.nics_of([instance_id]).get(instance_id, []))
+        return lambda do: linking.attach(do, instance_id, plug, nics)
+    command = linking.whereto(wanted, nics)
     return lambda do: linking.associate(do, wanted, command)
 
 

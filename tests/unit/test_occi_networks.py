@@ -7,6 +7,7 @@ import pytest
 
 from backend.commands import NicRequest, SetQuota
 from backend.engine import EngineSettings
+from backend.engine.claims import addresses_of
 from backend.engine.settings import NetworkSettings
 from backend.model import uuid_of
 from backend.network_commands import (
@@ -21,9 +22,9 @@ from backend.network_commands import (
     ModifySubnet,
     RuleSpec,
 )
-from backend.network_model import Nic, PublicAddress, RouteTable, SecurityGroup, Subnet, Vpc
+from backend.network_model import CidrBlock, Nic, PublicAddress, RouteTable, SecurityGroup, Subnet, Vpc
 from backend.ports import NO_NETWORK
-from occi import names
+from occi import names, networking
 from tests.support.occi_face import COMPUTE, INFRA, JSON, OURS, TAG, WEB, Client, action, attribute
 from tests.support.simulation import ADMIN, Cloud
 
@@ -223,6 +224,46 @@ def test_a_range_of_ones_own_becomes_the_default_vpcs(ann, media):
     assert len(blocks(ann)) == 2
     assert ann("DELETE", other).status_code == 200
     assert blocks(ann) == ["198.18.4.0/24"]
+
+
+@pytest.mark.parametrize(
+    ("cidr", "there", "block"),
+    [
+        ("172.31.4.0/24", [], None),
+        ("172.16.4.0/24", [], "172.16.0.0/16"),
+        ("10.7.4.0/24", [], "10.7.0.0/16"),
+        ("10.7.0.0/16", [], "10.7.0.0/16"),
+        ("10.0.0.0/8", [], "10.0.0.0/8"),
+        ("10.7.4.0/24", ["10.7.0.0/20"], None),
+        ("10.7.64.0/24", ["10.7.0.0/20"], "10.7.64.0/24"),
+        ("8.8.8.0/24", [], "8.8.8.0/24"),
+    ],
+)
+def test_what_a_vpc_needs_to_hold_a_range(cidr, there, block):
+    blocks = tuple(CidrBlock(association_id=f"vpc-cidr-assoc-{each}", cidr=each) for each in there)
+    vpc = Vpc(
+        id="vpc-1",
+        tenant_id="t",
+        account_id="a",
+        region="r",
+        created_at=0.0,
+        cidr="172.31.0.0/16",
+        blocks=blocks,
+    )
+    assert networking.block_for(cidr, vpc) == block
+
+
+@pytest.mark.parametrize(
+    ("pool", "block"),
+    [
+        (("203.0.113.0/28",), "203.0.113.0/28"),
+        (("203.0.113.9-203.0.113.9",), "203.0.113.9/32"),
+        (("203.0.113.10-203.0.113.12",), "203.0.113.8/29"),
+        (("203.0.113.0/30", "203.0.113.128/30"), "203.0.113.0/24"),
+    ],
+)
+def test_the_block_around_a_pool(pool, block):
+    assert str(networking.covering(addresses_of(pool))) == block
 
 
 @pytest.mark.parametrize(
@@ -867,6 +908,14 @@ def test_machines_are_linked_with_groups(ann, bob, cloud):
     assert grouped(ann, source) == {web}
     bare = machine(ann, f'Link: <{web}>; rel="{INFRA}securitygroup"')
     assert grouped(ann, bare) == {web}
+    connect(ann, bare, inner)
+    ann("POST", bare, inline(ann.make(kind=NETWORK)))
+    cloud.settle()
+    assert grouped(ann, bare) == {web}  # groups go with machines, later interfaces included
+    assert (
+        len({nic.subnet_id for nic in cloud.engine.networks.nics_of([names.id_at(bare)])[names.id_at(bare)]})
+        == 3
+    )
     nics = cloud.engine.networks.nics_of([names.id_at(source)])[names.id_at(source)]
     assert [nic.groups for nic in nics] == [(names.id_at(web),)] * 2
     link = connect(ann, source, other, kind=GROUPLINK)
