@@ -690,7 +690,7 @@ def test_a_shared_translation_moves_off_a_dead_gateway(world: World, lab: OvnLab
     group = world.draw.group("fail", vpc, anything(egress=True))
     front = world.draw.subnet("front", vpc, "10.0.1.0/24")
     table = world.draw.table(
-        "rtb-fail", vpc, Route(destination="0.0.0.0/0", target=world.draw.nat("f", front, NAT).id)
+        "rtb-back", vpc, Route(destination="0.0.0.0/0", target=world.draw.nat("f", front, NAT).id)
     )
     nic = world.draw.nic(world.draw.subnet("back", vpc, "10.0.2.0/24", route_table_id=table.id), group)
     world.apply()
@@ -704,7 +704,7 @@ def test_a_shared_translation_moves_off_a_dead_gateway(world: World, lab: OvnLab
     try:
         assert seen(guest.space, NEXT_HOP) == ""
         world.draw.chassis = (other,)  # what an installation says of a host that is known to be dead
-        world.apply("")
+        world.apply("chassis")
         assert eventually(lambda: seen(guest.space, NEXT_HOP) == NAT)
     finally:
         for daemon in ("ovs-vswitchd", "ovn-controller"):
