@@ -163,10 +163,10 @@ def associate_address(work: Work, command: commands.AssociateAddress) -> PublicA
             f"resource {taken.id} is already associated with associate-id {taken.association_id}",
             ids=(taken.id,),
         )
+    before = own_nic(work, address.nic_id) if address.nic_id is not None else None
     for each in there:
         unlink(work, each)
-    if address.nic_id is not None:
-        _told(work, work.tx.nics.get(address.nic_id))
+    _told(work, before)
     linked = link(work, address, nic, private)
     _told(work, nic)
     return linked

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def set_nic_free(work: Work, nic: Nic) -> Nic:
-    """The interface is attached to nothing any more; its addresses stay its own."""
+    """The interface is attached to nothing any more; its own addresses stay its own."""
+    from backend.engine.addresses import take_back
+
+    take_back(work, [nic])
     return work.tx.nics.update(
         nic,
         instance_id=None,

@@ -622,6 +622,8 @@ def attach_nic(work: Work, command: commands.AttachNic) -> Nic:
         )
     index = _free_index(work, instance, command.index)
     changed = work.tx.nics.update(nic, **attached(instance, index, work.now), delete_on_termination=False)
+    if changed.lends and ec2_state(instance.detail, gone=False) == "running":
+        lend(work, [changed])
     work.tx.instances.touch([instance.id])
     work.network_changed(nic.id)
     begin_task(
