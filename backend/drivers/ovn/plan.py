@@ -245,9 +245,13 @@ def _works(nat: NatGateway, vpc_id: str) -> bool:
 def _shared_translation(topology: Topology, subnet: Subnet) -> Iterator[Row]:
     """What a subnet shows the outside when its table leads to a NAT gateway: that of its broadest route."""
     table = topology.table_of(subnet)
-    routes = [] if table is None else [each for each in table.routes if each.target in topology.nat_gateways]
-    routes.sort(key=lambda each: (ipaddress.ip_network(each.destination).prefixlen, each.destination))
-    if routes and _works(nat := topology.nat_gateways[routes[0].target], subnet.vpc_id):
+    ways = [
+        (ipaddress.ip_network(route.destination).prefixlen, route.destination, nat)
+        for route in (table.routes if table is not None else ())
+        if (nat := topology.nat_gateways.get(route.target)) is not None and _works(nat, subnet.vpc_id)
+    ]
+    if ways:
+        nat = min(ways, key=lambda way: way[:2])[2]
         yield _nat(subnet.vpc_id, f"{nat.id}/{subnet.id}", _main(subnet.vpc_id), nat.public_ip, subnet.cidr)
 
 
