@@ -159,6 +159,15 @@ class NetworkReads:
             found = tx.infra.get(infra)
         return found.owner_id if found is not None and found.owner_id.startswith("eni-") else None
 
+    def guest_mark(self, nic_id: str) -> GuestMark | None:
+        """What tells whether the guest behind an interface is still the one of a view, unchanged."""
+        with self._store.read() as tx:
+            nic = tx.nics.get(nic_id)
+            instance = tx.instances.get(nic.instance_id) if nic is not None and nic.instance_id else None
+        if nic is None or instance is None:
+            return None
+        return GuestMark(instance_id=instance.id, version=instance.version, created_at=instance.created_at)
+
     def guest(self, nic_id: str) -> GuestView | None:
         """What the metadata service tells the guest behind an interface; None when there is none."""
         with self._store.read() as tx:
@@ -180,6 +189,16 @@ class NetworkReads:
             tags=tags,
             user_data=user_data,
         )
+
+
+class GuestMark(Value, frozen=True, kw_only=True):
+    """The version of an instance, which changes with what is shown of it. A chosen id may come back; the time
+    of creation tells the two apart.
+    """
+
+    instance_id: str
+    version: int
+    created_at: float
 
 
 class GuestView(Value, frozen=True, kw_only=True):

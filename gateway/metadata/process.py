@@ -12,6 +12,7 @@ from typing import Final
 
 from backend.network_model import Nic
 from gateway.installation import Installation, operator
+from gateway.metadata.guests import Guests
 from gateway.metadata.server import Doors, Server, listening_port
 from gateway.metadata.service import MetadataService
 from gateway.metadata.tokens import Tokens
@@ -26,11 +27,8 @@ _log = logging.getLogger(__name__)
 def service(installation: Installation) -> MetadataService:
     """The rules, over an installation's database and keys."""
     engine = installation.engine
-    return MetadataService(
-        engine.networks.guest,
-        Tokens(installation.keys.pages, engine.clock),
-        public_domain=installation.settings.ec2.public_domain,
-    )
+    guests = Guests(engine.networks, public_domain=installation.settings.ec2.public_domain)
+    return MetadataService(guests, Tokens(installation.keys.pages, engine.clock))
 
 
 def doors(installation: Installation) -> Doors:

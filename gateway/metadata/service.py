@@ -13,10 +13,10 @@ from email.utils import formatdate
 from typing import Final
 from urllib.parse import unquote
 
-from backend.engine.network_reads import GuestView
 from backend.model import Value
 from gateway.metadata import documents
 from gateway.metadata.documents import TEXT, Folder, Leaf
+from gateway.metadata.guests import Told
 from gateway.metadata.throttle import Throttle
 from gateway.metadata.tokens import LONGEST, SHORTEST, Tokens
 
@@ -94,40 +94,37 @@ def segments(target: str) -> tuple[str, ...]:
 
 
 class MetadataService:
-    """Answers requests. ``guest`` looks an interface up, anew for each request: a change holds at once."""
+    """Answers requests. ``guest`` knows who is behind an interface, and is asked for each request."""
 
     def __init__(
         self,
-        guest: Callable[[str], GuestView | None],
+        guest: Callable[[str], Told | None],
         tokens: Tokens,
         throttle: Throttle | None = None,
-        *,
-        public_domain: str = "",
     ) -> None:
         self._guest = guest
         self._tokens = tokens
         self._throttle = throttle or Throttle()
-        self._public_domain = public_domain
 
     def answer(self, request: Request, nic_id: str) -> Response:
         """The answer to a request that came by an interface."""
         if not self._throttle.passes(nic_id):
             return refusal(429, {"Retry-After": "1"})
-        view = self._guest(nic_id)
-        if view is None:
+        guest = self._guest(nic_id)
+        if guest is None:
             return refusal(404)
-        if not view.instance.metadata.endpoint:
+        if not guest.options.endpoint:
             return refusal(403)
         path = segments(request.target)
         if path == TOKEN_PATH:
-            return self._token(request, view)
+            return self._token(request, guest)
         if request.method not in _READING:
             return refusal(405, {"Allow": "GET, HEAD"})
-        return self._read(request, view, path)
+        return self._read(request, guest, path)
 
-    def _token(self, request: Request, view: GuestView) -> Response:
+    def _token(self, request: Request, guest: Told) -> Response:
         """A token for the guest itself: never for whom a proxy asks, nor farther than its hops allow."""
-        hops = view.instance.metadata.hop_limit
+        hops = guest.options.hop_limit
         if request.method != "PUT":
             return refusal(405, {"Allow": "PUT"})
         if request.all("x-forwarded-for"):
@@ -138,29 +135,29 @@ class MetadataService:
         seconds = int(wanted[0])
         if not SHORTEST <= seconds <= LONGEST:
             return refusal(400, hop_limit=hops)
-        token = self._tokens.issue(view.instance.id, seconds)
+        token = self._tokens.issue(guest.instance_id, seconds)
         return Response(
             status=200, body=token.encode(), headers={_shown(TTL_HEADER): str(seconds)}, hop_limit=hops
         )
 
-    def _read(self, request: Request, view: GuestView, path: tuple[str, ...]) -> Response:
+    def _read(self, request: Request, guest: Told, path: tuple[str, ...]) -> Response:
         given = request.all(TOKEN_HEADER)
         headers: dict[str, str] = {}
         if given:
-            left = self._tokens.left(view.instance.id, given[0]) if len(given) == 1 else None
+            left = self._tokens.left(guest.instance_id, given[0]) if len(given) == 1 else None
             if left is None:
                 return refusal(401)
             headers[_shown(TTL_HEADER)] = str(left)
-        elif view.instance.metadata.tokens == "required":
+        elif guest.options.tokens == "required":
             return refusal(401)
-        found = documents.find(documents.tree(view, self._public_domain), path)
+        found = documents.find(guest.tree, path)
         if found is None:
             return refusal(404)
         body, media = _content(found)
         headers |= {
             "Accept-Ranges": "none",
             "ETag": f'"{hashlib.sha256(body).hexdigest()[:16]}"',
-            "Last-Modified": formatdate(documents.modified(view), usegmt=True),
+            "Last-Modified": formatdate(guest.modified, usegmt=True),
         }
         if headers["ETag"] in _etags(request):
             return Response(status=304, media=media, headers=headers)

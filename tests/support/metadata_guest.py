@@ -8,6 +8,7 @@ import socket
 import threading
 from typing import Any
 
+from gateway.metadata.guests import Guests
 from gateway.metadata.server import Limits, Server, listening_port
 from gateway.metadata.service import MetadataService, Request, Response
 from gateway.metadata.throttle import Throttle
@@ -20,7 +21,7 @@ TOKEN = "X-aws-ec2-metadata-token"
 
 def service_of(cloud: Any, throttle: Throttle | None = None) -> MetadataService:
     """The service over a cloud in memory, with its clock."""
-    return MetadataService(cloud.engine.networks.guest, Tokens(SECRET, cloud.clock), throttle)
+    return MetadataService(Guests(cloud.engine.networks), Tokens(SECRET, cloud.clock), throttle)
 
 
 def primary(cloud: Any, instance: Any) -> str:

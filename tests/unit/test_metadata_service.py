@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from metadata_guest import SECRET, TOKEN, TTL, Guest, primary, service_of
-from simulation import Clock, Cloud
+from simulation import Clock, Cloud, Op
 
+from backend.commands import CreateTags
 from backend.model import MetadataOptions
+from backend.network_commands import AllocateAddress, AssociateAddress, CreateSecurityGroup, ModifyNic
+from gateway.metadata.guests import Guests
 from gateway.metadata.service import MetadataService, Request, refusal, segments
 from gateway.metadata.throttle import Throttle
 from gateway.metadata.tokens import Tokens
@@ -309,6 +312,54 @@ def test_what_has_not_changed_is_not_sent_again(optional):
     assert guest.ask(ID, **{"If-None-Match": 'W/"x", ' + first.headers["ETag"]}).status == 304
     assert guest.ask(ID, **{"If-None-Match": '"other"'}).status == 200
     assert guest.ask("/latest/meta-data/", **{"If-None-Match": first.headers["ETag"]}).status == 200
+
+
+# What is kept -------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """The reads of networks, and how often a whole view was asked for."""
+
+    def __init__(self, networks):
+        self.networks = networks
+        self.guest_mark = networks.guest_mark
+        self.views = 0
+
+    def guest(self, nic_id):
+        self.views += 1
+        return self.networks.guest(nic_id)
+
+
+def test_a_boot_asks_the_database_for_everything_once(cloud, optional):
+    networks, clock = Counted(cloud.engine.networks), Clock()
+    guests = Guests(networks, clock=lambda: clock.now)
+    assert all(guests(optional[0].nic_id) == guests(optional[0].nic_id) for _ in range(20))
+    assert networks.views == 1
+    clock.advance(5)  # what no version tells of is seen by then
+    guests(optional[0].nic_id)
+    assert networks.views == 2
+
+
+def test_what_changes_is_told_with_the_next_answer(cloud):
+    guest, instance = guest_of(cloud, tags=True)
+    assert guest.ask("/latest/meta-data/tags/instance/Name").status == 404
+    cloud.engine.execute(cloud.caller, CreateTags(ids=(instance.id,), tags=(("Name", "web"),)))
+    assert guest.read("meta-data/tags/instance/Name") == "web"
+    lent = guest.read("meta-data/public-ipv4")
+    address = cloud.engine.execute(cloud.caller, AllocateAddress())
+    cloud.engine.execute(cloud.caller, AssociateAddress(allocation_id=address.id, instance_id=instance.id))
+    assert guest.read("meta-data/public-ipv4") == address.ip != lent
+    group = cloud.engine.execute(cloud.caller, CreateSecurityGroup(name="front", description="x"))
+    cloud.engine.execute(cloud.caller, ModifyNic(nic_id=guest.nic_id, groups=(group.id,)))
+    assert guest.read("meta-data/security-groups") == "front"
+
+
+def test_the_guest_of_an_ended_instance_is_told_nothing(cloud):
+    guest, instance = guest_of(cloud)
+    assert guest.ask(ID).status == 200
+    cloud.operate(Op.TERMINATE, instance)
+    cloud.quiesce()
+    assert guest.ask(ID).status == 404
 
 
 # How much -----------------------------------------------------------------------------------------------
