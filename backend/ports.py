@@ -234,6 +234,17 @@ class DomainSpec(Value, frozen=True, kw_only=True):
     title: str = ""
 
 
+_ENFORCED: Mapping[str, str] = {
+    "groups": "security groups",
+    "egress": "egress rules",
+    "routing": "routes and gateways",
+    "guest_to_guest": "traffic between guests",
+    "network_acls": "network ACLs",
+    "source_dest_check": "source/destination checks",
+    "secondary_addresses": "secondary addresses",
+}
+
+
 class NetworkCapabilities(Value, frozen=True, kw_only=True):
     """What a network driver enforces. What is False is recorded, shown, and said to be without effect.
 
@@ -256,6 +267,12 @@ class NetworkCapabilities(Value, frozen=True, kw_only=True):
     by_member: bool = False
     metadata_hops: int = 0
     limits: tuple[str, ...] = ()
+
+    @property
+    def briefly(self) -> tuple[str, ...]:
+        """The limits in one sentence, short enough for a tag's value; nothing when all is enforced."""
+        lacking = [words for name, words in _ENFORCED.items() if not getattr(self, name)]
+        return (f"Recorded, not enforced here: {', '.join(lacking)}.",) if lacking else ()
 
 
 NO_NETWORK = NetworkCapabilities(

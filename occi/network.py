@@ -89,7 +89,7 @@ def _rendered(scope: Scope, drawn: Drawn, found: Sequence[Subnet]) -> list[Entit
             title=tags.get(subnet.id, {}).get("Name", ""),
             associated=associated.get(subnet.id, ()),
             unsettled=not unsettled.isdisjoint({subnet.id, subnet.vpc_id}),
-            limits=scope.engine.settings.network.capabilities.limits,
+            limits=scope.engine.settings.network.capabilities.briefly,
         )
         for subnet in found
     ]
@@ -98,7 +98,7 @@ def _rendered(scope: Scope, drawn: Drawn, found: Sequence[Subnet]) -> list[Entit
 def _pools(scope: Scope, found: Mapping[str, str]) -> list[Entity]:
     settings = scope.engine.settings.network
     return [
-        networking.pool_entity(pool, addresses_of(settings.pools[pool]), settings.capabilities.limits)
+        networking.pool_entity(pool, addresses_of(settings.pools[pool]), settings.capabilities.briefly)
         for pool in found.values()
     ]
 

@@ -66,7 +66,7 @@ def _rendered(scope: Scope, found: Sequence[SecurityGroup]) -> list[Entity]:
             tags=tags.get(group.id, {}),
             associated=associated.get(group.id, ()),
             unsettled=group.id in unsettled,
-            limits=scope.engine.settings.network.capabilities.limits,
+            limits=scope.engine.settings.network.capabilities.briefly,
         )
         for group in found
     ]

@@ -83,7 +83,7 @@ def told(context: Ec2Context, things: Iterable[T], tell: Tell[T]) -> list[Told]:
 
 def said(context: Ec2Context, tags: Mapping[str, str]) -> Mapping[str, str]:
     """The tags to be shown of something of networks: its own, and what is not enforced here."""
-    return with_limits(tags, context.engine.settings.network.capabilities.limits)
+    return with_limits(tags, context.engine.settings.network.capabilities.briefly)
 
 
 def page(

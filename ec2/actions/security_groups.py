@@ -150,7 +150,7 @@ def _listed(context: Ec2Context, groups: Sequence[SecurityGroup]) -> list[Listed
     networks, ids = context.engine.networks, [group.id for group in groups]
     rules, tags = networks.rules_of(ids), context.engine.tags_of(ids)
     peers = networks.groups_by_id({rule.peer_group_id for each in rules.values() for rule in each} - {""})
-    limits = context.engine.settings.network.capabilities.limits
+    limits = context.engine.settings.network.capabilities.briefly
     return [
         Listed(
             group=group,

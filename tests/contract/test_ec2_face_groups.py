@@ -61,7 +61,7 @@ def test_the_default_group(face):
 
 
 def test_what_the_network_does_not_enforce_is_a_tag(face):
-    limits = face.cloud.engine.settings.network.capabilities.limits
+    limits = face.cloud.engine.settings.network.capabilities.briefly
     [default] = face.ann.describe_security_groups()["SecurityGroups"]
     expected = [{"Key": "aws:isthmus:limits", "Value": " ".join(limits)}] if limits else []
     assert default["Tags"] == expected

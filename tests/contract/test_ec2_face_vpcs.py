@@ -159,7 +159,7 @@ def test_the_default_vpc_is_taken_down_and_made_again(face):
 
 def test_what_the_driver_does_not_enforce_is_said(monkeypatch):
     face = Ec2Cloud(monkeypatch, cloud=Cloud(settings=EngineSettings()))
-    limits = face.cloud.engine.settings.network.capabilities.limits
+    limits = face.cloud.engine.settings.network.capabilities.briefly
     shown = face.ann.describe_vpcs()["Vpcs"] + face.ann.describe_subnets()["Subnets"]
     for each in shown:
         assert each["Tags"] == [{"Key": "aws:isthmus:limits", "Value": " ".join(limits)}]

@@ -167,7 +167,7 @@ def test_the_network_that_every_tenant_has(ann, bob, cloud):
         f'Link: <{path}?action=down>; rel="http://schemas.ogf.org/occi/infrastructure/network/action#down"',
         f'X-OCCI-Attribute: occi.core.id="{uuid_of(subnet.id)}"',
         'X-OCCI-Attribute: occi.network.state="active"',
-        f'X-OCCI-Attribute: {MESSAGE}="available: {NO_NETWORK.limits[0]}"',
+        f'X-OCCI-Attribute: {MESSAGE}="available: {NO_NETWORK.briefly[0]}"',
         f'X-OCCI-Attribute: {ADDRESS}="172.31.0.0/20"',
         f'X-OCCI-Attribute: {GATEWAY}="172.31.0.1"',
         'X-OCCI-Attribute: occi.network.allocation="dynamic"',
@@ -883,7 +883,7 @@ def test_the_group_that_every_tenant_has(ann, bob, cloud):
     assert shown["occi.core.title"] == "default"
     assert shown[RULES] == [{"type": "inbound", "protocol": "all", "group": default}, OUT]
     vpc = row(ann, SecurityGroup, default).vpc_id
-    assert shown["occi.securitygroup.state.message"] == f"in {vpc}: {NO_NETWORK.limits[0]}"
+    assert shown["occi.securitygroup.state.message"] == f"in {vpc}: {NO_NETWORK.briefly[0]}"
     assert bob("GET", default).status_code == 404
     assert ann("DELETE", default).status_code == 409
     ann.make(kind=GROUP)
