@@ -751,8 +751,64 @@ def test_without_northd_nothing_is_promised(world: World, lab: OvnLab) -> None:
     assert not a.space.ping(second.address)
 
 
-def test_chassis_that_are_not_there_are_named(world: World) -> None:
+def test_chassis_that_cannot_serve_are_named(world: World, lab: OvnLab) -> None:
     world.draw.chassis = ("h1", "h2", "h9")
     world.apply()
-
     assert world.network.differences(world.draw.topology) == ["chassis h9: not in the southbound database"]
+
+    world.draw.chassis = ("h1", "h2")
+    world.apply()
+    mappings = "external_ids:ovn-bridge-mappings"
+    lab.hosts["h2"].vsctl("set", "open_vswitch", ".", f"{mappings}=other:br-ex")
+    try:
+        complaint = "chassis h2: no bridge is mapped to the network public"
+        assert eventually(lambda: world.network.differences(world.draw.topology) == [complaint])
+    finally:
+        lab.hosts["h2"].vsctl("set", "open_vswitch", ".", f"{mappings}=public:br-ex")
+    assert eventually(lambda: world.network.differences(world.draw.topology) == [])
+
+    with contextlib.closing(OvnNetwork(settings(lab, hosts_patience=0.5))) as hasty:
+        lab.kill("h1/ovn-controller")
+        try:
+            world.draw.vpc("new")
+            hasty.apply(world.draw.topology)
+            assert hasty.differences(world.draw.topology) == [
+                "chassis h1: has not followed the latest changes"
+            ]
+        finally:
+            lab.start("h1/ovn-controller")
+    assert eventually(lambda: world.network.differences(world.draw.topology) == [])
+
+
+def test_hosts_understand_every_form_of_rule(world: World) -> None:
+    """Beyond what the packets of other tests show: the fixture looks whether a host has refused a match."""
+    vpc = world.draw.vpc("forms")
+    ports = [{"from_port": low, "to_port": high} for low, high in ((0, 65535), (22, 22), (1, 9), (-1, -1))]
+    types = [{"from_port": kind, "to_port": code} for kind, code in ((-1, -1), (3, -1), (3, 4))]
+    forms = [
+        *({"protocol": name, **each} for name in ("tcp", "udp", "6", "17") for each in ports),
+        *({"protocol": name, **each} for name in ("icmp", "icmpv6", "1", "58") for each in types),
+        *({"protocol": name} for name in ("-1", "2", "47", "50", "132", "255", "0")),
+    ]
+    peers = [{"cidr": cidr} for cidr in ("0.0.0.0/0", "10.0.0.0/8", "192.0.2.1/32", "::/0", "2001:db8::/32")]
+    group = world.draw.group(
+        "forms", vpc,
+        *({**form, **peer, "egress": egress} for form in forms for peer in [*peers, {"peer_group_id": "sg-forms"}] for egress in (False, True)),
+    )  # fmt: skip
+    entries = [
+        entry(number, egress=bool(number % 2), allow=bool(number % 3), protocol=name, cidr=cidr,
+              from_port=low, to_port=high, icmp_type=kind, icmp_code=code)
+        for number, (name, cidr, (low, high), (kind, code)) in enumerate(
+            itertools.product(("6", "17", "1", "58", "47", "-1"), ("0.0.0.0/0", "192.0.2.0/24", "::/0"),
+                              ((0, 65535), (80, 80), (1, 9), (None, None)), ((-1, -1), (3, -1), (3, 4), (None, None))),
+            start=1,
+        )
+        if (name, cidr) != ("-1", "0.0.0.0/0")
+    ]  # fmt: skip
+    acl = world.draw.acl("acl-forms", vpc, tuple(entries))
+    nic = world.draw.nic(world.draw.subnet("forms", vpc, "10.0.1.0/24", acl_id=acl.id), group)
+    world.apply()
+
+    world.guest(nic)
+
+    assert len(world.lab.nbctl("acl-list", "sg_forms").splitlines()) > 300

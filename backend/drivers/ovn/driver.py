@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from backend.drivers.ovn.capabilities import CAPABILITIES
 from backend.drivers.ovn.connection import use_certificates
 from backend.drivers.ovn.difference import Change, Missing, difference
 from backend.drivers.ovn.names import BRIDGE
-from backend.drivers.ovn.northbound import Northbound, NorthboundReplica
+from backend.drivers.ovn.northbound import Chassis, Northbound, NorthboundReplica
 from backend.drivers.ovn.plan import plan, rows_of
 from backend.drivers.ovn.settings import OvnSettings
 from backend.network_model import Nic, Topology
@@ -56,21 +56,34 @@ class OvnNetwork(NetworkDriver):
         self._network.apply(lambda stored: self._changes(stored, topology, scopes))
 
     def differences(self, topology: Topology) -> Sequence[str]:
-        """In what the northbound database differs from the whole topology, and which chassis are missing."""
+        """In what the northbound database differs from the whole topology, and which chassis cannot serve."""
         lines = self._network.differences(lambda stored: self._changes(stored, topology, None))
-        there = self._network.chassis()
-        wanted = self._settings.chassis or topology.chassis
-        absent = [name for name in wanted if there is not None and name not in there]
-        return [*lines, *(f"chassis {name}: not in the southbound database" for name in absent)]
+        chassis = self._network.chassis()
+        if chassis is None:
+            return lines
+        return [*lines, *self._complaints(chassis, self._settings.chassis or topology.chassis)]
 
     def close(self) -> None:
         """Disconnect from the databases; the network goes on."""
         self._network.close()
 
+    def _complaints(self, chassis: Mapping[str, Chassis], wanted: Collection[str]) -> Iterator[str]:
+        for name in wanted:
+            if name not in chassis:
+                yield f"chassis {name}: not in the southbound database"
+        for name, found in sorted(chassis.items()):
+            if found.behind:
+                yield f"chassis {name}: has not followed the latest changes"
+            if self._settings.provider not in found.networks:
+                yield f"chassis {name}: no bridge is mapped to the network {self._settings.provider}"
+
     def _changes(
         self, stored: NorthboundReplica, topology: Topology, scopes: Collection[str] | None
     ) -> list[Change]:
-        plans = plan(topology, scopes, self._settings)
+        try:
+            plans = plan(topology, scopes, self._settings)
+        except ValueError as error:
+            raise StepFailed(f"the topology holds what is no address or protocol: {error}") from error
         if scopes is None:
             for owner in stored.owners():
                 plans.setdefault(owner, ())

@@ -8,7 +8,7 @@ import contextlib
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ovs.db import idl
 
@@ -133,6 +133,23 @@ class SouthboundReplica(Replica):
         told = {row.name: int(row.nb_cfg) for row in self.tables["Chassis_Private"].rows.values()}
         return {row.name: told.get(row.name, -1) for row in self.tables["Chassis"].rows.values()}
 
+    def networks(self) -> dict[str, frozenset[str]]:
+        """The outside networks that each chassis has a bridge for."""
+        return {
+            row.name: frozenset(
+                pair.partition(":")[0].strip()
+                for pair in row.other_config.get("ovn-bridge-mappings", "").split(",")
+            )
+            for row in self.tables["Chassis"].rows.values()
+        }
+
+
+class Chassis(NamedTuple):
+    """What is known of a chassis: the outside networks that it has, and whether it has not followed."""
+
+    networks: frozenset[str]
+    behind: bool
+
 
 Compose: TypeAlias = Callable[[NorthboundReplica], list[Change]]
 """What is to change, told by the database as it is."""
@@ -179,12 +196,18 @@ class Northbound:
             # What a missing row would be put into goes without saying.
             return [told(each, replica) for each in compose(replica) if not _implied(each)]
 
-    def chassis(self) -> frozenset[str] | None:
-        """The chassis that there are; None when there is nobody to ask."""
+    def chassis(self) -> Mapping[str, Chassis] | None:
+        """The chassis that there are, after they had time to follow; None when there is nobody to ask."""
         if self._south is None:
             return None
+        with self._north.reading() as replica:
+            target = int(replica.settings.nb_cfg) if replica.settings is not None else 0
+        self._wait_for_hosts(target)
         with self._south.reading() as replica:
-            return frozenset(replica.chassis())
+            return {
+                name: Chassis(networks=networks, behind=replica.chassis()[name] < target)
+                for name, networks in replica.networks().items()
+            }
 
     def _wait_for_hosts(self, target: int) -> None:
         if self._south is None:

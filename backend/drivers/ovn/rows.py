@@ -159,7 +159,10 @@ def northbound_schema() -> dict[str, Any]:
 
 def southbound_schema() -> dict[str, Any]:
     """The part of OVN_Southbound that is replicated: which chassis there are, and how far each has come."""
-    tables = {"Chassis": {"name": _TEXT}, "Chassis_Private": {"name": _TEXT, "nb_cfg": _NUMBER}}
+    tables = {
+        "Chassis": {"name": _TEXT, "other_config": _MAP},
+        "Chassis_Private": {"name": _TEXT, "nb_cfg": _NUMBER},
+    }
     return _schema("OVN_Southbound", tables, frozenset(tables))
 
 
