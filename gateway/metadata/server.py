@@ -30,8 +30,6 @@ from gateway.metadata.wire import MOST_BODY, MOST_HEAD, BadRequest, Reader, writ
 
 DEFAULT_HOPS: Final = 64
 """How far an answer travels that has no limit of its own (IP's time to live)."""
-LONGEST_PATH: Final = 107
-"""The longest path of a UNIX socket, in bytes."""
 
 _THREADS: Final = 8
 _BACKLOG: Final = 256
@@ -55,10 +53,6 @@ class Limits(Value, frozen=True, kw_only=True):
     of_one: int = 50
     arrival: float = 5.0
     departure: float = 10.0
-
-
-class PathTooLong(Exception):  # noqa: N818 - it says what is the case
-    """A socket cannot be made there: the home directory lies too deep."""
 
 
 Identify = Callable[[], str | None]
@@ -240,18 +234,11 @@ class Doors:
         self._servers: dict[str, asyncio.Server] = {}
 
     def path(self, nic_id: str) -> str:
-        """The path of an interface's socket.
+        """The path of an interface's socket, which may be longer than a socket's address can be.
 
-        Raises:
-            PathTooLong: the system allows none that long.
+        Who connects goes to its folder first.
         """
-        path = str(self._folder / nic_id)
-        if len(os.fsencode(path)) > LONGEST_PATH:
-            raise PathTooLong(
-                f"{path} is longer than the {LONGEST_PATH} bytes that a socket's path may have. "
-                "Use a home directory with a shorter path."
-            )
-        return path
+        return str(self._folder / nic_id)
 
     def start(self) -> None:
         """Serve, for all interfaces that there are."""
@@ -271,18 +258,15 @@ class Doors:
         """Listen for an interface, unless we do; answers the socket's path.
 
         Raises:
-            PathTooLong: there can be none.
             OSError: the socket could not be made.
         """
-        path = self.path(nic_id)
-        self._do(self._listen(nic_id, path, there=Path(path).exists()))
-        return path
+        self._do(self._listen(nic_id))
+        return self.path(nic_id)
 
     def close(self, nic_id: str) -> None:
         """Listen for an interface no more; its socket goes. One that is not there is no error."""
-        path = self.path(nic_id)
         self._do(self._unlisten(nic_id))
-        Path(path).unlink(missing_ok=True)
+        (self._folder / nic_id).unlink(missing_ok=True)
 
     def stop(self) -> None:
         """Serve no more. Sockets stay where they are: hypervisors come again when somebody listens."""
@@ -307,14 +291,17 @@ class Doors:
             raise OSError("The metadata service is not running.")
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10.0)
 
-    async def _listen(self, nic_id: str, path: str, *, there: bool) -> None:
-        if nic_id in self._servers and there:
+    async def _listen(self, nic_id: str) -> None:
+        if nic_id in self._servers and self._is_there(nic_id):
             return
         await self._unlisten(nic_id)
         if self._server is None:
             self._server = Server(self._service, limits=self._limits)
-        listener = listening_socket(path)
+        listener = listening_socket(self._folder, nic_id)
         self._servers[nic_id] = await self._server.on_socket(listener, nic_id)
+
+    def _is_there(self, nic_id: str) -> bool:
+        return (self._folder / nic_id).exists()
 
     async def _unlisten(self, nic_id: str) -> None:
         server = self._servers.pop(nic_id, None)
@@ -330,15 +317,21 @@ class Doors:
             self._server = None
 
 
-def listening_socket(path: str) -> socket.socket:
-    """A listening UNIX socket that only its owner can connect to, in the place of what was there."""
-    Path(path).unlink(missing_ok=True)
+def listening_socket(folder: Path, name: str) -> socket.socket:
+    """A listening UNIX socket that only its owner can connect to, in the place of what was there.
+
+    Addresses of sockets hold 107 bytes, and homes may lie deep: the folder is named by a descriptor of it.
+    """
+    (folder / name).unlink(missing_ok=True)
+    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        found.bind(path)
-        Path(path).chmod(0o600)
+        found.bind(f"/proc/self/fd/{place}/{name}")
+        (folder / name).chmod(0o600)
         found.listen(_BACKLOG)
     except OSError:
         found.close()
         raise
+    finally:
+        os.close(place)
     return found

@@ -32,9 +32,11 @@ def main(path: str) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):  # the last one is the guest's, too: it is not to read our errors
         os.dup2(nowhere, stream)
+    folder, _, name = path.rpartition("/")
     service = socket.socket(socket.AF_UNIX)
     try:
-        service.connect(path)
+        os.chdir(folder)  # an address of a socket holds 107 bytes, and homes may lie deep
+        service.connect(name)
     except OSError:
         return
     threading.Thread(target=carry, args=(guest, service), daemon=True).start()
