@@ -51,7 +51,7 @@ class DeleteVpc(Command[None], frozen=True, kw_only=True):
 
 
 class ModifyVpc(Command[Vpc], frozen=True, kw_only=True):
-    """Change attributes of a VPC; ``dhcp_options_id`` empty means the installation's own."""
+    """Change attributes of a VPC; ``dhcp_options_id`` empty means the installation's own, ``default`` too."""
 
     vpc_id: str
     dns_support: bool | None = None
@@ -146,7 +146,9 @@ class DisassociateRouteTable(Command[None], frozen=True, kw_only=True):
 
 
 class ReplaceRouteTableAssociation(Command[Association], frozen=True, kw_only=True):
-    """Let the subnet of an association, or the VPC of its main one, use another table; a new association."""
+    """Let the subnet of an association, or the VPC of its main one, use another table; a new association
+    unless it is the same table.
+    """
 
     association_id: str
     route_table_id: str

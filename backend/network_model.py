@@ -39,7 +39,8 @@ class CidrBlock(Value, frozen=True, kw_only=True):
 class Vpc(Owned, frozen=True, kw_only=True):
     """A tenant's own network of networks: one router, any addresses, seen by nobody else.
 
-    ``blocks`` are the blocks besides ``cidr``. ``dhcp_options_id`` is empty for the installation's own.
+    ``blocks`` are the blocks besides ``cidr``. ``dhcp_options_id`` is empty for the installation's own,
+    ``default`` where a tenant asked for them back.
     """
 
     cidr: str
@@ -299,9 +300,9 @@ class Topology(Value, frozen=True, kw_only=True):
     """Rows that belong together, by id: all there are, or those that some objects depend on.
 
     ``infra`` has the addresses towards the metadata service and outside: of interfaces, of VPCs (their
-    metadata router) and of internet gateways (the main router's side outside). ``rules`` are by group, ``leases`` (addresses, the primary one first) by interface, ``public`` by
-    interface. ``chassis`` names what can forward for everybody, ``places`` the host of each interface whose
-    instance is on one.
+    metadata router) and of internet gateways (the main router's side outside). ``rules`` are by group,
+    ``leases`` (addresses, the primary one first) by interface, ``public`` by interface. ``chassis`` names
+    what can forward for everybody, ``places`` the host of each interface whose instance is on one.
     """
 
     vpcs: Mapping[str, Vpc] = {}

@@ -34,11 +34,12 @@ STS_VERSION = "2011-06-15"
 FIRST_VERSION = "2006-06-26"
 
 #: Instance types and the resource types of tags are checked by the actions: a private cloud has types of its
-#: own, and a resource that cannot be tagged has its own sentence. Likewise the length of an image's name, and
-#: account attributes, of which the service knows more than its model. A call on no instances at all is
-#: answered by its action ("No instances specified"), after dry run.
+#: own, and a resource that cannot be tagged has its own sentence. The action of a network ACL's entry may be
+#: in capitals, which older clients send. Likewise the length of an image's name, and account attributes, of
+#: which the service knows more than its model. A call on no instances at all is answered by its action ("No
+#: instances specified"), after dry run.
 CORRECTIONS = model.Corrections(
-    open_choices=frozenset({"AccountAttributeName", "InstanceType", "ResourceType"}),
+    open_choices=frozenset({"AccountAttributeName", "InstanceType", "ResourceType", "RuleAction"}),
     unbounded=frozenset({"ImageNameRequest"}),
     optional=frozenset(
         (f"{name}InstancesRequest", "InstanceIds") for name in ("Start", "Stop", "Reboot", "Terminate")

@@ -119,11 +119,14 @@ def replace_association(work: Work, command: commands.ReplaceRouteTableAssociati
     table = own(work, RouteTable, command.route_table_id, lock=True)
     if isinstance(user, Subnet):
         _same_network(table, user)
+        if user.route_table_id == table.id:
+            return Association(id=user.route_association_id, subnet_id=user.id)
         return _use(work, user, table.id)
     if user.vpc_id != table.vpc_id:
         raise _different_networks(f"route table {table.id} and network {user.vpc_id}")
+    if user.id == table.id:
+        return Association(id=user.main_association_id)
     work.tx.route_tables.update(user, main=False, main_association_id="")
-    table = own(work, RouteTable, table.id)  # it may be the same one
     table = work.tx.route_tables.update(table, main=True, main_association_id=new_id("rtbassoc"))
     work.network_changed(table.vpc_id)
     return Association(id=table.main_association_id)
@@ -317,13 +320,13 @@ def attach_gateway(work: Work, command: commands.AttachInternetGateway) -> Inter
 def detach_gateway(work: Work, command: commands.DetachInternetGateway) -> InternetGateway:
     """Take a VPC's way outside; nothing in it may have a public address (DetachInternetGateway)."""
     gateway = own(work, InternetGateway, command.gateway_id, lock=True)
-    vpc = own(work, Vpc, command.vpc_id, lock=True)
-    if gateway.vpc_id != vpc.id:
+    if gateway.vpc_id != command.vpc_id:
         raise BackendError(
             Code.GATEWAY_NOT_ATTACHED,
-            f"resource {gateway.id} is not attached to network {vpc.id}",
-            ids=(gateway.id, vpc.id),
+            f"resource {gateway.id} is not attached to network {command.vpc_id}",
+            ids=(gateway.id, command.vpc_id),
         )
+    vpc = own(work, Vpc, command.vpc_id, lock=True)
     nics = [nic.id for nic in work.tx.nics.of("vpc_id", [vpc.id])]
     if work.tx.public_addresses.of_nics(nics):
         raise BackendError(

@@ -43,6 +43,9 @@ from backend.network_model import (
 LARGEST, SMALLEST = 16, 28
 """Prefix lengths that blocks of VPCs and subnets may have (AWS)."""
 
+DEFAULT_OPTIONS = "default"
+"""The installation's own DHCP options where a tenant asked for them (AssociateDhcpOptions)."""
+
 MOST_BLOCKS = 5
 _USUAL_SUBNET = 20
 _TENANCIES = frozenset({"default", "dedicated"})
@@ -225,7 +228,7 @@ def delete_vpc(work: Work, command: commands.DeleteVpc) -> None:
 def modify_vpc(work: Work, command: commands.ModifyVpc) -> Vpc:
     """Change attributes of a VPC (ModifyVpcAttribute, AssociateDhcpOptions, ModifyVpcTenancy)."""
     vpc = own(work, Vpc, command.vpc_id, lock=True)
-    if command.dhcp_options_id:
+    if command.dhcp_options_id and command.dhcp_options_id != DEFAULT_OPTIONS:
         own(work, DhcpOptions, command.dhcp_options_id, lock=True)
     if command.tenancy is not None:
         _tenancy(command.tenancy)

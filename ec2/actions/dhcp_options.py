@@ -6,6 +6,7 @@ The installation's own options, which every VPC has that names none, are shown a
 from __future__ import annotations
 
 from backend import network_commands as commands
+from backend.engine.vpcs import DEFAULT_OPTIONS
 from backend.network_model import DhcpOptions
 from ec2 import network_mapping
 from ec2.actions.common import missing, specified_tags, well_formed_ids
@@ -64,11 +65,11 @@ def _chosen(context: Ec2Context, params: Params) -> list[DhcpOptions]:
 def associate_dhcp_options(context: Ec2Context, params: Params) -> Document:
     """Let a VPC's guests be told a set of options, or the installation's own (AssociateDhcpOptions)."""
     wanted: str = params["DhcpOptionsId"]
-    if wanted != _DEFAULT:
+    if wanted != DEFAULT_OPTIONS:
         well_formed_ids(IdKind.DHCP_OPTIONS, [wanted])
     command = commands.ModifyVpc(
         vpc_id=id_in(params, "VpcId", IdKind.VPC),
-        dhcp_options_id="" if wanted in {_DEFAULT, _ours(context).id} else wanted,
+        dhcp_options_id="" if wanted == _ours(context).id else wanted,
     )
     context.engine.execute(context.caller, command)
     return {}

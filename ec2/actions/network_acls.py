@@ -11,6 +11,7 @@ from ec2.actions.common import missing, refuse_all, specified_tags
 from ec2.actions.network_listing import Told, absent, at, chosen, id_in, page, table, told
 from ec2.actions.run import client_token
 from ec2.context import Document, Ec2Context, Params
+from ec2.errors import Ec2Error
 from ec2.filters import Value
 from ec2.ids import IdKind
 from ec2.pages import PageLimits
@@ -129,7 +130,7 @@ def _entry(params: Params) -> AclEntry:
     return AclEntry(
         number=params["RuleNumber"],
         egress=params["Egress"],
-        allow=params["RuleAction"] == "allow",
+        allow=_allows(params["RuleAction"]),
         protocol=params["Protocol"],
         cidr=params["CidrBlock"],
         from_port=ports.get("From"),
@@ -137,6 +138,15 @@ def _entry(params: Params) -> AclEntry:
         icmp_type=kinds.get("Type"),
         icmp_code=kinds.get("Code"),
     )
+
+
+def _allows(word: str) -> bool:
+    if word.lower() not in {"allow", "deny"}:
+        raise Ec2Error(
+            "InvalidParameterValue",
+            f"Value ({word[:120]}) for parameter ruleAction is invalid. Use allow or deny.",
+        )
+    return word.lower() == "allow"
 
 
 def delete_network_acl_entry(context: Ec2Context, params: Params) -> Document:

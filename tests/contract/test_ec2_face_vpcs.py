@@ -670,7 +670,7 @@ def test_the_main_table_is_replaced_never_removed(face):
     again = face.ann.replace_route_table_association(
         AssociationId=made["NewAssociationId"], RouteTableId=table
     )
-    assert main_table(face, vpc)["Associations"][0]["RouteTableAssociationId"] == again["NewAssociationId"]
+    assert again["NewAssociationId"] == made["NewAssociationId"]
     face.ann.delete_route_table(RouteTableId=old["RouteTableId"])
 
 
@@ -836,6 +836,8 @@ def test_an_internet_gateway_has_one_vpc_and_the_reverse(face):
     assert [each["InternetGatewayId"] for each in found] == [gateway]
     table = new_table(face, vpc)
     face.ann.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId=gateway)
+    nowhere = {"InternetGatewayId": gateway, "VpcId": f"vpc-{UNKNOWN}"}
+    assert refused(face.ann.detach_internet_gateway, **nowhere)[0] == "Gateway.NotAttached"
     face.ann.detach_internet_gateway(**wanted)
     assert routes(face, table)[ANYWHERE] == (gateway, "blackhole")
     code, message = refused(
@@ -970,12 +972,16 @@ def test_dhcp_options_are_made_used_and_deleted(face):
     found = face.ann.describe_dhcp_options(Filters=where(key="ntp-servers", value="10.0.0.3"))["DhcpOptions"]
     assert [each["DhcpOptionsId"] for each in found] == [options]
     face.ann.associate_dhcp_options(DhcpOptionsId="default", VpcId=vpc)
+    (shown,) = face.ann.describe_vpcs(VpcIds=[vpc])["Vpcs"]
+    assert shown["DhcpOptionsId"] == "default"
     face.ann.delete_dhcp_options(DhcpOptionsId=options)
     assert refused(face.ann.associate_dhcp_options, DhcpOptionsId=options, VpcId=vpc)[0] == (
         "InvalidDhcpOptionID.NotFound"
     )
     (ours,) = face.ann.describe_dhcp_options()["DhcpOptions"]
     face.ann.associate_dhcp_options(DhcpOptionsId=ours["DhcpOptionsId"], VpcId=vpc)
+    (shown,) = face.ann.describe_vpcs(VpcIds=[vpc])["Vpcs"]
+    assert shown["DhcpOptionsId"] == ours["DhcpOptionsId"]
     assert face.ann.describe_dhcp_options(DhcpOptionsIds=[ours["DhcpOptionsId"]])["DhcpOptions"] == [ours]
     assert refused(face.ann.delete_dhcp_options, DhcpOptionsId=ours["DhcpOptionsId"])[0] == (
         "DependencyViolation"
@@ -1018,7 +1024,7 @@ def test_entries_of_a_network_acl(face):
     assert set(entries(face, identity)) == {(True, 32767), (False, 32767)}
     given = {"NetworkAclId": identity, "RuleNumber": 10, "Egress": False, "CidrBlock": "10.9.8.7/8"}
     ports = {"PortRange": {"From": 22, "To": 80}}
-    face.ann.create_network_acl_entry(**given, Protocol="tcp", RuleAction="allow", **ports)
+    face.ann.create_network_acl_entry(**given, Protocol="tcp", RuleAction="ALLOW", **ports)
     assert entries(face, identity)[False, 10] == {
         "CidrBlock": "10.0.0.0/8",
         "Egress": False,
