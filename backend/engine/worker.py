@@ -351,6 +351,7 @@ class Worker:
                 tx.tasks.forget_before(now - settings.history)
         with self.engine.store.begin() as tx:
             tx.instances.archive(now - settings.done_visible)
+            tx.tags.drop(tx.nat_gateways.forget_deleted(now - settings.done_visible))
             tx.tokens.expired(now)
             tx.launch_tokens.forget_before(now - settings.token_memory)
             tx.volume_tokens.forget_before(now - settings.token_memory)

@@ -36,7 +36,17 @@ from backend.network_commands import (
     ReplaceAclAssociation,
     ReplaceRouteTableAssociation,
 )
-from backend.network_model import ANYWHERE, AclEntry, NatState, NetworkAcl, Nic, RouteTable, Subnet, Vpc
+from backend.network_model import (
+    ANYWHERE,
+    AclEntry,
+    NatGateway,
+    NatState,
+    NetworkAcl,
+    Nic,
+    RouteTable,
+    Subnet,
+    Vpc,
+)
 from ec2.refusals import from_backend
 
 
@@ -172,6 +182,20 @@ def test_a_nat_gateway_holds_an_address_and_an_interface(cloud, vpc, subnet, gat
     assert cloud.engine.networks.held([subnet.id]) == {}
     do(cloud, ReleaseAddress(allocation_id=address.id))
     do(cloud, DetachInternetGateway(gateway_id=gateway.id, vpc_id=vpc.id))
+
+
+def test_a_deleted_nat_gateway_is_shown_for_an_hour(cloud, subnet):
+    address = do(cloud, AllocateAddress())
+    nat = CreateNatGateway(subnet_id=subnet.id, allocation_id=address.id, tags=(("a", "b"),))
+    made = do(cloud, nat)
+    do(cloud, DeleteNatGateway(nat_gateway_id=made.id))
+    cloud.clock.advance(3000)
+    cloud.worker.reap()
+    assert [each.state for each in everything(cloud, NatGateway)] == [NatState.DELETED]
+    cloud.clock.advance(700)
+    cloud.worker.reap()
+    assert everything(cloud, NatGateway) == []
+    assert cloud.engine.tags_of([made.id]) == {}
 
 
 def test_a_network_that_is_down_takes_no_nat_gateway(cloud, subnet):
