@@ -49,11 +49,16 @@ class Limits(Value, frozen=True, kw_only=True):
         departure: seconds that an answer may take to be taken.
     """
 
-    connections: int = 1000
-    of_one: int = 50
+    connections: int = 2000
+    of_one: int = 20
     arrival: float = 5.0
     departure: float = 10.0
 
+
+ALONE: Final = Limits()
+"""Bounds in a process of its own."""
+AMONG_OTHERS: Final = Limits(connections=200)
+"""Bounds in a process that has other things to do, and files to open."""
 
 Identify = Callable[[], str | None]
 """Says whose interface a connection belongs to, from the database; None when nobody's."""
@@ -62,11 +67,11 @@ Identify = Callable[[], str | None]
 class Server:
     """Serves connections in the running event loop."""
 
-    def __init__(self, service: MetadataService, *, hops: int = 0, limits: Limits | None = None) -> None:
+    def __init__(self, service: MetadataService, *, hops: int = 0, limits: Limits = ALONE) -> None:
         """``hops`` are the routers between guests and this server, which tokens pass besides their own."""
         self._service = service
         self._hops = hops
-        self._limits = limits or Limits()
+        self._limits = limits
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="metadata")
         self._open: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -221,7 +226,7 @@ class Doors:
         folder: Path,
         present: Callable[[], Iterable[str]],
         *,
-        limits: Limits | None = None,
+        limits: Limits = AMONG_OTHERS,
     ) -> None:
         """``present`` are the interfaces of instances, to listen for from the start."""
         self._service = service

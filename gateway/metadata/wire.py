@@ -18,8 +18,6 @@ MOST_BODY: Final = 65_536
 """The longest body that is read, and ignored, before a request is answered."""
 SERVER: Final = "EC2ws"
 
-_STATUS: Final = {431: 431}
-
 
 class BadRequest(Exception):  # noqa: N818 - it says what is the case
     """What came is no request; ``status`` is the answer to it."""
@@ -67,7 +65,7 @@ class Reader:
                 else:
                     return None
         except h11.RemoteProtocolError as error:
-            raise BadRequest(_STATUS.get(error.error_status_hint, 400)) from error
+            raise BadRequest(431 if error.error_status_hint == 431 else 400) from error
 
     def _request(self) -> Request:
         assert self._head is not None

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from gateway.metadata.guests import Guests
-from gateway.metadata.server import Limits, Server, listening_port
+from gateway.metadata.server import Server, listening_port
 from gateway.metadata.service import MetadataService, Request, Response
 from gateway.metadata.throttle import Throttle
 from gateway.metadata.tokens import Tokens
@@ -55,7 +55,7 @@ class Port:
     """The service on a loopback port, with an event loop of its own; who asks is known by its address."""
 
     def __init__(
-        self, service: MetadataService, nics: dict[str, str], *, hops: int = 0, limits: Limits | None = None
+        self, service: MetadataService, nics: dict[str, str], *, hops: int = 0, **options: Any
     ) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -64,7 +64,7 @@ class Port:
         self.port = listener.getsockname()[1]
 
         async def serve() -> None:
-            self.server = Server(service, hops=hops, limits=limits)
+            self.server = Server(service, hops=hops, **options)
             self.listening = await self.server.on_port(listener, nics.get)
 
         asyncio.run_coroutine_threadsafe(serve(), self.loop).result(10)

@@ -426,9 +426,9 @@ def folder(tmp_path):
     return tmp_path / "run" / "metadata"
 
 
-def doors_of(cloud, folder, *instances, limits=None):
+def doors_of(cloud, folder, *instances, **options):
     nics = [primary(cloud, instance) for instance in instances]
-    found = Doors(service_of(cloud), folder, lambda: nics, limits=limits)
+    found = Doors(service_of(cloud), folder, lambda: nics, **options)
     found.start()
     return found
 
