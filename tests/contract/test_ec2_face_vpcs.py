@@ -1132,3 +1132,55 @@ def test_no_vpc_has_the_link_of_old(face):
     assert face.ann.describe_vpc_classic_link(Filters=enabled)["Vpcs"] == []
     names = face.ann.describe_vpc_classic_link_dns_support(VpcIds=[vpc])["Vpcs"]
     assert names == [{"VpcId": vpc, "ClassicLinkDnsSupported": False}]
+
+
+# Terraform ----------------------------------------------------------------------------------------------
+
+
+def test_terraform_reads_back_what_it_made(face):
+    """The calls of the provider's resources in its order: made, waited for, refreshed, destroyed."""
+    ec2 = face.ann
+    vpc = new_vpc(face, TagSpecifications=tagged("vpc", Name="tf"))
+    for name in ("enableDnsHostnames", "enableDnsSupport", "enableNetworkAddressUsageMetrics"):
+        ec2.describe_vpc_attribute(VpcId=vpc, Attribute=name)
+    own = where(vpc_id=vpc)
+    (acl,) = ec2.describe_network_acls(Filters=where(default="true") + own)["NetworkAcls"]
+    (main,) = ec2.describe_route_tables(Filters=where(association__main="true") + own)["RouteTables"]
+    named = where(group_name="default") + own
+    (group,) = ec2.describe_security_groups(Filters=named)["SecurityGroups"]
+    assert {each["VpcId"] for each in (acl, main, group)} == {vpc}
+    subnet = new_subnet(face, vpc)
+    ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": True})
+    (shown,) = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
+    assert (shown["State"], shown["MapPublicIpOnLaunch"], shown["AssignIpv6AddressOnCreation"]) == (
+        "available",
+        True,
+        False,
+    )
+    gateway = new_gateway(face, vpc)
+    ec2.get_waiter("internet_gateway_exists").wait(InternetGatewayIds=[gateway])
+    table = new_table(face, vpc)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE, GatewayId=gateway)
+    association = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
+    by = where(association__route_table_association_id=association)
+    ((found,),) = [each["Associations"] for each in ec2.describe_route_tables(Filters=by)["RouteTables"]]
+    assert (found["SubnetId"], found["AssociationState"]["State"]) == (subnet, "associated")
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    nat = ec2.create_nat_gateway(AllocationId=address, SubnetId=subnet)["NatGateway"]["NatGatewayId"]
+    (shown,) = ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"]
+    ((inside,), state) = shown["NatGatewayAddresses"], shown["State"]
+    assert (inside["AllocationId"], inside["IsPrimary"], state) == (address, True, "available")
+
+    ec2.delete_nat_gateway(NatGatewayId=nat)
+    assert ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"][0]["State"] == "deleted"
+    ec2.release_address(AllocationId=address)
+    ec2.disassociate_route_table(AssociationId=association)
+    assert ec2.describe_route_tables(Filters=by)["RouteTables"] == []
+    ec2.delete_route(RouteTableId=table, DestinationCidrBlock=ANYWHERE)
+    ec2.delete_route_table(RouteTableId=table)
+    assert ec2.describe_network_interfaces(Filters=where(subnet_id=subnet))["NetworkInterfaces"] == []
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.delete_internet_gateway(InternetGatewayId=gateway)
+    ec2.delete_vpc(VpcId=vpc)
+    assert refused(ec2.describe_vpcs, VpcIds=[vpc])[0] == "InvalidVpcID.NotFound"
