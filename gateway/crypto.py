@@ -51,7 +51,7 @@ class KeyFiles:
 
     @property
     def pages(self) -> str:
-        """The secret that signs page tokens."""
+        """The secret that signs page tokens, and tokens of the metadata service."""
         return _read_key(self._folder / "pages").hex()
 
     def make(self) -> None:
