@@ -261,11 +261,14 @@ def _description(text: str) -> str:
 
 def normal_protocol(text: str) -> str:
     """A protocol as rows have it: tcp, udp, icmp, icmpv6, another number, or ``-1``."""
-    name = _NAMES.get(text.lower(), text.lower())
+    name = text.lower()
+    if name.isascii() and name.isdigit():
+        name = str(int(name[:9]))
+    name = _NAMES.get(name, name)
     if name in _PORTS | _TYPES or name == ALL_PROTOCOLS:
         return name
-    if name.isascii() and name.isdigit() and int(name) <= 255:
-        return str(int(name))
+    if name.isdigit() and int(name) <= 255:
+        return name
     raise BackendError(
         Code.PARAMETER_INVALID, f"Invalid IP protocol: {text[:40]}", parameter="protocol", value=text[:40]
     )
@@ -344,17 +347,18 @@ def _named(
     """The rules of a group that are meant, by id or by what they say; all must be there."""
     by_id = {rule.id: rule for rule in have}
     by_key = {_key(rule): rule for rule in have}
-    found = []
-    for rule_id in dict.fromkeys(rule_ids):
+    found: dict[str, SecurityRule] = {}
+    for rule_id in rule_ids:
         if rule_id not in by_id:
             own_rule(work, rule_id)
             raise _no_rule(group)
-        found.append(by_id[rule_id])
+        found[rule_id] = by_id[rule_id]
     for rule in _rules(work, group, specs):
-        if _key(rule) not in by_key:
+        known = by_key.get(_key(rule))
+        if known is None:
             raise _no_rule(group)
-        found.append(by_key[_key(rule)])
-    return found
+        found[known.id] = known
+    return list(found.values())
 
 
 def _no_rule(group: SecurityGroup) -> BackendError:
@@ -367,20 +371,24 @@ def modify_rules(work: Work, command: commands.ModifyRules) -> tuple[SecurityRul
     """Replace rules by id, all or none (ModifySecurityGroupRules); direction and id stay."""
     group = own(work, SecurityGroup, command.group_id, lock=True)
     have = {rule.id: rule for rule in work.tx.security_rules.of_group(group.id)}
-    changed = []
+    changed: dict[str, SecurityRule] = {}
     for rule_id, spec in command.changes:
         old = have.get(rule_id)
         if old is None:
             own_rule(work, rule_id)
             raise _no_rule(group)
         new = _rule(work, group, msgspec.structs.replace(spec, egress=old.egress))
-        names = ("protocol", "from_port", "to_port", "cidr", "peer_group_id", "description")
-        changed.append(work.tx.security_rules.update(old, **{name: getattr(new, name) for name in names}))
-    keys = [_key(rule) for rule in work.tx.security_rules.of_group(group.id)]
+        changed[rule_id] = msgspec.structs.replace(
+            new, id=old.id, created_at=old.created_at, version=old.version + 1
+        )
+    keys = [_key(rule) for rule in (have | changed).values()]
     if len(set(keys)) != len(keys):
         raise BackendError(Code.RULE_EXISTS, "The same permission exists already.", ids=(group.id,))
+    for rule_id in changed:  # all first: one may become what another one was
+        work.tx.security_rules.delete(rule_id)
+    work.tx.security_rules.insert_all(changed.values())
     work.network_changed(group.id)
-    return tuple(changed)
+    return tuple(changed.values())
 
 
 def describe_rules(work: Work, command: commands.DescribeRules) -> None:
