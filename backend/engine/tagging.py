@@ -105,9 +105,12 @@ def delete_tags(work: Work, command: DeleteTags) -> None:
 
 
 def _touch(work: Work, kinds: dict[str, tuple[str, str]]) -> None:
-    instances = [resource_id for resource_id, (kind, _) in kinds.items() if kind == "instance"]
+    """Renderings of instances hold their own tags and those of their interfaces."""
+    instances = {resource_id for resource_id, (kind, _) in kinds.items() if kind == "instance"}
+    nics = [resource_id for resource_id, (kind, _) in kinds.items() if kind == "network-interface"]
+    instances |= {nic.instance_id for nic in work.tx.nics.some(nics).values() if nic.instance_id}
     if instances:
-        work.tx.instances.touch(instances)
+        work.tx.instances.touch(sorted(instances))
 
 
 def _resources(work: Work, ids: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -445,6 +445,24 @@ def test_filters_of_interfaces(face):
     )
 
 
+def test_what_is_shown_of_interfaces_is_never_stale(face):
+    one = running(face)
+    [nic] = face.describe(one)["NetworkInterfaces"]
+    nic_id = nic["NetworkInterfaceId"]
+    assert face.listed(**{"network-interface.tag-key": "*"}) == []
+    face.ann.create_tags(Resources=[nic_id], Tags=[{"Key": "k", "Value": "v"}])
+    assert face.listed(**{"network-interface.tag-value": "v"}) == [one]
+    face.ann.delete_tags(Resources=[nic_id])
+    assert face.listed(**{"network-interface.tag-value": "v"}) == []
+    face.ann.modify_network_interface_attribute(NetworkInterfaceId=nic_id, Description={"Value": "new"})
+    assert face.describe(one)["NetworkInterfaces"][0]["Description"] == "new"
+    new = face.ann.assign_private_ip_addresses(NetworkInterfaceId=nic_id, SecondaryPrivateIpAddressCount=1)
+    address = new["AssignedPrivateIpAddresses"][0]["PrivateIpAddress"]
+    assert face.listed(**{"network-interface.addresses.private-ip-address": address}) == [one]
+    face.ann.unassign_private_ip_addresses(NetworkInterfaceId=nic_id, PrivateIpAddresses=[address])
+    assert face.listed(**{"network-interface.addresses.private-ip-address": address}) == []
+
+
 def test_pages_of_interfaces(face):
     subnet = default_subnet(face)
     every = [nic_of(face, SubnetId=subnet)["NetworkInterfaceId"] for _ in range(7)]
