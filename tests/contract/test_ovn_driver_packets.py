@@ -578,6 +578,10 @@ def test_a_network_acl_has_no_memory_and_guards_the_border_alone(world: World) -
     assert seen(a.space, server.address) == ""
     assert seen(c.space, server.address) == neighbour.address
     assert imds(b) == world.draw.infra[server.id]
+    b.space.ip("route del 169.254.169.254")  # by the main router, and back into this subnet
+    assert imds(b) == world.draw.infra[server.id]
+    entries(entry(10, allow=False), entry(10, egress=True, allow=False))
+    assert imds(b) == world.draw.infra[server.id]
 
     entries(entry(100, from_port=80, to_port=80))
     assert seen(a.space, server.address) == ""  # the answer may not leave
