@@ -2,7 +2,7 @@
 
 libvirt's own element for a user network knows neither the guest's address nor ``restrict``, and has no way
 to the metadata service. So these are QEMU's own arguments, which libvirt hands on: an interface of index 1 is
-the network ``n1`` with the device ``isthmus1``.
+the network ``n1``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SANDBOX_WITHOUT_PROGRAMS: Final = "elevateprivileges=deny,spawn=deny"
 """What QEMU forbids itself, as libvirt would have it, and what nobody can forbid who runs a program. Even so
 nothing gains privileges that way: the kernel wants that promise of whoever makes a sandbox."""
 _OFF: Final = dict.fromkeys(("csum", "gso", "tso4", "tso6", "ecn", "ufo"), "off")
-_DEVICE: Final = re.compile(r"virtio-net-pci,netdev=n(?P<index>\d+),.*\bmac=(?P<mac>[0-9a-f:]{17})\b")
+_DEVICE: Final = re.compile(r"virtio-net-pci,netdev=n(?P<index>\d+),mac=(?P<mac>[0-9a-f:]{17})\b")
 
 
 # On a bridge --------------------------------------------------------------------------------------------
@@ -115,8 +115,7 @@ def _user_device(nic: NicSpec) -> str:
     slot = FIRST_SLOT + nic.index
     if slot > LAST_SLOT:
         raise StepFailed(f"interface {nic.index} is more than user networks can have")
-    names = f"netdev={netdev_id(nic.index)},id={device_id(nic.index)}"
-    return f"virtio-net-pci,{names},mac={plain_mac(nic.mac)},bus=pcie.0,addr={slot:#x}"
+    return f"virtio-net-pci,netdev={netdev_id(nic.index)},mac={plain_mac(nic.mac)},bus=pcie.0,addr={slot:#x}"
 
 
 def user_netdev(nic: NicSpec, *, relayed: bool = True) -> str:
@@ -161,11 +160,6 @@ def _metadata(path: str) -> str:
 def netdev_id(index: int) -> str:
     """QEMU's name of a user network."""
     return f"n{index}"
-
-
-def device_id(index: int) -> str:
-    """QEMU's name of the interface on it."""
-    return f"isthmus{index}"
 
 
 def user_nics(document: str) -> dict[int, str]:

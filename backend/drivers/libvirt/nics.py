@@ -174,25 +174,27 @@ def _refuse_user(nic: NicSpec, what: str) -> None:
 
 
 def _set_user_link(call: Caller, domain: libvirt.virDomain, nic: NicSpec) -> None:
-    """QEMU does not tell what it is, and setting it again changes nothing."""
-    device = nic_xml.device_id(nic.index)
-    if said := _monitor(call, domain, f"set_link {device} {'on' if nic.up else 'off'}"):
+    """QEMU does not tell what it is, and setting it again changes nothing. The guest's end follows."""
+    network = nic_xml.netdev_id(nic.index)
+    if said := _monitor(call, domain, f"set_link {network} {'on' if nic.up else 'off'}"):
         raise StepFailed(f"{nic.id}: {said}")
 
 
 def _forward(call: Caller, domain: libvirt.virDomain, nic: NicSpec) -> None:
     """Remove what is not wanted, then add what is missing, and look what has come of it.
 
+    They lead to the address that DHCP gives, which need not be said.
+
     Raises:
         StepFailed: QEMU refused some, as when something else listens there; all others are as they should be.
     """
-    network, guest = nic_xml.netdev_id(nic.index), nic.guest_address
+    network = nic_xml.netdev_id(nic.index)
     wanted = frozenset(map(_checked, nic.forwards))
     there = _forwarded(call, domain, network)
     complaints = [
         *(_monitor(call, domain, f"hostfwd_remove {network} {_listens(one)}") for one in there - wanted),
         *(
-            _monitor(call, domain, f"hostfwd_add {network} {_listens(one)}-{guest}:{one.guest_port}")
+            _monitor(call, domain, f"hostfwd_add {network} {_listens(one)}-:{one.guest_port}")
             for one in sorted(wanted - there, key=_listens)
         ),
     ]
