@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ovn_central import Central, central_possible
+from ovn_central import Central, central_possible, run
 from ovn_topology import OPEN, Drawing, anything
 
 from backend.drivers.ovn.driver import OvnNetwork
@@ -313,6 +313,35 @@ def test_northd_that_hangs_is_waited_for_the_next_time(central: Central) -> None
                 with pytest.raises(HostSilent, match="northd"):
                     network.apply(draw.topology, ["sg-web"])
         network.apply(draw.topology, ["sg-web"])
+
+
+def test_a_southbound_database_that_is_not_there_holds_nobody_up(central: Central) -> None:
+    draw = drawing()
+    nowhere = f"unix:{central.home}/nowhere.sock"
+    with contextlib.closing(driver(central, southbound=nowhere, hosts_patience=0.5, patience=2.0)) as network:
+        network.apply(draw.topology)
+        begun = time.monotonic()
+        for rules in ((), (anything(),)):
+            draw.group("web", draw.vpcs["vpc-a"], *rules)
+            network.apply(draw.topology, ["sg-web"])
+        assert time.monotonic() - begun < 0.5
+        assert network.differences(draw.topology) == ["southbound: not connected"]
+
+
+def test_chassis_of_a_real_southbound_database(central: Central) -> None:
+    draw = drawing()
+    run("ovn-sbctl", f"--db={central.south}", "--no-leader-only", "chassis-add", "h1", "geneve", "127.0.0.1")
+    with contextlib.closing(driver(central, southbound=central.south, hosts_patience=0.5)) as network:
+        for _ in range(2):
+            begun = time.monotonic()
+            network.apply(draw.topology)
+            draw.group("web", draw.vpcs["vpc-a"])
+        assert time.monotonic() - begun < 0.5  # it was late once, and nobody waits for it again
+        assert network.differences(drawing().topology)[-3:] == [
+            "chassis h2: not in the southbound database",
+            "chassis h1: has not followed the latest changes",
+            "chassis h1: no bridge is mapped to the network public",
+        ]
 
 
 def test_many_at_once_in_several_processes(central: Central, network: OvnNetwork) -> None:

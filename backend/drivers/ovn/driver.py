@@ -12,7 +12,7 @@ from backend.drivers.ovn.northbound import Chassis, Northbound, NorthboundReplic
 from backend.drivers.ovn.plan import plan, rows_of
 from backend.drivers.ovn.settings import OvnSettings
 from backend.network_model import Nic, Topology
-from backend.ports import NetworkCapabilities, NetworkDriver, NicSpec, StepFailed
+from backend.ports import HostSilent, NetworkCapabilities, NetworkDriver, NicSpec, StepFailed
 
 
 class OvnNetwork(NetworkDriver):
@@ -58,7 +58,10 @@ class OvnNetwork(NetworkDriver):
     def differences(self, topology: Topology) -> Sequence[str]:
         """In what the northbound database differs from the whole topology, and which chassis cannot serve."""
         lines = self._network.differences(lambda stored: self._changes(stored, topology, None))
-        chassis = self._network.chassis()
+        try:
+            chassis = self._network.chassis()
+        except HostSilent as silence:
+            return [*lines, str(silence)]
         if chassis is None:
             return lines
         return [*lines, *self._complaints(chassis, self._settings.chassis or topology.chassis)]

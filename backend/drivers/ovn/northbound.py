@@ -165,6 +165,7 @@ class Northbound:
         self._south = (
             Connection("southbound", lambda: SouthboundReplica(southbound), patience) if southbound else None
         )
+        self._south_silent = False
         self._late: dict[str, int] = {}
 
     def close(self) -> None:
@@ -210,10 +211,18 @@ class Northbound:
             }
 
     def _wait_for_hosts(self, target: int) -> None:
-        if self._south is None:
-            self._wait(self._north, lambda replica: {EVERYBODY: replica.settings.hv_cfg}, target)
-        else:
+        """Each chassis tells the southbound database; the northbound one tells of the last of them."""
+        if self._south is not None and self._south_answers():
             self._wait(self._south, lambda replica: replica.chassis(), target)
+        else:
+            self._wait(self._north, lambda replica: {EVERYBODY: replica.settings.hv_cfg}, target)
+
+    def _south_answers(self) -> bool:
+        """Whether it can be asked; once it could not, nobody waits for it again."""
+        assert self._south is not None
+        seconds = 0.0 if self._south_silent else self._hosts_patience
+        self._south_silent = not self._south.wait_for(lambda _: True, seconds)
+        return not self._south_silent
 
     def _wait(self, connection: Connection, reached: Callable[[Any], Mapping[str, int]], target: int) -> None:
         """Wait for those who keep up, and note who does not."""
