@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
-import msgspec
-
 from backend import network_commands as commands
 from backend.engine.acls import default_entries
 from backend.engine.cidrs import left_of, network_of
@@ -130,10 +128,10 @@ def make_default_vpc(work: Work, tenant: Tenant, region: str) -> Vpc:
     """A tenant's default VPC in a region: a subnet in each zone, public addresses, and the way outside."""
     owned = _owned(work, tenant, region)
     block = _vpc_range(work.settings.network.default_vpc)
-    gateway = InternetGateway(id=new_id("igw"), **owned)
-    vpc = _make_vpc(work, owned, str(block), gateway_id=gateway.id, default=True, dns_hostnames=True)
-    work.tx.internet_gateways.insert(msgspec.structs.replace(gateway, vpc_id=vpc.id))
-    claim_infra(work, [gateway.id])
+    gateway_id = new_id("igw")
+    vpc = _make_vpc(work, owned, str(block), gateway_id=gateway_id, default=True, dns_hostnames=True)
+    work.tx.internet_gateways.insert(InternetGateway(id=gateway_id, vpc_id=vpc.id, **owned))
+    claim_infra(work, [gateway_id])
     for zone, cidr in _by_zone(block, work.settings.zones.get(region, ())).items():
         _insert_subnet(work, vpc, zone=zone, cidr=cidr, default=True, map_public_ip=True)
     return vpc

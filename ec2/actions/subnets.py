@@ -86,15 +86,13 @@ def create_subnet(context: Ec2Context, params: Params) -> Document:
 
 
 def _tags(params: Params) -> tuple[tuple[str, str], ...]:
-    """The subnet's tags; EC2 has a code of its own here for those of other things."""
-    for each in params.get("TagSpecifications", ()):
-        kind = each.get("ResourceType")
-        if kind and kind != "subnet":
-            raise Ec2Error(
-                "InvalidParameter",
-                f"'{kind[:120]}' is not a valid taggable resource type for this operation.",
-            )
-    return specified_tags(params, "subnet")
+    """The subnet's tags; EC2 has a code of its own here for specifications that are none."""
+    try:
+        return specified_tags(params, "subnet")
+    except Ec2Error as error:
+        if error.code != "InvalidParameterValue":
+            raise
+        raise Ec2Error("InvalidParameter", error.message) from error
 
 
 def _zone(context: Ec2Context, params: Params) -> str | None:

@@ -530,6 +530,16 @@ def test_a_subnet_is_made(face):
             "'vpc' is not a valid taggable resource type for this operation.",
         ),
         (
+            {"TagSpecifications": [{"Tags": [{"Key": "a", "Value": "b"}]}]},
+            "InvalidParameter",
+            "Tag specification resource type must have a value",
+        ),
+        (
+            {"TagSpecifications": [{"ResourceType": "subnet"}]},
+            "InvalidParameter",
+            "Tag specification must have at least one tag",
+        ),
+        (
             {"AvailabilityZone": ZONES[0], "AvailabilityZoneId": "use1-az1"},
             "InvalidParameterCombination",
             "The parameters AvailabilityZone and AvailabilityZoneId cannot be used together",
