@@ -15,7 +15,7 @@ from ec2.actions.common import missing, specified_tags, well_formed_ids
 from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value, texts
-from ec2.ids import IdKind, not_found
+from ec2.ids import IdKind, not_found, well_formed
 from ec2.pages import PageLimits, Position
 
 GROUP_LIMITS = PageLimits(default=None, ids="GroupIds", ids_word="groupIds")
@@ -217,6 +217,9 @@ def _rules(
 ) -> dict[str, SecurityRule]:
     """The rules of all groups, or of those that the filters leave, by id."""
     among = RULE_FILTERS.literals(params.get("Filters", ()), "group-id")
+    for each in sorted(among or ()):
+        if not well_formed(IdKind.SECURITY_GROUP, each):
+            raise Ec2Error("InvalidGroupId.Malformed", f"The security group ID '{each[:120]}' is malformed")
     named = params.get("SecurityGroupRuleIds")
     ids = list(groups) if among is None or named else [each for each in groups if each in among]
     return {rule.id: rule for each in context.engine.networks.rules_of(ids).values() for rule in each}
@@ -374,17 +377,17 @@ def modify_rules(context: Ec2Context, params: Params) -> Document:
     """Replace rules by id, all or none; direction and ids stay (ModifySecurityGroupRules)."""
     group_id = _group_id(context, params)
     changes = []
-    for number, item in enumerate(params["SecurityGroupRules"], 1):
+    for item in params["SecurityGroupRules"]:
         rule_id = item["SecurityGroupRuleId"]
         well_formed_ids(IdKind.SECURITY_GROUP_RULE, [rule_id])
-        changes.append((rule_id, _replacement(number, item.get("SecurityGroupRule") or {})))
+        changes.append((rule_id, _replacement(item.get("SecurityGroupRule") or {})))
     if not changes:
         raise missing("SecurityGroupRule")
     context.engine.execute(context.caller, commands.ModifyRules(group_id=group_id, changes=tuple(changes)))
     return {"Return": True}
 
 
-def _replacement(number: int, item: Mapping[str, Any]) -> RuleSpec:
+def _replacement(item: Mapping[str, Any]) -> RuleSpec:
     """A rule as it is to be; the engine keeps its direction."""
     peers = [item[name] for name in ("CidrIpv4", "CidrIpv6", "ReferencedGroupId") if item.get(name)]
     if item.get("PrefixListId"):
@@ -394,17 +397,15 @@ def _replacement(number: int, item: Mapping[str, Any]) -> RuleSpec:
             "InvalidParameterValue",
             "Exactly one of CidrIpv4, CidrIpv6, PrefixListId and ReferencedGroupId must be specified.",
         )
-    if not item.get("IpProtocol"):
-        raise missing(f"SecurityGroupRule.{number}.SecurityGroupRule.IpProtocol")
     group_id = item.get("ReferencedGroupId") or ""
     if group_id:
         well_formed_ids(IdKind.SECURITY_GROUP, [group_id])
     return RuleSpec(
         egress=False,
-        protocol=item["IpProtocol"],
+        protocol=_protocol(item),
         from_port=item.get("FromPort"),
         to_port=item.get("ToPort"),
-        cidr="" if group_id else peers[0],
+        cidr="" if group_id else _cidr(peers[0]),
         peer_group=group_id,
         description=item.get("Description", ""),
     )
@@ -425,8 +426,8 @@ _FLAT = (
 def rule_specs(params: Params, account_id: str, *, egress: bool) -> tuple[RuleSpec, ...]:
     """The permissions of a call, one for each peer, from its list or from its flat form.
 
-    Raises Ec2Error: InvalidParameterCombination for both forms at once, MissingParameter for a permission
-    without a protocol or a peer, InvalidGroup.NotFound for a group of another account,
+    Raises Ec2Error: InvalidParameterCombination for both forms at once, InvalidParameterValue without a
+    protocol, MissingParameter without a peer, InvalidGroup.NotFound for a group of another account,
     InvalidPrefixListID.NotFound.
     """
     flat = {name: params[name] for name in _FLAT if params.get(name) not in (None, "")}
@@ -459,11 +460,8 @@ def _unflattened(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _specs(item: Mapping[str, Any], path: str, account_id: str, *, egress: bool) -> list[RuleSpec]:
-    protocol = item.get("IpProtocol")
-    if not protocol:
-        raise missing(f"{path}IpProtocol")
     base = RuleSpec(
-        egress=egress, protocol=protocol, from_port=item.get("FromPort"), to_port=item.get("ToPort")
+        egress=egress, protocol=_protocol(item), from_port=item.get("FromPort"), to_port=item.get("ToPort")
     )
     found = [
         msgspec.structs.replace(base, cidr=cidr, peer_group=group, description=description)
@@ -480,11 +478,28 @@ def _peers(item: Mapping[str, Any], path: str, account_id: str) -> Iterator[tupl
         for number, each in enumerate(item.get(name) or (), 1):
             if not each.get(member):
                 raise missing(f"{path}{name}.{number}.{member}")
-            yield each[member], "", each.get("Description", "")
+            yield _cidr(each[member]), "", each.get("Description", "")
     for each in item.get("PrefixListIds") or ():
         raise _no_prefix_list(each.get("PrefixListId", ""))
     for number, each in enumerate(item.get("UserIdGroupPairs") or (), 1):
         yield "", _peer_group(each, f"{path}Groups.{number}", account_id), each.get("Description", "")
+
+
+def _protocol(item: Mapping[str, Any]) -> str:
+    protocol: str = item.get("IpProtocol") or ""
+    if not protocol:
+        raise Ec2Error(
+            "InvalidParameterValue",
+            "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly.",
+        )
+    return protocol
+
+
+def _cidr(text: str) -> str:
+    """A CIDR with its length, without which EC2 takes none."""
+    if "/" not in text:
+        raise Ec2Error("InvalidParameterValue", f"CIDR block {text[:80]} is malformed")
+    return text
 
 
 def _no_prefix_list(name: str) -> Ec2Error:

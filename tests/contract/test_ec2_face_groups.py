@@ -362,6 +362,28 @@ def test_rules_are_described_and_replaced(face):
     )
 
 
+def test_words_that_tests_of_clients_compare(face):
+    web = group_of(face)
+    rule = rules_of(face, web)[0]["SecurityGroupRuleId"]
+    nameless = {"FromPort": 22, "ToPort": 22, "CidrIpv4": "10.0.0.0/8"}
+    changes = [{"SecurityGroupRuleId": rule, "SecurityGroupRule": nameless}]
+    assert refused(face.ann.modify_security_group_rules, GroupId=web, SecurityGroupRules=changes) == (
+        "InvalidParameterValue",
+        "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly.",
+    )
+    bare = {**SSH, "IpRanges": [{"CidrIp": "192.0.2.7"}]}
+    assert refused(face.ann.authorize_security_group_ingress, GroupId=web, IpPermissions=[bare]) == (
+        "InvalidParameterValue",
+        "CIDR block 192.0.2.7 is malformed",
+    )
+    wanted = [{"Name": "group-id", "Values": ["web"]}]
+    assert refused(face.ann.describe_security_group_rules, Filters=wanted) == (
+        "InvalidGroupId.Malformed",
+        "The security group ID 'web' is malformed",
+    )
+    assert rules_of(face, "sg-*")
+
+
 def test_rules_are_tagged_and_found_by_tag(face):
     web = group_of(face)
     rule = rules_of(face, web)[0]["SecurityGroupRuleId"]

@@ -106,12 +106,16 @@ def test_the_flat_form_of_old_clients():
 @pytest.mark.parametrize(
     ("params", "code"),
     [
-        ({"IpPermissions": [{"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]}, "MissingParameter"),
+        ({"IpPermissions": [{"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]}, "InvalidParameterValue"),
+        (
+            {"IpPermissions": [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.0.0.1"}]}]},
+            "InvalidParameterValue",
+        ),
         ({"IpPermissions": [{"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1}]}, "MissingParameter"),
         ({"IpPermissions": [{"IpProtocol": "-1", "IpRanges": [{}]}]}, "MissingParameter"),
         ({"IpPermissions": [{"IpProtocol": "-1", "UserIdGroupPairs": [{}]}]}, "MissingParameter"),
         ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}, "MissingParameter"),
-        ({"CidrIp": "0.0.0.0/0"}, "MissingParameter"),
+        ({"CidrIp": "0.0.0.0/0"}, "InvalidParameterValue"),
         (
             {"IpPermissions": [{"IpProtocol": "-1", "PrefixListIds": [{"PrefixListId": "pl-1"}]}]},
             "InvalidPrefixListID.NotFound",
