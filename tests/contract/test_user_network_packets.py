@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import os
 import re
 import socket
 import socketserver
@@ -28,7 +29,8 @@ pytestmark = [pytest.mark.qemu, pytest.mark.timeout(400)]
 
 REPLACE = msgspec.structs.replace
 OWNED = {"tenant_id": "t", "account_id": "1", "region": "r", "created_at": 0.0}
-ADDRESSES = ("127.100.33.1", "127.100.33.2")
+ADDRESSES = tuple(f"127.100.{os.getpid() % 250 + 1}.{number}" for number in (1, 2))
+"""Other ones in each process: tests may run beside each other."""
 LOWEST = 1024
 """As for a user who is not root: the guest's ssh port is forwarded from 10022."""
 
