@@ -1,16 +1,17 @@
-"""``python -m benchmarks [listing|launching|starting|storing|scale …] [--quick]``."""
+"""``python -m benchmarks [listing|launching|starting|storing|networking|scale …] [--quick]``."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import launching, listing, scale, starting, storing
+from benchmarks import launching, listing, networking, scale, starting, storing
 
 PARTS = {
     "listing": listing.run,
     "launching": launching.run,
     "starting": starting.run,
     "storing": storing.run,
+    "networking": networking.run,
     "scale": scale.run,
 }
 
