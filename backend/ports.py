@@ -196,12 +196,12 @@ class Forward(Value, frozen=True, kw_only=True):
 class NicSpec(Value, frozen=True, kw_only=True):
     """An interface of a domain, as the network driver wants it (:meth:`NetworkDriver.plug`).
 
-    With a ``bridge`` it is plugged into that Open vSwitch bridge as the logical port ``id``; ``offload``
-    False keeps checksum and segmentation offloads off (userspace datapath). Without one it is on a user
-    network of its own: the guest gets ``guest_address`` out of ``guest_cidr`` by DHCP, reaches the metadata
-    service at the UNIX socket ``metadata_socket``, and nothing else unless ``outbound``; ``forwards`` lead to
-    it.
-    ``up`` False keeps the link down.
+    With a ``bridge`` it is plugged into that Open vSwitch bridge as the logical port that is named by the
+    UUID of its id (:func:`~backend.model.uuid_of`); ``offload`` False keeps checksum and segmentation
+    offloads off (userspace datapath). Without one it is on a user network of its own: the guest gets
+    ``guest_address`` out of ``guest_cidr`` by DHCP, reaches the metadata service at the UNIX socket
+    ``metadata_socket``, and nothing else unless ``outbound``; ``forwards`` lead to it. ``up`` False keeps
+    the link down.
     """
 
     id: str

@@ -526,9 +526,12 @@ def volumes_are_attached(work: Work, instance: Instance) -> None:
 def nics_are_attached(work: Work, instance: Instance) -> None:
     """The instance runs with the interfaces that it was started with."""
     asked = {task.resource_id for task in work.tx.tasks.open_of_instance(instance.id)}
-    for nic in work.tx.nics.of_instance(instance.id):
+    nics = work.tx.nics.of_instance(instance.id)
+    for nic in nics:
         if nic.attach is AttachState.ATTACHING and nic.id not in asked:
             work.tx.nics.update(nic, attach=AttachState.ATTACHED, attached_at=work.now)
+    if work.settings.network.capabilities.by_member:  # rules that changed while it was being started
+        work.network_changed(*(nic.id for nic in nics))
 
 
 def _context_of(tx: Tx, instance: Instance) -> Seed | None:

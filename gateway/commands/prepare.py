@@ -78,7 +78,7 @@ def script_for(
     for text in filter(None, (interface, name)):
         if not _NAME.fullmatch(text):
             raise Refused(f"{text!r} cannot be used as a name.")
-    quoted = shlex.quote(name) if name else '"$(hostname)"'
+    quoted = shlex.quote(name) if name else '"$(virsh -c qemu:///system hostname 2>/dev/null || hostname)"'
     bridge = f"br-{settings.provider}"
     ids = {
         "ovn-remote": settings.southbound,
