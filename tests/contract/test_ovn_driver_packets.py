@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -207,7 +209,7 @@ def test_guests_are_told_their_address_routes_and_names(world: World) -> None:
 
     lease = guest.dhcp()
 
-    assert lease["ip"], lease["mask"] == (nic.address, "24")
+    assert (lease["ip"], lease["mask"]) == (nic.address, "24")
     assert lease["staticroutes"] == "169.254.169.254/32 10.0.1.3 0.0.0.0/0 10.0.1.1"
     assert (lease["dns"], lease["domain"], lease["mtu"]) == ("198.51.100.53", "cloud.test", "1442")
 
@@ -219,6 +221,26 @@ def test_guests_are_told_their_address_routes_and_names(world: World) -> None:
     world.apply(vpc.id)
     lease = guest.dhcp()
     assert (lease["dns"], lease["domain"]) == ("192.0.2.1 192.0.2.2", "their.test")
+
+
+def test_a_lease_is_renewed_with_the_router_alone(world: World, tmp_path: Path) -> None:
+    vpc = world.draw.vpc("renew")
+    subnet = world.draw.subnet("renew", vpc, "10.0.1.0/24", acl_id=world.draw.acl("acl-shut", vpc, ()).id)
+    nic = world.draw.nic(subnet)  # in no group: nothing is allowed but this
+    world.apply()
+    guest = world.guest(nic)
+    told, script = tmp_path / "told", tmp_path / "script"
+    script.write_text(f'#!/bin/sh\necho "$1" >>{told}\n')
+    script.chmod(0o755)
+    client = guest.space.popen(
+        "busybox", "udhcpc", "-i", "eth0", "-f", "-s", script, "-T", "1", stderr=subprocess.DEVNULL
+    )
+    world.running.append(client)
+    assert eventually(lambda: told.exists() and "bound" in told.read_text())
+
+    client.send_signal(signal.SIGUSR1)  # by unicast: the router's address is the server's
+
+    assert eventually(lambda: "renew" in told.read_text())
 
 
 # Security groups ----------------------------------------------------------------------------------------
