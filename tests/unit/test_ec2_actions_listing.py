@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from ec2_instances import a_volume, an_instance
+from ec2_instances import a_group, a_nic, a_volume, an_address, an_instance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,13 +91,26 @@ def show_key(launch, index):
 
 
 class Database:
-    """Rows and tags that the cache reads, and how often it does."""
+    """Rows and tags that the cache reads, and how often it does. It is its own reads of networks."""
 
     def __init__(self, count: int) -> None:
         self.rows = {
             f"i-{n:017x}": an_instance(id=f"i-{n:017x}", launch_id=f"r-{n // 3}") for n in range(count)
         }
         self.read = 0
+        self.networks = self
+
+    def nics_of(self, ids):
+        return {item: [a_nic(id=item.replace("i-", "eni-"), instance_id=item)] for item in ids}
+
+    def leases_of(self, ids):
+        return {item: ("10.1.2.3",) for item in ids}
+
+    def public_of(self, ids):
+        return {item: (an_address(nic_id=item),) for item in ids}
+
+    def groups_by_id(self, ids):
+        return {item: a_group(id=item) for item in ids}
 
     def keys(self) -> list[InstanceKey]:
         return [
