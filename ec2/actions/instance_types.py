@@ -113,7 +113,8 @@ def describe_instance_types(context: Ec2Context, params: Params) -> Document:
     """Flavors by name (DescribeInstanceTypes)."""
     matches = FILTERS.compile(params.get("Filters", ()))
     architectures = _architectures(context)
-    documents = [type_document(flavor, architectures) for flavor in _chosen(context, params)]
+    addresses = MOST_ADDRESSES if context.engine.settings.network.capabilities.secondary_addresses else 1
+    documents = [type_document(flavor, architectures, addresses) for flavor in _chosen(context, params)]
     rows: list[tuple[Position, Document]] = [
         ((document["InstanceType"],), document) for document in documents if matches(document)
     ]
@@ -141,8 +142,11 @@ def _architectures(context: Ec2Context) -> list[str]:
     return sorted(found - {""}) or [_DEFAULT_ARCHITECTURE]
 
 
-def type_document(flavor: Flavor, architectures: list[str]) -> Document:
-    """``InstanceTypeInfo``: a flavor. EC2's enumeration of hypervisors has ``nitro`` for KVM."""
+def type_document(flavor: Flavor, architectures: list[str], addresses: int) -> Document:
+    """``InstanceTypeInfo``: a flavor. EC2's enumeration of hypervisors has ``nitro`` for KVM.
+
+    ``addresses`` is how many private ones an interface can have to any effect.
+    """
     return {
         "InstanceType": flavor.name,
         "CurrentGeneration": True,
@@ -162,7 +166,7 @@ def type_document(flavor: Flavor, architectures: list[str]) -> Document:
             "EncryptionSupport": "supported",
             "NvmeSupport": "unsupported",
         },
-        "NetworkInfo": _network_info(),
+        "NetworkInfo": _network_info(addresses),
         "PlacementGroupInfo": {"SupportedStrategies": []},
         "HibernationSupported": True,
         "BurstablePerformanceSupported": False,
@@ -197,13 +201,13 @@ def _storage_info(gib: int) -> Document:
     }
 
 
-def _network_info() -> Document:
+def _network_info(addresses: int) -> Document:
     return {
         "MaximumNetworkInterfaces": MOST_NICS,
         "MaximumNetworkCards": 1,
         "DefaultNetworkCardIndex": 0,
         "NetworkCards": [{"NetworkCardIndex": 0, "MaximumNetworkInterfaces": MOST_NICS}],
-        "Ipv4AddressesPerInterface": MOST_ADDRESSES,
+        "Ipv4AddressesPerInterface": addresses,
         "Ipv6AddressesPerInterface": 0,
         "Ipv6Supported": False,
         "EnaSupport": "unsupported",
