@@ -19,7 +19,7 @@ from backend.engine.addresses import lend, unlink
 from backend.engine.claims import claim_infra, free_in, usable
 from backend.engine.network_access import default_subnet, own, own_group, own_nic
 from backend.engine.network_reads import may_see
-from backend.engine.nic_ends import forget_nic, set_nic_free
+from backend.engine.nic_ends import forget_nic, nic_changed, set_nic_free
 from backend.engine.tagging import check_tags, give_tags
 from backend.engine.tasks import begin_task
 from backend.engine.work import Work, wrong_state
@@ -414,7 +414,8 @@ def record_of_launch(
     nics = record(work, fresh)
     give_tags(work, [nic.id for nic in nics], "network-interface", tags)
     lend(work, [nic for nic in (*nics, *kept) if nic.lends])
-    work.network_changed(*(nic.id for nic in kept), urgent=False)
+    for nic in kept:
+        nic_changed(work, nic)
     return [*nics, *kept]
 
 
@@ -427,12 +428,12 @@ def create_nic(work: Work, command: commands.CreateNic) -> Nic:
     tenant = work.tx.tenants.lock(work.caller.tenant_id)
     if tenant is None:
         raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    request = command.nic
     if command.client_token:
         for known in work.tx.nics.of("client_token", [command.client_token]):
-            if known.tenant_id == tenant.id:
-                return known
+            if known.tenant_id == tenant.id and known.region == work.region:
+                return _replayed(command, known)
     check_nic_quota(work, tenant.id, 1)
-    request = command.nic
     subnet = own(work, Subnet, request.subnet_id)
     plan = NicPlan(
         request=request, subnet=subnet, groups=_check(work, subnet, request), lends=bool(request.public_ip)
@@ -447,6 +448,18 @@ def create_nic(work: Work, command: commands.CreateNic) -> Nic:
     [made] = record(work, [msgspec.structs.replace(new, nic=nic)])
     give_tags(work, [made.id], "network-interface", command.tags)
     return made
+
+
+def _replayed(command: commands.CreateNic, known: Nic) -> Nic:
+    """The interface again that a client token made; what never changes of it tells another request."""
+    request = command.nic
+    if request.subnet_id != known.subnet_id or request.address not in {"", known.address}:
+        raise BackendError(
+            Code.TOKEN_MISMATCH,
+            "The client token was used with other parameters.",
+            token=command.client_token,
+        )
+    return known
 
 
 def check_nic_quota(work: Work, tenant_id: str, more: int) -> None:
@@ -625,7 +638,7 @@ def attach_nic(work: Work, command: commands.AttachNic) -> Nic:
     if changed.lends and ec2_state(instance.detail, gone=False) == "running":
         lend(work, [changed])
     work.tx.instances.touch([instance.id])
-    work.network_changed(nic.id)
+    nic_changed(work, nic)
     begin_task(
         work, TaskKind.NIC_ATTACH, nic.id, tenant_id=nic.tenant_id, lock=nic.id, instance_id=instance.id
     )

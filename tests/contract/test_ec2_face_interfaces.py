@@ -70,6 +70,8 @@ def test_an_interfaces_life(face):
     assert "Attachment" not in nic
     again = nic_of(face, SubnetId=subnet, ClientToken="token-1")
     assert again["NetworkInterfaceId"] == nic_id
+    other = {"SubnetId": subnet, "ClientToken": "token-1", "PrivateIpAddress": "172.31.0.99"}
+    assert refused(face.ann.create_network_interface, **other)[0] == "IdempotentParameterMismatch"
     modify = face.ann.modify_network_interface_attribute
     modify(NetworkInterfaceId=nic_id, Description={"Value": "back"})
     modify(NetworkInterfaceId=nic_id, SourceDestCheck={"Value": False})
