@@ -105,9 +105,10 @@ def _routed(topology: Topology, packet: Packet, source: Nic, subnet: Subnet) -> 
         yield Step(at=at, passes=False, words=f"no route leads to {packet.destination}")
         return
     words = f"route {route.destination} leads to {route.target}"
-    if route.target in topology.nics:
+    hop = topology.nics.get(route.target)
+    if hop is not None and hop.instance_id is not None:
         yield Step(at=at, passes=True, words=words)
-        yield _groups(topology, topology.nics[route.target], packet, egress=False, source=source)
+        yield from _handed_to(topology, packet, hop, source)
         return
     outside = ""
     if route.target in topology.internet_gateways:
@@ -132,6 +133,19 @@ def _routed(topology: Topology, packet: Packet, source: Nic, subnet: Subnet) -> 
     else:
         yield from _inward(topology, _with(packet, source=outside), there)
     yield _answers(topology, subnet, packet)
+
+
+def _handed_to(topology: Topology, packet: Packet, hop: Nic, source: Nic) -> Iterator[Step]:
+    """To an interface whose guest forwards; what it makes of the packet is not known here."""
+    if hop.subnet_id != source.subnet_id and hop.subnet_id in topology.subnets:
+        yield _acl(topology, topology.subnets[hop.subnet_id], packet, egress=False)
+    if not hop.up:
+        yield Step(at=hop.id, passes=False, words="the interface is switched off")
+    elif hop.source_dest_check:
+        words = "it takes what is for itself only: its source/destination check is on"
+        yield Step(at=hop.id, passes=False, words=words)
+    else:
+        yield _groups(topology, hop, packet, egress=False, source=source)
 
 
 def _from_outside(topology: Topology, packet: Packet) -> Iterator[Step]:

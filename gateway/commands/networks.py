@@ -164,7 +164,9 @@ def _switch(up: bool) -> Callable[..., None]:
         installation = installation_of(home)
         found = _one(installation, Subnet, "subnet", subnet)
         changed = installation.engine.execute(operator(), commands.ModifySubnet(subnet_id=found.id, up=up))
-        Output(as_json=as_json).one(_row(installation, changed), tuple(set(_SUBNET) - {"free"}))
+        Output(as_json=as_json).one(
+            _row(installation, changed), tuple(name for name in _SUBNET if name != "free")
+        )
 
     return switch
 

@@ -61,7 +61,7 @@ def _nic(topology: Topology, name: str) -> Nic | None:
     """The interface meant by its id, by that of an instance (its primary one); None for an address."""
     instance, interface = id_of("i", name), id_of("eni", name)
     for nic in topology.nics.values():
-        if nic.id == interface or (nic.instance_id == instance and nic.index == 0):
+        if nic.id == interface or (nic.instance_id and nic.instance_id == instance and nic.index == 0):
             return nic
     return None
 
