@@ -286,6 +286,18 @@ class NetworkTable(BaseModel):
         """The pools; on user networks loopback addresses unless others are set."""
         return self.pools or ({"loopback": ("127.100.0.0/16",)} if self.driver == "user" else {})
 
+    def _foreign(self) -> tuple[str, ...]:
+        """Ranges of the outside network, by which routers there tell what is theirs."""
+        pools = [each for texts in self.public.values() for each in addresses_of(texts)]
+        public = [
+            str(network)
+            for each in pools
+            for network in ipaddress.summarize_address_range(
+                ipaddress.IPv4Address(each.start), ipaddress.IPv4Address(each.stop - 1)
+            )
+        ]
+        return (self.infra, self.link, *public)
+
     def engine(self) -> NetworkSettings:
         """The engine's part."""
         from backend.drivers.ovn.capabilities import CAPABILITIES as OVN
@@ -295,6 +307,7 @@ class NetworkTable(BaseModel):
             default_vpc=self.default_vpc,
             pools=self.public,
             infra=self.infra if self.driver == "ovn" else "",
+            foreign=self._foreign() if self.driver == "ovn" else (),
             capabilities=OVN if self.driver == "ovn" else user(outbound=self.outbound),
         )
 

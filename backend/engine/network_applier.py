@@ -12,13 +12,15 @@ import threading
 from collections.abc import Collection, Sequence
 
 from backend.engine import Engine
-from backend.engine.network_reads import around, whole
+from backend.engine.network_reads import around, chassis, whole
 from backend.model import AttachState, Instance
 from backend.ports import HostSilent, NetworkDriver, NicSpec, StepFailed
 
 _log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 1000
 _AGAIN = 1.0
+HOSTS = "hosts"
+"""The scope of what belongs to no object: which hosts carry what all share."""
 
 
 class NetworkApplier:
@@ -29,6 +31,7 @@ class NetworkApplier:
         self.driver = driver
         self._lock = threading.Lock()
         self._waiting = threading.Lock()
+        self._serving: tuple[str, ...] | None = None
 
     def drain(self) -> float | None:
         """Follow every change noted: None, or in how many seconds to try again.
@@ -74,6 +77,14 @@ class NetworkApplier:
             with self.engine.store.read() as tx:
                 topology = around(tx, scopes, members=self.driver.capabilities.by_member)
             self.driver.apply(topology, frozenset(scopes))
+
+    def follow_hosts(self) -> None:
+        """Apply what depends on which hosts serve, if that has changed. Raises like :meth:`follow`."""
+        with self.engine.store.read() as tx:
+            serving = chassis(tx)
+        if serving != self._serving:
+            self.follow([HOSTS])
+            self._serving = serving
 
     def reconcile(self) -> None:
         """Apply everything; what is not in the rows goes. Raises like :meth:`follow`."""

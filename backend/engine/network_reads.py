@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from backend.engine.access import scope
 from backend.engine.settings import EngineSettings
 from backend.errors import BackendError, Code
-from backend.model import Caller, Instance, Value, Volume
+from backend.model import Caller, HostState, Instance, Value, Volume
 from backend.network_model import (
     DhcpOptions,
     InternetGateway,
@@ -292,9 +292,13 @@ def _with_prefix(scopes: Collection[str], prefix: str) -> list[str]:
     return [scope_id for scope_id in scopes if scope_id.startswith(prefix)]
 
 
+_SERVING = frozenset({HostState.ON, HostState.DISABLED})
+
+
 def chassis(tx: Tx) -> tuple[str, ...]:
-    """The chassis that hosts said they are, by name."""
-    return tuple(sorted({name for host in tx.hosts.all() if (name := host.capabilities.get("chassis", ""))}))
+    """The chassis that hosts said they are, by name; those in error cannot carry what others send."""
+    serving = [host for host in tx.hosts.all() if host.state in _SERVING]
+    return tuple(sorted({name for host in serving if (name := host.capabilities.get("chassis", ""))}))
 
 
 def places(tx: Tx, nics: Collection[Nic]) -> dict[str, str]:

@@ -11,11 +11,18 @@ if TYPE_CHECKING:
     from backend.engine.work import Work
 
 
+def nic_changed(work: Work, nic: Nic) -> None:
+    """The network has to follow a change of an interface, and the routers that send packets to it."""
+    is_hop = bool(work.tx.route_tables.leading_to(nic.id, nic.vpc_id))
+    work.network_changed(nic.id, *([nic.vpc_id] if is_hop else []))
+
+
 def set_nic_free(work: Work, nic: Nic) -> Nic:
     """The interface is attached to nothing any more; its own addresses stay its own."""
     from backend.engine.addresses import take_back
 
     take_back(work, [nic])
+    nic_changed(work, nic)
     return work.tx.nics.update(
         nic,
         instance_id=None,
@@ -39,8 +46,7 @@ def forget_nic(work: Work, nic: Nic) -> None:
     work.tx.tags.drop([nic.id])
     work.tx.mixins.forget([nic.id])
     work.tx.nics.delete(nic.id)
-    is_hop = bool(work.tx.route_tables.leading_to(nic.id))
-    work.network_changed(nic.id, *([nic.vpc_id] if is_hop else []))
+    nic_changed(work, nic)
 
 
 def nics_after_end(work: Work, instance: Instance) -> None:
@@ -57,7 +63,6 @@ def nics_after_end(work: Work, instance: Instance) -> None:
             forget_nic(work, nic)
         else:
             set_nic_free(work, nic)
-            work.network_changed(nic.id)
 
 
 def nics_after_move(work: Work, instance: Instance, detail: str) -> None:

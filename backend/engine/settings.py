@@ -57,12 +57,14 @@ class NetworkSettings(Value, frozen=True, kw_only=True):
 
     ``default_vpc`` is the CIDR of default VPCs. ``pools`` are the public addresses by pool, as CIDRs or
     ranges (``203.0.113.10-203.0.113.99``). ``infra`` is the range between routers and the metadata service
-    (empty where the driver needs none); its first address is the service's own side.
+    (empty where the driver needs none); its first address is the service's own side. ``foreign`` are ranges
+    that no VPC can have, as routers need them for themselves.
     """
 
     default_vpc: str = "172.31.0.0/16"
     pools: Mapping[str, tuple[str, ...]] = {}
     infra: str = ""
+    foreign: tuple[str, ...] = ()
     capabilities: NetworkCapabilities = NO_NETWORK
 
 

@@ -57,8 +57,13 @@ _NEVER_PRIVATE = tuple(
 # Ranges -------------------------------------------------------------------------------------------------
 
 
-def _vpc_range(cidr: str) -> IPv4Network:
+def _vpc_range(work: Work, cidr: str) -> IPv4Network:
     block = network_of(cidr)
+    foreign = [IPv4Network(each) for each in work.settings.network.foreign]
+    if any(map(block.overlaps, foreign)):
+        raise BackendError(
+            Code.VPC_RANGE, f"The CIDR '{cidr}' overlaps one that this cloud needs for itself.", value=cidr
+        )
     if not LARGEST <= block.prefixlen <= SMALLEST or any(map(block.overlaps, _NEVER_PRIVATE)):
         raise BackendError(Code.VPC_RANGE, f"The CIDR '{cidr}' is invalid.", value=cidr)
     return block
@@ -95,7 +100,7 @@ def _free_range(vpc: Vpc, there: Iterable[Subnet]) -> IPv4Network:
 
 def create_vpc(work: Work, command: commands.CreateVpc) -> Vpc:
     """Make a VPC with what every VPC has (CreateVpc)."""
-    block = _vpc_range(command.cidr)
+    block = _vpc_range(work, command.cidr)
     tenant = _room_for_vpc(work)
     vpc = _make_vpc(
         work,
@@ -127,7 +132,7 @@ def _room_for_vpc(work: Work) -> Tenant:
 def make_default_vpc(work: Work, tenant: Tenant, region: str) -> Vpc:
     """A tenant's default VPC in a region: a subnet in each zone, public addresses, and the way outside."""
     owned = _owned(work, tenant, region)
-    block = _vpc_range(work.settings.network.default_vpc)
+    block = _vpc_range(work, work.settings.network.default_vpc)
     gateway_id = new_id("igw")
     vpc = _make_vpc(work, owned, str(block), gateway_id=gateway_id, default=True, dns_hostnames=True)
     work.tx.internet_gateways.insert(InternetGateway(id=gateway_id, vpc_id=vpc.id, **owned))
@@ -266,7 +271,7 @@ def _touch_instances(work: Work, vpc_id: str) -> None:
 def associate_cidr(work: Work, command: commands.AssociateCidr) -> Vpc:
     """Give a VPC a further block of addresses (AssociateVpcCidrBlock)."""
     vpc = own(work, Vpc, command.vpc_id, lock=True)
-    block = _vpc_range(command.cidr)
+    block = _vpc_range(work, command.cidr)
     tables = work.tx.route_tables.of_vpc(vpc.id)
     routed = {IPv4Network(route.destination) for table in tables for route in table.routes}
     if any(block.overlaps(IPv4Network(each)) for each in vpc.cidrs) or any(

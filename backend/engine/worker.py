@@ -317,15 +317,14 @@ class Worker:
 
     def tend_network(self) -> None:
         """What is noted and was not followed, and at the beginning and now and then everything."""
-        if not self._due(self._drawn_at, _DRAW_EVERY):
-            self.network.drain()
-            return
         try:
-            self.network.reconcile()
+            if self._due(self._drawn_at, _DRAW_EVERY):
+                self.network.reconcile()
+                self._drawn_at = self.monotonic()
+            self.network.follow_hosts()
         except (HostSilent, StepFailed) as error:
-            _log.warning("the network could not be compared with what is drawn: %s", error)
-        else:
-            self._drawn_at = self.monotonic()
+            _log.warning("the network does not follow: %s", error)
+        self.network.drain()
 
     def reap(self) -> None:
         """Bytes of withdrawn images nobody uses, files left on hosts, and rows past their time."""

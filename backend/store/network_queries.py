@@ -112,9 +112,10 @@ class RouteTableRows(OwnedRows[RouteTable]):
         """The main route table of a VPC."""
         return next((each for each in self.of_vpc(vpc_id) if each.main), None)
 
-    def leading_to(self, target: str) -> list[RouteTable]:
-        """Tables with a route to something (or by an instance's id)."""
-        return self.where(self.table.c.routes.contains(f'"{target}"', autoescape=True))
+    def leading_to(self, target: str, vpc_id: str) -> list[RouteTable]:
+        """A VPC's tables with a route to something (or by an instance's id)."""
+        c = self.table.c
+        return self.where(c.vpc_id == vpc_id, c.routes.contains(f'"{target}"', autoescape=True))
 
 
 class InternetGatewayRows(OwnedRows[InternetGateway]):
