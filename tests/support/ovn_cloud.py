@@ -6,6 +6,7 @@ metadata service runs on the lab's provider network, where guests are led to it.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class OvnCloud(LiveCloud):
         super().__init__(folder, **environment)
         self.lab = lab
         self.parts: dict[str, subprocess.Popen[Any]] = {}
+        self.uris: dict[str, str] = {}
+        self.hosts: dict[str, str] = {}  # their ids by the names of the lab's hosts
 
     def make(self, *words: str) -> OvnCloud:
         """A home whose settings name the lab's databases, and every host of the lab."""
@@ -34,8 +37,9 @@ class OvnCloud(LiveCloud):
         ]  # fmt: skip
         config = self.home / "isthmus.toml"
         config.write_text(config.read_text() + "\n".join(table) + "\n")
-        for chassis in self.lab.hosts.values():
-            self.cli("host", "add", chassis.libvirtd())
+        for name, chassis in self.lab.hosts.items():
+            self.uris[name] = chassis.libvirtd()
+            self.hosts[name] = self.cli("host", "add", self.uris[name])["id"]
         return self
 
     def start(self, *, wait: bool = True) -> OvnCloud:
@@ -65,6 +69,11 @@ class OvnCloud(LiveCloud):
         process = self.parts.pop(name)
         process.kill()
         process.wait(PATIENCE)
+
+    def keep_logs(self) -> None:
+        """Copy what the lab's daemons said beside the home, where it outlives the lab."""
+        for log in self.lab.home.glob("*.log"):
+            shutil.copy(log, self.home.parent)
 
     def stop(self) -> None:
         for process in self.parts.values():
