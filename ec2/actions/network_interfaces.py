@@ -73,9 +73,6 @@ FILTERS: FilterTable[Interface] = FilterTable(
         "attachment.device-index": _attached(lambda nic: nic.index),
         "attachment.instance-id": _attached(lambda nic: nic.instance_id),
         "attachment.instance-owner-id": _attached(lambda nic: nic.account_id),
-        "attachment.nat-gateway-id": lambda row: (
-            row.nic.requester if row.nic.requester.startswith("nat-") else None
-        ),
         "attachment.network-card-index": _attached(lambda _: 0),
         "attachment.status": _attached(interface_mapping.attachment_status),
         "availability-zone": lambda row: row.nic.zone,

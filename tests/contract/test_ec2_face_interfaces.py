@@ -499,3 +499,24 @@ def test_listing_instances_takes_as_many_queries_for_many_as_for_few(face):
     few = queries(2)
     face.run(MinCount=30, MaxCount=30)
     assert queries(32) == few
+
+
+def test_the_interface_of_a_nat_gateway_is_shown_and_not_the_tenants_to_change(face):
+    subnet = default_subnet(face)
+    allocation = face.ann.allocate_address()["AllocationId"]
+    face.ann.create_nat_gateway(SubnetId=subnet, AllocationId=allocation)
+    face.cloud.settle()
+    [nic] = face.ann.describe_network_interfaces(
+        Filters=[{"Name": "interface-type", "Values": ["nat_gateway"]}]
+    )["NetworkInterfaces"]
+    assert (nic["Status"], nic["RequesterManaged"]) == ("in-use", True)
+    assert nic["Association"]["AllocationId"] == allocation
+    assert listed(face, **{"requester-managed": "true"}) == [nic["NetworkInterfaceId"]]
+    nic_id = nic["NetworkInterfaceId"]
+    for call, parameters in (
+        (face.ann.delete_network_interface, {}),
+        (face.ann.modify_network_interface_attribute, {"Description": {"Value": "mine"}}),
+        (face.ann.assign_private_ip_addresses, {"SecondaryPrivateIpAddressCount": 1}),
+    ):
+        assert refused(call, NetworkInterfaceId=nic_id, **parameters)[0] == "OperationNotPermitted"
+    assert refused(face.ann.release_address, AllocationId=allocation)[0] == "InvalidIPAddress.InUse"
