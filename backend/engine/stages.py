@@ -214,6 +214,8 @@ def _network(act: Act) -> None:
         if act.clock() < act.job.deadline:
             raise
         raise StepFailed(f"The network does not follow: {error}", transient=True) from error
+    except StepFailed as error:  # it may be for what somebody else changes just now
+        raise StepFailed(f"The network refuses: {error}", transient=True) from error
 
 
 def _start(act: Act) -> None:

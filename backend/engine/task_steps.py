@@ -321,16 +321,26 @@ def _plug_nic(act: TaskAct) -> None:
         act.tools.network.follow([act.task.resource_id])
     except HostSilent as error:  # the instance's host is well
         raise StepFailed(f"The network does not follow: {error}", transient=True) from error
+    except StepFailed as error:
+        raise StepFailed(f"The network refuses: {error}", transient=True) from error
     if act.host is None or not act.running:
         return
     driver, nic = act.tools.driver(act.host), act.tools.network.plug(act.task.resource_id)
     try:
         driver.attach_nic(act.instance.id, nic)
     except StepFailed:
-        if nic.mac not in driver.nics(act.instance.id):
+        if nic.mac not in _plugged(driver, act.instance.id):
             raise
-    if nic.mac not in driver.nics(act.instance.id):
+    if nic.mac not in _plugged(driver, act.instance.id):
         raise StepFailed("The host accepted the interface, but it is not there.")
+
+
+def _plugged(driver: HostDriver, instance_id: str) -> frozenset[str]:
+    """What a domain has, asked until that is known: neither plugged nor unplugged may be said by guess."""
+    try:
+        return driver.nics(instance_id)
+    except StepFailed as error:
+        raise StepFailed(str(error), transient=True) from error
 
 
 def _unplug_nic(act: TaskAct) -> None:
@@ -338,17 +348,20 @@ def _unplug_nic(act: TaskAct) -> None:
     if act.host is None or act.instance is None or not act.running:
         return
     driver, nic = act.tools.driver(act.host), act.tools.network.plug(act.task.resource_id)
-    asked = -_ASK_AGAIN
-    while nic.mac in driver.nics(act.instance.id):
+    asked, refused = -_ASK_AGAIN, ""
+    while nic.mac in _plugged(driver, act.instance.id):
         facts = driver.domain(act.instance.id)
         if facts is None or facts.status is DomainStatus.OFF:
             return
         now = act.clock()
         if now >= act.task.deadline:
-            raise StepFailed("The guest does not let go of the interface.")
+            raise StepFailed(refused or "The guest does not let go of the interface.")
         if now - asked >= _ASK_AGAIN:
-            driver.detach_nic(act.instance.id, nic)
-            asked = now
+            asked, refused = now, ""
+            try:
+                driver.detach_nic(act.instance.id, nic)
+            except StepFailed as error:  # the guest may have been asked all the same, and let go later
+                refused = str(error)
             continue
         if act.superseded():
             raise Interrupted
