@@ -227,3 +227,61 @@ def test_a_link_into_the_home_is_seen_through(home, tmp_path_factory):
     put(home, f'[images]\ndirectories = ["{link}"]\n')
     with pytest.raises(NotConfigured, match="lie in one another"):
         load(home)
+
+
+# Networks -----------------------------------------------------------------------------------------------
+
+OVN = '[network]\ndriver = "ovn"\nnorthbound = "tcp:192.0.2.1:6641"\n'
+
+
+def test_without_settings_guests_are_on_user_networks_and_stay_inside(home):
+    put(home, "")
+    engine = load(home).engine().network
+    assert (engine.capabilities.name, engine.infra, engine.foreign) == ("user", "", ())
+    assert engine.pools == {"loopback": ("127.100.0.0/16",)}
+    assert engine.capabilities.limits  # what it cannot enforce is said
+
+
+def test_an_installation_of_ovn(home, monkeypatch):
+    put(home, OVN + 'pools = { public = ["203.0.113.10-203.0.113.12", "192.0.2.64/30"] }\n')
+    found = load(home)
+    engine = found.engine().network
+    assert (engine.capabilities.name, engine.infra) == ("ovn", "100.64.0.0/16")
+    assert set(engine.foreign) == {
+        "100.64.0.0/16",
+        "100.65.0.0/16",
+        "203.0.113.10/31",
+        "203.0.113.12/32",
+        "192.0.2.64/30",
+    }
+    assert engine.capabilities.needs_infra
+    monkeypatch.setenv("ISTHMUS_NETWORK__MTU", "1500")
+    assert load(home).network.mtu == 1500
+
+
+def test_an_installation_of_ovn_without_public_addresses(home):
+    put(home, OVN)
+    assert load(home).engine().network.pools == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('driver = "bridges"', "network.driver"),
+        ('driver = "ovn"', "must name OVN's northbound database"),
+        ('driver = "ovn"\nnorthbound = "tcp:h:1"\nmetadata = "10.0.0.1:80"', "must lie in network.infra"),
+        ('default_vpc = "10.0.0.0/8/8"', "network.default_vpc"),
+        ('default_vpc = "10.0.0.1/16"', "network.default_vpc"),
+        ('infra = "nowhere"', "network.infra"),
+        ('metadata = "80"', "network.metadata"),
+        ("mtu = 500", "network.mtu"),
+        ('pools = { a = ["203.0.113.9-203.0.113.1"] }', "network.pools"),
+        ('pools = { a = ["203.0.113.0/24"], b = ["203.0.113.7"] }', "network.pools"),
+        ("bridges = 1", "network.bridges"),
+    ],
+)
+def test_networks_that_make_no_sense_are_told(home, text, said):
+    put(home, f"[network]\n{text}\n")
+    with pytest.raises(NotConfigured, match="isthmus.toml") as refused:
+        load(home)
+    assert said in str(refused.value)
