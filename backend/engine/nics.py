@@ -116,14 +116,14 @@ def requests_of(command: Launch) -> tuple[NicRequest, ...]:
         )
     found = tuple(sorted(command.nics, key=lambda each: each.index))
     indices = [each.index for each in found]
-    if indices != list(range(len(found))):
-        raise BackendError(
-            Code.PARAMETER_INVALID,
-            "Device indices of network interfaces begin with 0 and leave none out.",
-            parameter="deviceIndex",
-        )
     if len(found) > MOST_NICS:
         raise _too_many()
+    if indices[0] != 0 or len(set(indices)) != len(indices) or indices[-1] >= MOST_NICS:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"Device indices are 0, for the primary interface, to {MOST_NICS - 1}, each once.",
+            parameter="deviceIndex",
+        )
     return found
 
 
@@ -299,10 +299,11 @@ def room_for(work: Work, plans: Sequence[NicPlan], count: int) -> int:
 
 
 class NewNic(Value, frozen=True, kw_only=True):
-    """An interface to be recorded, with all its addresses (the primary one first)."""
+    """An interface to be recorded, with all its addresses (the primary one first), and its place."""
 
     nic: Nic
     addresses: tuple[str, ...]
+    index: int = 0
     mixins: tuple[tuple[str, str], ...] = ()
 
 
@@ -328,7 +329,7 @@ def draw(work: Work, plans: Sequence[NicPlan], owners: int) -> list[list[NewNic]
 
 def _draw_one(work: Work, plan: NicPlan, stock: list[str]) -> NewNic:
     if plan.existing is not None:
-        return NewNic(nic=plan.existing, addresses=())
+        return NewNic(nic=plan.existing, addresses=(), index=plan.request.index)
     request, subnet = plan.request, plan.subnet
     primary = request.address or stock.pop()
     more = [*request.secondary]
@@ -350,7 +351,7 @@ def _draw_one(work: Work, plan: NicPlan, stock: list[str]) -> NewNic:
         api=work.caller.api,
         created_at=work.now,
     )
-    return NewNic(nic=nic, addresses=(primary, *more), mixins=request.mixins)
+    return NewNic(nic=nic, addresses=(primary, *more), mixins=request.mixins, index=request.index)
 
 
 def mac_of(address: str) -> str:
@@ -404,8 +405,8 @@ def record_of_launch(
     """Write the interfaces of new instances, attach those there were, and lend public addresses."""
     fresh, kept = [], []
     for instance, news in drawn:
-        for index, new in enumerate(news):
-            link = attached(instance, index, work.now)
+        for new in news:
+            link = attached(instance, new.index, work.now)
             if new.addresses:
                 nic = msgspec.structs.replace(new.nic, **link)
                 fresh.append(msgspec.structs.replace(new, nic=nic))
@@ -624,7 +625,7 @@ def attach_nic(work: Work, command: commands.AttachNic) -> Nic:
     nic = own_nic(work, command.nic_id, lock=True)
     if nic.instance_id is not None:
         raise nic_in_use(nic)
-    [instance] = own_instances(work, [command.instance_id], ended=True)
+    [instance] = own_instances(work, [command.instance_id], ended=True, lock=True)
     _require_pluggable(work, instance, "attach a network interface to")
     if nic.zone != instance.zone or nic.vpc_id != instance.vpc_id:
         raise BackendError(
@@ -690,7 +691,7 @@ def detach_nic(work: Work, command: commands.DetachNic) -> Nic:
             "The network interface at device index 0 and networkCard index 0 cannot be detached.",
             ids=(nic.id,),
         )
-    [instance] = own_instances(work, [str(nic.instance_id)], ended=True)
+    [instance] = own_instances(work, [str(nic.instance_id)], ended=True, lock=True)
     if nic.attach is AttachState.DETACHING:
         return nic
     if nic.attach is AttachState.ATTACHING:
@@ -723,7 +724,7 @@ def _attachment(work: Work, command: commands.DetachNic) -> Nic:
             raise _not_attached(named)
         return own_nic(work, command.nic_id)
     nic = own_nic(work, found.id, lock=True)
-    if nic.instance_id is None:
+    if nic.instance_id is None or (command.attachment_id and nic.attachment_id != command.attachment_id):
         raise _not_attached(named)
     return nic
 

@@ -283,7 +283,8 @@ def test_what_a_launch_cannot_combine(cloud, small):
     assert launch(nics=(here, NicRequest(index=1, subnet_id=other_zone.id))) is Code.NETWORK_MISMATCH
     assert launch(nics=(here, NicRequest(index=1, subnet_id=other_vpc.id))) is Code.NETWORK_MISMATCH
     assert launch(nics=(NicRequest(index=1, subnet_id=small.id),)) is Code.PARAMETER_INVALID
-    assert launch(nics=(here, NicRequest(index=2, subnet_id=small.id))) is Code.PARAMETER_INVALID
+    assert launch(nics=(here, NicRequest(index=0, subnet_id=small.id))) is Code.PARAMETER_INVALID
+    assert launch(nics=(here, NicRequest(index=8, subnet_id=small.id))) is Code.PARAMETER_INVALID
     assert launch(nics=(here, here)) is Code.PARAMETER_INVALID
     nine = tuple(NicRequest(index=index, subnet_id=small.id) for index in range(9))
     assert launch(nics=nine) is Code.NICS_EXHAUSTED
