@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from backend.engine import Engine
 from backend.engine.network_reads import around, chassis, whole
 from backend.model import AttachState, Instance
+from backend.network_model import Topology
 from backend.ports import HostSilent, NetworkDriver, NicSpec, StepFailed
 
 _log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class NetworkApplier:
         self.driver = driver
         self._lock = threading.Lock()
         self._waiting = threading.Lock()
-        self._serving: tuple[str, ...] | None = None
+        self._serving: tuple[str, ...] | None = None  # what was drawn last; None: unknown
 
     def drain(self) -> float | None:
         """Follow every change noted: None, or in how many seconds to try again.
@@ -61,7 +62,7 @@ class NetworkApplier:
             topology = around(tx, scopes, members=self.driver.capabilities.by_member)
         if not changes:
             return False
-        self.driver.apply(topology, scopes)
+        self._apply(topology, scopes)
         with self.engine.store.begin() as tx:
             tx.network_changes.forget([change.id for change in changes])
         return True
@@ -76,7 +77,7 @@ class NetworkApplier:
         with self._lock, self.engine.store.exclusive("network"):
             with self.engine.store.read() as tx:
                 topology = around(tx, scopes, members=self.driver.capabilities.by_member)
-            self.driver.apply(topology, frozenset(scopes))
+            self._apply(topology, frozenset(scopes))
 
     def follow_hosts(self) -> None:
         """Apply what depends on which hosts serve, if that has changed. Raises like :meth:`follow`."""
@@ -84,7 +85,12 @@ class NetworkApplier:
             serving = chassis(tx)
         if serving != self._serving:
             self.follow([HOSTS])
-            self._serving = serving
+
+    def _apply(self, topology: Topology, scopes: Collection[str] | None = None) -> None:
+        """Every application draws what depends on the hosts as they are then, which may not last."""
+        self._serving = None
+        self.driver.apply(topology, scopes)
+        self._serving = topology.chassis
 
     def reconcile(self) -> None:
         """Apply everything; what is not in the rows goes. Raises like :meth:`follow`."""
@@ -92,7 +98,7 @@ class NetworkApplier:
             with self.engine.store.read() as tx:
                 changes = tx.network_changes.first(_MOST_AT_ONCE)
                 topology = whole(tx)
-            self.driver.apply(topology)
+            self._apply(topology)
             with self.engine.store.begin() as tx:
                 tx.network_changes.forget([change.id for change in changes])
 
