@@ -101,7 +101,14 @@ class Scene:
             ImageId=self.cloud.image, InstanceType="t2.nano", MinCount=1, MaxCount=1, SubnetId=self.subnet,
             SecurityGroupIds=[self.group], PrivateIpAddress=address, UserData=AGENT,
         )  # fmt: skip
-        return Machine(self.cloud, self.ec2, made["Instances"][0]["InstanceId"], "h1")
+        row = made["Instances"][0]
+        self.known(row["NetworkInterfaces"][0])
+        return Machine(self.cloud, self.ec2, row["InstanceId"], "h1")
+
+    def known(self, nic: dict[str, Any]) -> None:
+        """The neighbour sends to an interface before anybody could tell where it is."""
+        address, mac = nic["PrivateIpAddress"], nic["MacAddress"]
+        self.sender.ip(f"neighbour replace {address} lladdr {mac} dev eth0 nud permanent")
 
     # What is seen -----------------------------------------------------------------------------------------
 
@@ -173,6 +180,7 @@ class Scene:
         made = ec2.create_network_interface(
             SubnetId=self.subnet, PrivateIpAddress=PLUGGED, Groups=[self.group]
         )["NetworkInterface"]
+        self.known(made)
         nic = made["NetworkInterfaceId"]
         attachment: list[str] = []
 
