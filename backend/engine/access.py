@@ -98,10 +98,17 @@ def visible(caller: Caller, instance: Instance | None, now: float, done_visible:
     return instance.ended_at is None or now - instance.ended_at < done_visible
 
 
-def own_instances(work: Work, ids: Sequence[str], *, ended: bool = False) -> list[Instance]:
-    """Instances by id, each once, in the order asked; all must exist for the caller."""
+def own_instances(
+    work: Work, ids: Sequence[str], *, ended: bool = False, lock: bool = False
+) -> list[Instance]:
+    """Instances by id, each once, in the order asked; all must exist for the caller.
+
+    With ``lock`` they stay in their states until this transaction has ended.
+    """
     wanted = list(dict.fromkeys(ids))
     found = work.tx.instances.some(wanted)
+    if lock:
+        found = {item: held for item in sorted(found) if (held := work.tx.instances.lock(item)) is not None}
     missing = tuple(
         item
         for item in wanted

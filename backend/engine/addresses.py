@@ -235,18 +235,24 @@ def disassociate_address(work: Work, command: commands.DisassociateAddress) -> P
     """Let an elastic address lead nowhere (DisassociateAddress)."""
     found = work.tx.public_addresses.by_association(command.association_id)
     if found is None or found.auto or found.tenant_id != own_tenant(work, found):
-        raise BackendError(
-            Code.ASSOCIATION_NOT_FOUND,
-            f"The association ID '{command.association_id[:80]}' does not exist",
-            ids=(command.association_id[:80],),
-        )
+        raise _no_association(command)
     address = own_address(work, found.id)
+    if address.association_id != command.association_id:  # moved since we looked
+        raise _no_association(command)
     nic = work.tx.nics.get(str(address.nic_id))
     if nic is not None and nic.requester:
         own_nic(work, nic.id)
     free = unlink(work, address)
     _told(work, nic)
     return free
+
+
+def _no_association(command: commands.DisassociateAddress) -> BackendError:
+    return BackendError(
+        Code.ASSOCIATION_NOT_FOUND,
+        f"The association ID '{command.association_id[:80]}' does not exist",
+        ids=(command.association_id[:80],),
+    )
 
 
 def own_tenant(work: Work, address: PublicAddress) -> str:

@@ -25,10 +25,12 @@ def own(work: Work, kind: type[T], identity: str, *, lock: bool = False) -> T:
     return found
 
 
-def own_group(work: Work, name: str, vpc_id: str) -> SecurityGroup:
-    """A group of a VPC by id, or by name."""
+def own_group(work: Work, name: str, vpc_id: str, *, lock: bool = False) -> SecurityGroup:
+    """A group of a VPC by id, or by name; with ``lock`` it does not go before this transaction has ended."""
     if not name.startswith("sg-"):
         found = work.tx.security_groups.named(vpc_id, name)
+        if lock and found is not None:
+            found = work.tx.security_groups.lock(found.id)
         if found is None:
             raise BackendError(
                 Code.GROUP_NOT_FOUND,
@@ -36,7 +38,7 @@ def own_group(work: Work, name: str, vpc_id: str) -> SecurityGroup:
                 name=name,
             )
         return found
-    group = own(work, SecurityGroup, name)
+    group = own(work, SecurityGroup, name, lock=lock)
     if group.vpc_id != vpc_id:
         raise BackendError(
             Code.NETWORK_MISMATCH,

@@ -232,7 +232,7 @@ def _rule(work: Work, group: SecurityGroup, spec: RuleSpec) -> SecurityRule:
         raise BackendError(
             Code.PARAMETER_INVALID, "A permission names one CIDR or one group.", parameter="ipPermissions"
         )
-    peer = own_group(work, spec.peer_group, group.vpc_id).id if spec.peer_group else ""
+    peer = own_group(work, spec.peer_group, group.vpc_id, lock=True).id if spec.peer_group else ""
     return SecurityRule(
         id=new_id("sgr"),
         group_id=group.id,

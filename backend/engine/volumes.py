@@ -377,7 +377,7 @@ def revert_volume(work: Work, command: commands.RevertVolume) -> Volume:
 def attach_volume(work: Work, command: commands.AttachVolume) -> Volume:
     """Attach a volume; the instance's hot-plug job does it (AttachVolume)."""
     volume = own_volume(work, command.volume_id)
-    [instance] = own_instances(work, [command.instance_id], ended=True)
+    [instance] = own_instances(work, [command.instance_id], ended=True, lock=True)
     _require_pluggable(instance, "attach a volume to")
     require_attachable(volume, instance.zone)
     device, target = _device_for(work, instance, command.device)

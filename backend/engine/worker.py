@@ -114,6 +114,10 @@ class Worker:
             return run(job_id)
         except Conflict:  # what the step did is found again when it is asked for again
             return 0.0
+        except BackendError as error:
+            if error.code is not Code.STALE:
+                raise
+            return 0.0  # something shown of the instance was changed at the same moment
 
     def job_failed(self, job_id: str, error: Exception) -> None:
         """A step broke in a way nobody foresaw: log it, and let the sweep bring the job back."""

@@ -272,7 +272,8 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """A transaction that reads one consistent state."""
-        with self.engine.connect().execution_options(**{READING: True}) as connection, connection.begin():
+        options = {READING: True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield Tx(connection)
 
     @contextmanager
