@@ -195,8 +195,9 @@ class Scene:
             return row["Status"], row.get("Attachment", {}).get("Status", "")
 
         yield "attach", plug, lambda: interface() == ("in-use", "attached")
+        leased = f"ip -4 address show dev eth1 | grep {PLUGGED}"  # by itself the guest asks only once
         wait_for(
-            lambda: staying.terminal.run(f"ip -4 address show dev eth1 | grep {PLUGGED}")[0] == 0,
+            lambda: staying.terminal.run(f"{leased} || udhcpc -i eth1 -t 2 -T 2 -n -q -S; {leased}")[0] == 0,
             "a lease for the new interface", AGAIN,
         )  # fmt: skip
         yield (
