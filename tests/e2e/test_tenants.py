@@ -30,15 +30,21 @@ REFERENCES = {
 NEW_NAMES = {("CreateKeyPair", "KeyName"), ("ImportKeyPair", "KeyName")}
 # Parameters that look like references and are none: nobody owns them here, or nothing of the kind exists yet.
 NO_REFERENCES = {
-    "ZoneName", "ZoneId", "RegionName", "AttributeName", "RootDeviceName", "Name", "UserId",
-    "GroupId", "SecurityGroupId", "SubnetId", "KernelId", "RamdiskId", "KmsKeyId", "RoleName",
-    "AvailabilityZoneId", "DestinationAvailabilityZoneId",
+    "ZoneName", "ZoneId", "RegionName", "AttributeName", "RootDeviceName", "Name", "UserId", "KernelId",
+    "RamdiskId", "KmsKeyId", "RoleName", "AvailabilityZoneId", "DestinationAvailabilityZoneId", "IpamPoolId",
+    "GroupName",  # of a VPC of one's own
+    "Ipv4IpamPoolId", "Ipv6IpamPoolId", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId",
+    "DestinationPrefixListId",
+    "CarrierGatewayId", "CoreNetworkArn", "EgressOnlyInternetGatewayId", "LocalGatewayId", "OdbNetworkArn",
+    "TransitGatewayId", "VpcEndpointId", "VpcPeeringConnectionId", "AssociatedSubnetId", "SecondaryAllocationId",
 }  # fmt: skip
 REFER_TO_NOTHING = {
     "CreateKeyPair", "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes", "DescribeRegions", "DescribeTags", "GetCallerIdentity", "ImportKeyPair",
     "RegisterImage", "GetEbsEncryptionByDefault", "ImportImage", "ImportSnapshot",
     "CreateSnapshots",  # inside a structure: below
+    "AllocateAddress", "CreateDefaultSubnet", "CreateDefaultVpc", "CreateDhcpOptions", "CreateInternetGateway",
+    "CreateVpc",
 }  # fmt: skip
 # What a call needs besides the reference, so that only the reference can be at fault.
 BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -70,6 +76,94 @@ BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
     "StopInstances": (("Force", "true"),),
     "TerminateInstances": (("Force", "true"),),
 }
+
+
+# The same for networks: a name, and for associations which of them.
+NETWORK_REFERENCES = {
+    "VpcId": "vpc", "VpcIds": "vpc", "SubnetId": "subnet", "RouteTableId": "rtb", "InternetGatewayId": "igw", "GatewayId": "igw",
+    "NatGatewayId": "nat", "DhcpOptionsId": "dopt", "NetworkAclId": "acl", "GroupId": "sg",
+    "SecurityGroupId": "sg", "SecurityGroupRuleId": "sgr", "NetworkInterfaceId": "eni",
+    "AttachmentId": "eni-attach", "AllocationId": "eipalloc", "AssociationId": "",
+}  # fmt: skip
+ASSOCIATIONS = {
+    "DisassociateAddress": "eipassoc", "DisassociateRouteTable": "rtbassoc",
+    "ReplaceRouteTableAssociation": "rtbassoc", "DisassociateVpcCidrBlock": "vpc-cidr-assoc",
+    "ReplaceNetworkAclAssociation": "aclassoc",
+}  # fmt: skip
+ENTRY = (
+    ("RuleNumber", "7"), ("Protocol", "-1"), ("RuleAction", "allow"), ("Egress", "false"),
+    ("CidrBlock", "0.0.0.0/0"),
+)  # fmt: skip
+PERMISSION = (
+    ("IpPermissions.1.IpProtocol", "tcp"), ("IpPermissions.1.FromPort", "22"),
+    ("IpPermissions.1.ToPort", "22"), ("IpPermissions.1.IpRanges.1.CidrIp", "192.0.2.0/24"),
+)  # fmt: skip
+# In braces one's own.
+BESIDES_NETWORKS: dict[str, tuple[tuple[str, str], ...]] = {
+    "AssignPrivateIpAddresses": (("SecondaryPrivateIpAddressCount", "1"),),
+    "AssociateAddress": (("AllocationId", "{eipalloc}"), ("NetworkInterfaceId", "{eni}")),
+    "AssociateDhcpOptions": (("DhcpOptionsId", "{dopt}"), ("VpcId", "{vpc}")),
+    "AssociateRouteTable": (("RouteTableId", "{rtb}"), ("SubnetId", "{subnet}")),
+    "AssociateVpcCidrBlock": (("CidrBlock", "10.8.0.0/16"),),
+    "AttachInternetGateway": (("InternetGatewayId", "{igw}"), ("VpcId", "{vpc}")),
+    "AttachNetworkInterface": (
+        ("NetworkInterfaceId", "{eni}"), ("InstanceId", "{i}"), ("DeviceIndex", "2"),
+    ),
+    "AuthorizeSecurityGroupEgress": PERMISSION,
+    "AuthorizeSecurityGroupIngress": PERMISSION,
+    "CreateNatGateway": (("SubnetId", "{subnet}"), ("AllocationId", "{eipalloc}")),
+    "CreateNetworkAclEntry": ENTRY,
+    "CreateNetworkInterface": (("SubnetId", "{subnet}"),),
+    "CreateRoute": (
+        ("RouteTableId", "{rtb}"), ("DestinationCidrBlock", "192.0.2.0/24"), ("NetworkInterfaceId", "{eni}"),
+    ),
+    "CreateSecurityGroup": (("GroupName", "mine now"), ("GroupDescription", "d")),
+    "CreateSubnet": (("CidrBlock", "10.0.77.0/24"),),
+    "DeleteNetworkAclEntry": (("RuleNumber", "100"), ("Egress", "false")),
+    "DeleteRoute": (("DestinationCidrBlock", "0.0.0.0/0"),),
+    "DescribeAddressesAttribute": (("Attribute", "domain-name"),),
+    "DescribeNetworkInterfaceAttribute": (("Attribute", "description"),),
+    "DescribeVpcAttribute": (("Attribute", "enableDnsSupport"),),
+    "DetachInternetGateway": (("InternetGatewayId", "{igw}"), ("VpcId", "{vpc}")),
+    "ModifyInstanceAttribute": (("InstanceId", "{i}"),),
+    "ModifyNetworkInterfaceAttribute": (("NetworkInterfaceId", "{eni}"), ("Description.Value", "mine now")),
+    "ModifySecurityGroupRules": (
+        ("SecurityGroupRule.1.SecurityGroupRuleId", "{sgr}"),
+        ("SecurityGroupRule.1.SecurityGroupRule.IpProtocol", "-1"),
+        ("SecurityGroupRule.1.SecurityGroupRule.CidrIpv4", "192.0.2.0/24"),
+    ),
+    "ModifySubnetAttribute": (("MapPublicIpOnLaunch.Value", "true"),),
+    "ModifyVpcAttribute": (("EnableDnsHostnames.Value", "true"),),
+    "ModifyVpcTenancy": (("InstanceTenancy", "default"),),
+    "ReplaceNetworkAclAssociation": (("AssociationId", "{aclassoc}"), ("NetworkAclId", "{acl}")),
+    "ReplaceNetworkAclEntry": ENTRY,
+    "ReplaceRoute": (
+        ("RouteTableId", "{rtb}"), ("DestinationCidrBlock", "0.0.0.0/0"), ("NetworkInterfaceId", "{eni}"),
+    ),
+    "ReplaceRouteTableAssociation": (("AssociationId", "{rtbassoc}"), ("RouteTableId", "{rtb}")),
+    "ResetNetworkInterfaceAttribute": (("SourceDestCheck", "true"),),
+    "RevokeSecurityGroupEgress": (("GroupId", "{sg}"), ("SecurityGroupRuleId.1", "{sgr}")),
+    "RevokeSecurityGroupIngress": (("GroupId", "{sg}"), ("SecurityGroupRuleId.1", "{sgr}")),
+    "RunInstances": (("ImageId", "{ami}"), ("MinCount", "1"), ("MaxCount", "1"), ("InstanceType", "t2.nano")),
+    "UnassignPrivateIpAddresses": (("PrivateIpAddress.1", "10.0.0.9"),),
+    "UpdateSecurityGroupRuleDescriptionsEgress": PERMISSION,
+    "UpdateSecurityGroupRuleDescriptionsIngress": PERMISSION,
+}  # fmt: skip
+
+OF_NETWORKS = BESIDES_NETWORKS.keys() - {"ModifyInstanceAttribute", "RunInstances"}
+# What means the same as another parameter, and cannot stand beside it.
+INSTEAD = {
+    ("CreateRoute", "GatewayId"): "NetworkInterfaceId",
+    ("ReplaceRoute", "GatewayId"): "NetworkInterfaceId",
+    ("CreateRoute", "NatGatewayId"): "NetworkInterfaceId",
+    ("CreateRoute", "InstanceId"): "NetworkInterfaceId",
+    ("ReplaceRoute", "NatGatewayId"): "NetworkInterfaceId",
+    ("ReplaceRoute", "InstanceId"): "NetworkInterfaceId",
+    ("AssociateAddress", "InstanceId"): "NetworkInterfaceId",
+    ("ModifyNetworkInterfaceAttribute", "SecurityGroupId.1"): "Description.Value",
+}
+# For NAT gateways of a whole VPC and route tables of a gateway, which there are none of.
+ONLY_BESIDE = {("CreateNatGateway", "VpcId"), ("AssociateRouteTable", "GatewayId")}
 
 
 # What remains of a tenant that is gone: who did what, and what was used when.
@@ -163,7 +257,7 @@ def references() -> Iterator[tuple[str, str, str]]:
     for action in ACTIONS:
         endpoint = EC2.endpoints.get(action) or STS.endpoints[action]
         for member in endpoint.shape.input.members:
-            kind = REFERENCES.get(member.request_name)
+            kind = None if action in OF_NETWORKS else REFERENCES.get(member.request_name)
             if (action, kind) == ("DescribeImportImageTasks", "import-snap"):
                 kind = "import-ami"
             if kind is not None and (action, member.request_name) not in NEW_NAMES:
@@ -173,7 +267,7 @@ def references() -> Iterator[tuple[str, str, str]]:
 
 def test_no_operation_is_forgotten_here():
     """A new operation or parameter must say whether it refers to something of a tenant's."""
-    found = {action for action, _, _ in references()}
+    found = {action for action, _, _ in (*references(), *network_references())}
     assert found | REFER_TO_NOTHING == set(ACTIONS)
     assert not found & REFER_TO_NOTHING
     looks_like_one = re.compile(r".*(?:Id|Name|Arn)")
@@ -181,7 +275,7 @@ def test_no_operation_is_forgotten_here():
         for member in (EC2.endpoints.get(action) or STS.endpoints[action]).shape.input.members:
             name = member.request_name
             if looks_like_one.fullmatch(name) and not name.endswith("Arn"):
-                assert name in REFERENCES.keys() | NO_REFERENCES, (action, name)
+                assert name in REFERENCES.keys() | NETWORK_REFERENCES.keys() | NO_REFERENCES, (action, name)
 
 
 def _without(answer: Answer, thing: str) -> Any:
@@ -216,6 +310,142 @@ def test_a_foreign_thing_is_an_unknown_thing(cloud, ann, bob, action, parameter,
             assert theirs.status == 400
         own = call(cloud, action, (parameter, foreign), ("DryRun", "true"), *besides, key=key_of(ann.said))
         assert refusal(own).code == "DryRunOperation"  # the call itself is in order
+    assert census(cloud) == before
+
+
+def network_references() -> Iterator[tuple[str, str, str]]:
+    """Operation, wire name and kind of each parameter that refers to something of a tenant's networks."""
+    for action in ACTIONS:
+        endpoint = EC2.endpoints.get(action) or STS.endpoints[action]
+        for member in endpoint.shape.input.members:
+            name = member.request_name
+            kind = NETWORK_REFERENCES.get(name) or (
+                ASSOCIATIONS.get(action) if name == "AssociationId" else None
+            )
+            if action in OF_NETWORKS and name == "InstanceId":
+                kind = "i"
+            if kind is not None and (action, name) not in ONLY_BESIDE:
+                yield action, name + (".1" if isinstance(member.shape, ListOf) else ""), kind
+
+
+def network_of(cloud: LiveCloud, who: Owner) -> dict[str, str]:
+    """One of everything that can be drawn, by kind, and the owner's machine and image."""
+    client = cloud.client(key=key_of(who.said))
+    vpc = client.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    block = client.associate_vpc_cidr_block(VpcId=vpc, CidrBlock="10.1.0.0/16")["CidrBlockAssociation"]
+    zone = cloud.facts["zone"]
+    subnet = client.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24", AvailabilityZone=zone)["Subnet"][
+        "SubnetId"
+    ]
+    table = client.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    used = client.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
+    gateway = client.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    client.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    client.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    first, second = (client.allocate_address(Domain="vpc")["AllocationId"] for _ in range(2))
+    nat = client.create_nat_gateway(SubnetId=subnet, AllocationId=first)["NatGateway"]["NatGatewayId"]
+    options = client.create_dhcp_options(
+        DhcpConfigurations=[{"Key": "domain-name", "Values": [f"{who.name}.example.org"]}]
+    )["DhcpOptions"]["DhcpOptionsId"]
+    [acl] = client.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["NetworkAcls"]
+    group = client.create_security_group(GroupName=f"{who.name}-web", Description="d", VpcId=vpc)["GroupId"]
+    [rule] = client.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+        ],
+    )["SecurityGroupRules"]
+    nic = client.create_network_interface(SubnetId=subnet, Groups=[group])["NetworkInterface"]
+    led = client.associate_address(AllocationId=second, NetworkInterfaceId=nic["NetworkInterfaceId"])
+    wait_for(lambda: census(cloud)["network_change"] == [], "the network follows")
+    [primary] = client.describe_instances(InstanceIds=[who.instance])["Reservations"][0]["Instances"][0][
+        "NetworkInterfaces"
+    ]
+    return {
+        "vpc": vpc, "vpc-cidr-assoc": block["AssociationId"], "subnet": subnet, "rtb": table, "rtbassoc": used,
+        "igw": gateway, "nat": nat, "dopt": options, "acl": acl["NetworkAclId"],
+        "aclassoc": acl["Associations"][0]["NetworkAclAssociationId"], "sg": group,
+        "sgr": rule["SecurityGroupRuleId"], "eni": nic["NetworkInterfaceId"],
+        "eni-attach": primary["Attachment"]["AttachmentId"], "eipalloc": second,
+        "eipassoc": led["AssociationId"], "i": who.instance, "ami": who.image,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def anns_network(cloud: LiveCloud, ann: Owner) -> dict[str, str]:
+    return network_of(cloud, ann)
+
+
+@pytest.fixture(scope="module")
+def bobs_network(cloud: LiveCloud, bob: Owner) -> dict[str, str]:
+    return network_of(cloud, bob)
+
+
+@pytest.mark.parametrize(("action", "parameter", "kind"), list(network_references()))
+def test_a_foreign_network_is_an_unknown_one(cloud, bob, anns_network, bobs_network, action, parameter, kind):
+    before = census(cloud)
+    foreign, unknown = anns_network[kind], f"{kind}-{UNKNOWN}"
+    besides = [
+        (name, value.format(**{each.replace("-", "_"): known for each, known in bobs_network.items()}))
+        for name, value in BESIDES_NETWORKS.get(action, ())
+        if name not in {parameter, INSTEAD.get((action, parameter))}
+    ]
+    theirs = call(cloud, action, (parameter, foreign), *besides, key=key_of(bob.said))
+    nobodys = call(cloud, action, (parameter, unknown), *besides, key=key_of(bob.said))
+    assert refusal(theirs).code.endswith(("NotFound", "Gateway.NotAttached")), refusal(theirs)
+    assert _without(theirs, foreign) == _without(nobodys, unknown)
+    assert census(cloud) == before
+
+
+def test_listings_show_ones_own_networks_only(cloud, bob, anns_network, bobs_network):
+    client = cloud.client(key=key_of(bob.said))
+    shown = json.dumps(
+        [
+            client.describe_vpcs(), client.describe_subnets(), client.describe_route_tables(),
+            client.describe_internet_gateways(), client.describe_nat_gateways(), client.describe_dhcp_options(),
+            client.describe_network_acls(), client.describe_security_groups(),
+            client.describe_security_group_rules(), client.describe_network_interfaces(),
+            client.describe_addresses(),
+        ],
+        default=str,
+    )  # fmt: skip
+    for kind in anns_network.keys() - {"ami", "i"}:
+        assert bobs_network[kind] in shown, kind
+        assert anns_network[kind] not in shown, kind
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("network", "subnet"),
+        ("networkinterface", "eni"),
+        ("securitygroup", "sg"),
+        ("ipreservation", "eipalloc"),
+    ],
+)
+def test_occi_answers_about_a_foreign_network_as_about_an_unknown_one(
+    cloud, bob, anns_network, bobs_network, place, kind
+):
+    before = census(cloud)
+    foreign, unknown = uuid_of(anns_network[kind]), uuid_of(f"{kind}-{UNKNOWN}")
+    for method in ("GET", "HEAD", "DELETE", "POST", "PATCH"):
+        for query in ("", "?action=up", "?action=down"):
+            theirs = cloud.occi(method, f"/{place}/{foreign}{query}", auth=bob.auth)
+            nobodys = cloud.occi(method, f"/{place}/{unknown}{query}", auth=bob.auth)
+            assert theirs.status in {400, 404, 405}
+            seen = [
+                (status, headers, body.replace(name, "THING"))
+                for answer, thing, name in (
+                    (theirs, foreign, anns_network[kind]),
+                    (nobodys, unknown, f"{kind}-{UNKNOWN}"),
+                )
+                for status, headers, body in [_without(answer, thing)]
+            ]
+            assert seen[0] == seen[1], (method, query)
+    for path in ("/", f"/{place}/"):
+        said = cloud.occi("GET", path, auth=bob.auth)
+        assert foreign not in f"{said.body}{said.headers}"
+    assert uuid_of(bobs_network[kind]) in cloud.occi("GET", f"/{place}/", auth=bob.auth).body or kind == "eni"
     assert census(cloud) == before
 
 
