@@ -48,9 +48,13 @@ class NetworkApplier:
     def _drain(self) -> float | None:
         try:
             with self.engine.store.exclusive("network"):
-                while self._follow_noted():
-                    pass
-        except (HostSilent, StepFailed) as error:
+                try:
+                    while self._follow_noted():
+                        pass
+                except StepFailed:
+                    self._follow_one_by_one()
+                    return _AGAIN
+        except HostSilent as error:
             _log.warning("the network does not follow: %s", error)
             return _AGAIN
         return None
@@ -66,6 +70,22 @@ class NetworkApplier:
         with self.engine.store.begin() as tx:
             tx.network_changes.forget([change.id for change in changes])
         return True
+
+    def _follow_one_by_one(self) -> None:
+        """Follow what can be followed: what is refused, whosever it is, holds up nothing else."""
+        with self.engine.store.read() as tx:
+            scopes = {change.scope for change in tx.network_changes.first(_MOST_AT_ONCE)}
+        for scope in sorted(scopes):
+            with self.engine.store.read() as tx:
+                changes = tx.network_changes.of(scope)
+                topology = around(tx, [scope], members=self.driver.capabilities.by_member)
+            try:
+                self._apply(topology, frozenset([scope]))
+            except StepFailed as error:
+                _log.warning("the network does not follow a change of %s: %s", scope, error)
+                continue
+            with self.engine.store.begin() as tx:
+                tx.network_changes.forget([change.id for change in changes])
 
     def follow(self, scopes: Collection[str]) -> None:
         """Apply what the rows say of some objects, and come back when it is in force.

@@ -389,6 +389,10 @@ class NetworkChangeRows(Rows[NetworkChange]):
         """The oldest ones."""
         return self.where(order=(self.table.c.id,), limit=limit)
 
+    def of(self, scope: str) -> list[NetworkChange]:
+        """Those of one object."""
+        return self.where(self.table.c.scope == scope)
+
     def forget(self, ids: Collection[str]) -> None:
         """They have been followed."""
         self.delete_where(self.table.c.id.in_(list(ids)))
