@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from backend.engine.access import scope
 from backend.engine.settings import EngineSettings
 from backend.errors import BackendError, Code
-from backend.model import Caller, HostState, Instance, Value, Volume
+from backend.model import Caller, Host, HostState, Instance, Value, Volume
 from backend.network_model import (
     DhcpOptions,
     InternetGateway,
@@ -295,9 +295,14 @@ def _with_prefix(scopes: Collection[str], prefix: str) -> list[str]:
 _SERVING = frozenset({HostState.ON, HostState.DISABLED})
 
 
+def _serves(host: Host) -> bool:
+    """Whether a host may carry what others send. One that is only being met anew goes on doing so."""
+    return host.state in _SERVING or (host.state is HostState.INIT and not host.failures)
+
+
 def chassis(tx: Tx) -> tuple[str, ...]:
     """The chassis that hosts said they are, by name; those in error cannot carry what others send."""
-    serving = [host for host in tx.hosts.all() if host.state in _SERVING]
+    serving = [host for host in tx.hosts.all() if _serves(host)]
     return tuple(sorted({name for host in serving if (name := host.capabilities.get("chassis", ""))}))
 
 

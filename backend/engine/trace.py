@@ -122,7 +122,8 @@ def _routed(topology: Topology, packet: Packet, source: Nic, subnet: Subnet) -> 
         outside = mine[0].ip
     elif route.target in topology.nat_gateways:
         yield Step(at=at, passes=True, words=words)
-        outside = topology.nat_gateways[route.target].public_ip
+        mine = [each for each in topology.public.get(source.id, ()) if each.private_ip == packet.source]
+        outside = mine[0].ip if mine else topology.nat_gateways[route.target].public_ip
     else:
         yield Step(at=at, passes=False, words=f"{words}, which is not there (blackhole)")
         return
