@@ -62,6 +62,8 @@ def instance(number: int, **changes: Any) -> Instance:
         "ephemeral_gib": 0,
         "architecture": "x86_64",
         "image_id": image().id,
+        "vpc_id": "vpc-1",
+        "subnet_id": "subnet-1",
         "address": f"10.0.{number // 250}.{number % 250 + 4}",
         "mac": f"52:54:00:00:{number // 250:02x}:{number % 250:02x}",
         "detail": "runn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import msgspec
 import pytest
@@ -39,6 +40,7 @@ from backend.model import (
     UserMixin,
     VolumeState,
 )
+from backend.network_model import Lease, NetworkAcl, Nic, Subnet, Vpc
 from backend.store import Conflict, InstanceQuery, LaunchToken, VolumeToken
 from backend.store.tables import instance as instance_table
 
@@ -65,20 +67,34 @@ def refused(store, act) -> bool:
 # Claims -------------------------------------------------------------------------------------------------
 
 
-def test_an_address_has_one_living_holder_in_a_region(cloud):
-    first = instance(1)
+def test_addresses_and_macs_have_one_holder_in_a_subnet(cloud):
+    owned: dict[str, Any] = {"tenant_id": TENANT, "account_id": "1", "region": REGION, "created_at": 1.0}
+
+    def nic(number, subnet_id, **changes):
+        fields = {"zone": "north-a", "vpc_id": "vpc-1", "mac": f"m{number}", "address": f"10.0.0.{number}"}
+        return Nic(id=f"eni-{number}", subnet_id=subnet_id, **{**owned, **fields, **changes})
+
+    def lease(number, subnet_id, address="10.0.0.9"):
+        return Lease(subnet_id=subnet_id, address=address, nic_id=f"eni-{number}")
+
     with cloud.begin() as tx:
-        tx.instances.insert(first)
-    twin = instance(2, address=first.address)
-    assert refused(cloud, lambda tx: tx.instances.insert(twin))
-    assert not refused(
-        cloud, lambda tx: tx.instances.insert(instance(3, address=first.address, region="south"))
-    )
+        tx.vpcs.insert(Vpc(id="vpc-1", cidr="10.0.0.0/16", **owned))
+        tx.network_acls.insert(NetworkAcl(id="acl-1", vpc_id="vpc-1", **owned))
+        for name in "ab":
+            fields = {"cidr": f"10.0.{name}", "acl_id": "acl-1", "acl_association_id": f"aclassoc-{name}"}
+            tx.subnets.insert(
+                Subnet(id=f"subnet-{name}", vpc_id="vpc-1", zone="north-a", **{**owned, **fields})
+            )
+        tx.nics.insert_all([nic(1, "subnet-a"), nic(2, "subnet-a"), nic(3, "subnet-b")])
+        tx.leases.insert(lease(1, "subnet-a"))
+    assert refused(cloud, lambda tx: tx.nics.insert(nic(4, "subnet-a", mac="m1")))
+    assert refused(cloud, lambda tx: tx.leases.insert(lease(2, "subnet-a")))
+    assert not refused(cloud, lambda tx: tx.leases.insert(lease(3, "subnet-b")))
     with cloud.begin() as tx:
-        assert tx.instances.taken_addresses(REGION, [first.address, "10.9.9.9"]) == {first.address}
-        tx.instances.update(first, detail="done", ended_at=200.0)
-        assert tx.instances.taken_addresses(REGION, [first.address]) == set()
-    assert not refused(cloud, lambda tx: tx.instances.insert(twin))
+        assert tx.leases.taken("subnet-a", ["10.0.0.9", "10.0.0.10"]) == {"10.0.0.9"}
+        tx.leases.free("eni-1")
+        assert tx.leases.taken("subnet-a", ["10.0.0.9"]) == set()
+    assert not refused(cloud, lambda tx: tx.leases.insert(lease(2, "subnet-a")))
 
 
 def test_names_and_tokens_are_given_once(cloud):
@@ -348,13 +364,12 @@ def test_what_is_asked_every_second_does_not_look_at_what_ended(fleet):
         tx.instances.keys(InstanceQuery(tenant_id=TENANT, region=REGION, done_since=1.0))
         tx.instances.keys(InstanceQuery(tenant_id=TENANT, region=REGION, done_since=1.0, limit=5))
         tx.instances.usage(TENANT)
-        tx.instances.taken_addresses(REGION, ["172.31.0.9"])
         tx.instances.on_host("h-1")
         tx.instances.wished_gone()
         tx.instances.in_details(["pend"])
         tx.instances.archive(1.0)
         statements = [item for item in asked if "instance" in item[0]]
-        assert len(statements) == 8
+        assert len(statements) == 7
         for statement, parameters in statements:
             plan = tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
             steps = [row[-1] for row in plan if "instance" in row[-1]]
