@@ -23,6 +23,7 @@ from occi_client import INFRASTRUCTURE, JSON
 from ovn_cloud import OvnCloud
 from ovn_lab import NEXT_HOP, OvnLab, lab_possible, ovn_lab
 from typer.testing import CliRunner
+from views import aws
 
 from gateway.cli import app
 
@@ -354,9 +355,9 @@ def test_addresses_stay_over_stop_and_start_and_a_lent_one_changes(scene: Scene)
 
 def test_an_elastic_address_answers_moves_and_is_released(scene: Scene):
     ann, first, second = scene.ann, scene.first, scene.second
-    made = ann.allocate_address(Domain="vpc")
-    address = made["PublicIp"]
-    ann.associate_address(AllocationId=made["AllocationId"], InstanceId=first.id)
+    made = aws(scene.cloud, "allocate-address", "--domain", "vpc")
+    address, allocation = made["PublicIp"], made["AllocationId"]
+    aws(scene.cloud, "associate-address", "--allocation-id", allocation, "--instance-id", first.id)
     assert scene.greeting(address) == ""
     allow(ann, scene.servers, "tcp", WEB, f"{NEXT_HOP}/32")
     soon("answers on the first host", lambda: scene.greeting(address) == first.id)
@@ -365,7 +366,7 @@ def test_an_elastic_address_answers_moves_and_is_released(scene: Scene):
     assert first.terminal.metadata("meta-data/public-ipv4") == address
 
     ann.associate_address(
-        AllocationId=made["AllocationId"],
+        AllocationId=allocation,
         NetworkInterfaceId=second.nic["NetworkInterfaceId"],
         AllowReassociation=True,
     )
@@ -384,9 +385,9 @@ def test_an_elastic_address_answers_moves_and_is_released(scene: Scene):
     rows = {each["PublicIp"]: each for each in ann.describe_addresses()["Addresses"]}
     ann.disassociate_address(AssociationId=rows[address]["AssociationId"])
     soon("answers no more", lambda: scene.greeting(address) == "")
-    ann.release_address(AllocationId=made["AllocationId"])
+    aws(scene.cloud, "release-address", "--allocation-id", allocation)
     with pytest.raises(ClientError, match="InvalidAllocationID.NotFound"):
-        ann.describe_addresses(AllocationIds=[made["AllocationId"]])
+        ann.describe_addresses(AllocationIds=[allocation])
 
 
 # Routes, gateways, network ACLs ---------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import threading
@@ -35,11 +34,6 @@ def script(*lines: str) -> str:
     """User data that obeys, and does something of its own first."""
     head, rest = AGENT.split("\n", 1)
     return "\n".join([head, *lines, rest])
-
-
-def encoded(text: str) -> str:
-    """User data as an API wants it where no library does it."""
-    return base64.b64encode(text.encode()).decode()
 
 
 class Terminal:
