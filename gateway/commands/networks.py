@@ -254,6 +254,9 @@ def allocate(
 ) -> None:
     """Hold a public address for a tenant."""
     installation = installation_of(home)
+    regions = installation.settings.regions
+    if region and region not in regions:
+        raise Refused(f"There is no region {region}. There are: {', '.join(regions)}")
     caller = acting_for(tenant_named(installation, tenant), region)
     made = installation.engine.execute(caller, commands.AllocateAddress(ip=ip, pool=pool))
     Output(as_json=as_json).one(_address_rows(installation, [made])[0], _ADDRESS)

@@ -171,6 +171,11 @@ def test_public_addresses_are_held_and_given_back(cloud):
     assert "See: isthmus address list" in cloud.refused("address", "release", made["ip"])
 
 
+def test_an_address_is_held_in_a_region_that_is_there_or_not_at_all(cloud):
+    assert "There are: us-east-1" in cloud.refused("address", "allocate", "--region", "mars-1")
+    assert cloud.all(PublicAddress) == []
+
+
 def test_rules_are_allowed_shown_and_forbidden(cloud):
     [group] = cloud.cli("secgroup", "list")
     assert (group["name"], group["rules"]) == ("default", 2)
