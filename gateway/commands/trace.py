@@ -37,6 +37,10 @@ def trace_(
     there = _address(topology, name, inside=sender)
     here = sender.address if sender is not None else _parsed(source)
     steps = trace(topology, Packet(source=here, destination=there, protocol=protocol, port=port), sender)
+    capabilities = installation.engine.settings.network.capabilities
+    drawn = all(step.passes for step in steps)
+    if drawn and sender is not None and not capabilities.guest_to_guest and _is_guest(topology, there):
+        steps.append(Step(at=capabilities.name, passes=False, words="this network connects no guests"))
     passes = all(step.passes for step in steps)
     waiting = installation.engine.networks.unsettled([step.at for step in steps])
     output = Output(as_json=as_json)
@@ -44,7 +48,7 @@ def trace_(
         built = [msgspec.to_builtins(step) for step in steps]
         output.document({"passes": passes, "steps": built, "pending": sorted(waiting)})
     else:
-        _say(output, steps, waiting, installation.engine.settings.network.capabilities.limits)
+        _say(output, steps, waiting, capabilities.briefly)
     if not passes:
         raise typer.Exit(1)
 
@@ -55,6 +59,12 @@ def _say(output: Output, steps: list[Step], waiting: set[str], limits: tuple[str
         output.say(f"{'ok  ' if step.passes else 'STOP'} {step.at}: {step.words}{late}")
     for sentence in limits:
         output.say(f"     → {sentence}")
+
+
+def _is_guest(topology: Topology, address: str) -> bool:
+    """Whether an interface has an address, whoever's it is."""
+    private = any(address in some for some in topology.leases.values())
+    return private or any(each.ip == address for some in topology.public.values() for each in some)
 
 
 def _nic(topology: Topology, name: str) -> Nic | None:

@@ -239,15 +239,17 @@ def test_a_packet_is_followed_to_the_rule_that_lets_it_pass_and_to_what_stops_it
     assert stopped.stdout.startswith(f"STOP {here.address}: it is no public address")
     _, there = cloud.instance()
     passes = cloud.run("trace", instance.id, f"{there.address}:22")
-    assert passes.exit_code == 0
+    assert passes.exit_code == 1, "the rules let it pass, and user networks connect no guests"
+    assert "STOP user: this network connects no guests" in passes.stdout
     assert [line.split(":")[0] for line in passes.stdout.splitlines() if line.startswith("ok")] == [
         f"ok   {group.id}",
         f"ok   {there.subnet_id}",
         f"ok   {group.id}",
     ]
     assert "yet to follow" in passes.stdout  # no worker has been here
-    assert cloud.cli("trace", uuid_of(instance.id), there.id, "--protocol", "icmp")["passes"] is True
-    assert group.id in cloud.cli("trace", here.id, f"{there.address}:1")["pending"]
+    shown = cloud.cli("trace", uuid_of(instance.id), there.id, "--protocol", "icmp", status=1)
+    assert [step["passes"] for step in shown["steps"]] == [True, True, True, False]
+    assert group.id in cloud.cli("trace", here.id, f"{there.address}:1", status=1)["pending"]
 
 
 @pytest.mark.parametrize(
