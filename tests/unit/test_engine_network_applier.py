@@ -54,7 +54,7 @@ def put(cloud, state):
 
 def test_a_host_that_was_out_for_a_moment_carries_again(cloud, network, applier):
     [vpc] = cloud.engine.networks.all(cloud.caller, Vpc)
-    put(cloud, HostState.INIT)
+    put(cloud, HostState.MAINTENANCE)
     applier.follow([vpc.id])  # something else is drawn in this moment
     assert "c0" not in network.chassis
     put(cloud, HostState.ON)
