@@ -1,4 +1,5 @@
-"""Databases for the contract tests: SQLite always, PostgreSQL when ISTHMUS_TEST_POSTGRES names a server.
+"""Databases for the contract tests: SQLite always, PostgreSQL when ISTHMUS_TEST_POSTGRES names a server; and
+the one root of embedded guests that a process can have.
 
 ``store`` is a fresh database with all tables, the job library's included. Each kind is migrated once for a
 session and copied for every test.
@@ -10,8 +11,10 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from libvirt_hosts import kill_embedded_guests, remove_link_to
 from sqlalchemy import create_engine, make_url, text
 
 from backend import jobs
@@ -105,3 +108,12 @@ class _postgres_database:
         with self.server.connect() as connection:
             connection.execute(text(f"DROP DATABASE {self.name} WITH (FORCE)"))
         self.server.dispose()
+
+
+@pytest.fixture(scope="session")
+def embedded_root(tmp_path_factory) -> Iterator[Path]:
+    """Where embedded guests are: libvirt opens one such place in a process, and no other after it."""
+    root = tmp_path_factory.mktemp("embedded")
+    yield root
+    kill_embedded_guests(root)
+    remove_link_to(root)

@@ -86,14 +86,6 @@ def hosts() -> LibvirtHosts:
 
 
 @pytest.fixture(scope="session")
-def embedded_root(tmp_path_factory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("embedded")
-    yield root
-    kill_embedded_guests(root)
-    remove_link_to(root)
-
-
-@pytest.fixture(scope="session")
 def daemon(tmp_path_factory) -> Iterator[LibvirtDaemon]:
     if not daemon_possible():
         pytest.skip("a private libvirt daemon needs root")

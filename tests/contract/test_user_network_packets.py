@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from libvirt_hosts import guest_image, kill_embedded_guests, remove_link_to
+from libvirt_hosts import guest_image, kill_embedded_guests
 
 from backend.drivers.libvirt.hosts import LibvirtHosts
 from backend.drivers.libvirt.qcow2 import read_qcow2
@@ -180,18 +180,16 @@ def heard(address: str, port: int) -> bytes | None:
 
 
 @pytest.fixture
-def world(tmp_path) -> Iterator[World]:
-    root = tmp_path / "root"
+def world(embedded_root) -> Iterator[World]:
     with tempfile.TemporaryDirectory(prefix="doors-") as folder:
-        driver = LibvirtHosts().driver("h", f"qemu:///embed?root={root}&acceleration=tcg")
+        driver = LibvirtHosts().driver("h", f"qemu:///embed?root={embedded_root}&acceleration=tcg")
         doors = Doors(Path(folder))
         found = World(driver, doors)
         yield found
         for nic in found.nics:
             driver.destroy(str(nic.instance_id))
             doors.close(nic.id)
-        kill_embedded_guests(root)
-        remove_link_to(root)
+        kill_embedded_guests(embedded_root)
 
 
 @pytest.fixture
