@@ -31,6 +31,7 @@ from backend.model import (
     Value,
     Volume,
 )
+from backend.network_model import Nic
 from backend.ports import ContentStore, HostDriver, Hosts, HostSilent, StepFailed, StoreFacts
 
 _ASKED = frozenset({HostState.ON, HostState.DISABLED, HostState.MAINTENANCE})
@@ -40,8 +41,8 @@ _IMPORTING = re.compile(r"work/import-[0-9a-f]{16}")
 
 
 class Finding(Value, frozen=True, kw_only=True):
-    """One difference: ``missing``, ``orphan``, ``temporary``, ``size``, ``disks``, ``network`` or
-    ``silent``.
+    """One difference: ``missing``, ``orphan``, ``temporary``, ``size``, ``disks``, ``interfaces``,
+    ``network`` or ``silent``.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class _Known(Value, frozen=True, kw_only=True):
     contents: tuple[Content, ...]
     debris: tuple[Debris, ...]
     tasks: tuple[Task, ...]
+    nics: tuple[Nic, ...]
 
 
 class Checker:
@@ -130,6 +132,7 @@ class Checker:
                 contents=tuple(tx.contents.all()),
                 debris=tuple(tx.debris.all()),
                 tasks=tuple(task for task in tx.tasks.open() if task.kind is not TaskKind.CHECK),
+                nics=tuple(tx.nics.all()),
             )
 
     def _network_findings(self) -> Iterator[Finding]:
@@ -141,12 +144,13 @@ class Checker:
             yield Finding(kind="silent", place="network", name="", words=str(error))
 
     def _disk_findings(self, known: _Known, host: Host) -> Iterator[Finding]:
-        """What running domains have plugged, against what is attached."""
+        """What disks and interfaces running domains have, against what is attached."""
         try:
             driver = self.hosts.driver(host.id, host.uri)
             for instance in known.instances:
                 if instance.host_id == host.id and instance.detail == "runn" and instance.job_id is None:
                     yield from _plugged_findings(known, host, instance, driver)
+                    yield from _interface_findings(known, host, instance, driver)
         except (HostSilent, StepFailed) as error:
             yield Finding(kind="silent", place=host.uri, name="", words=str(error))
 
@@ -166,6 +170,20 @@ def _plugged_findings(known: _Known, host: Host, instance: Instance, driver: Hos
             name=instance.id,
             words=f"plugged: {_listed(have)}; attached: {_listed(wanted)}",
         )
+
+
+def _interface_findings(
+    known: _Known, host: Host, instance: Instance, driver: HostDriver
+) -> Iterator[Finding]:
+    """What interfaces a running domain has, against those attached; those on their way may be either."""
+    mine = [nic for nic in known.nics if nic.instance_id == instance.id]
+    wanted = {nic.mac for nic in mine if nic.attach is AttachState.ATTACHED}
+    have = driver.nics(instance.id)
+    if wanted - have or have - {nic.mac for nic in mine}:
+        words = (
+            f"plugged: {', '.join(sorted(have)) or 'none'}; attached: {', '.join(sorted(wanted)) or 'none'}"
+        )
+        yield Finding(kind="interfaces", place=host.uri, name=instance.id, words=words)
 
 
 def _listed(disks: Mapping[str, str]) -> str:
