@@ -243,15 +243,8 @@ def disassociate_address(work: Work, command: commands.DisassociateAddress) -> P
     if nic is not None and nic.requester:
         own_nic(work, nic.id)
     free = unlink(work, address)
-    if nic is not None and _runs(work, nic):
-        lend(work, [nic])  # as EC2 does: who had a lent one before has one again
     _told(work, nic)
     return free
-
-
-def _runs(work: Work, nic: Nic) -> bool:
-    instance = work.tx.instances.get(nic.instance_id or "")
-    return instance is not None and instance.detail in {"runn", "hotp@runn"}
 
 
 def _no_association(command: commands.DisassociateAddress) -> BackendError:
