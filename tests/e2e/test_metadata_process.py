@@ -71,7 +71,7 @@ class Process:
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 self.ask("127.64.0.1", "/")
-            except OSError:
+            except (OSError, http.client.HTTPException):  # or the port spoke to itself: it was free
                 time.sleep(0.1)
             else:
                 return self

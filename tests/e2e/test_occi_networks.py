@@ -57,7 +57,7 @@ def test_rules_and_addresses_of_occi_open_and_close_a_real_guest(real_cloud: Liv
     networks = json.loads(cloud.occi("GET", "/network/", headers={"Accept": JSON}).body)["resources"]
     [outside] = [each for each in networks if each["attributes"]["occi.network.address"].startswith("127.")]
     # What the network cannot enforce is said, never pretended.
-    assert "Guests do not reach each other" in outside["attributes"]["occi.network.state.message"]
+    assert "traffic between guests" in outside["attributes"]["occi.network.state.message"]
     pool = f"/network/{outside['id']}"
     group = _made(cloud, "securitygroup", {"occi.core.title": "web"})
     target = {"location": group, "kind": f"{INFRASTRUCTURE}securitygroup"}
