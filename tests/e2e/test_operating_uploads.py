@@ -34,8 +34,21 @@ def put(cloud, theirs):
     return send
 
 
+def _files(cloud):
+    return {path for path in (cloud.home / "uploads").rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others(cloud):
+    """What tests of other modules have uploaded to the same installation."""
+    _OTHERS.update(_files(cloud))
+
+
+_OTHERS = set()
+
+
 def _lying(cloud):
-    return sorted(path.name for path in (cloud.home / "uploads").rglob("*") if path.is_file())
+    return sorted(path.name for path in _files(cloud) - _OTHERS)
 
 
 def test_an_upload_becomes_an_image_of_its_tenants_alone(cloud, theirs, put, blank_image):
