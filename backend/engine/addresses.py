@@ -11,10 +11,11 @@ from backend.engine.access import own_instances
 from backend.engine.claims import addresses_of, choose
 from backend.engine.network_access import own, own_nic
 from backend.engine.network_reads import not_found
+from backend.engine.registry import check_quota, lock_tenant
 from backend.engine.tagging import check_tags, give_tags
 from backend.engine.work import Work, wrong_state
 from backend.errors import BackendError, Code
-from backend.model import QUOTA_DEFAULTS, UNLIMITED, Desired, QuotaName, new_id
+from backend.model import Desired, QuotaName, new_id
 from backend.network_model import Nic, PublicAddress
 
 # Allocating ---------------------------------------------------------------------------------------------
@@ -23,22 +24,13 @@ from backend.network_model import Nic, PublicAddress
 def allocate_address(work: Work, command: commands.AllocateAddress) -> PublicAddress:
     """An elastic address: held for its owner until released (AllocateAddress)."""
     check_tags(command.tags)
-    tenant = work.tx.tenants.lock(work.caller.tenant_id)
-    if tenant is None:
-        raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
-    name = QuotaName.ADDRESSES.value
-    limit, used = (
-        tenant.quotas.get(name, QUOTA_DEFAULTS[name]),
-        work.tx.public_addresses.count_elastic(tenant.id),
+    tenant = lock_tenant(work, work.caller.tenant_id)
+    check_quota(
+        work,
+        QuotaName.ADDRESSES,
+        lambda: work.tx.public_addresses.count_elastic(tenant.id),
+        Code.QUOTA_ADDRESSES,
     )
-    if limit != UNLIMITED and used >= limit:
-        raise BackendError(
-            Code.QUOTA_ADDRESSES,
-            f"The maximum number of addresses has been reached: {limit}",
-            limit=limit,
-            used=used,
-            quota=name,
-        )
     pool = _pool(work, command.pool)
     ip = _wanted(work, pool, command.ip) if command.ip else _any(work, pool)
     address = PublicAddress(

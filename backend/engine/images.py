@@ -22,7 +22,7 @@ from backend.engine.disks import (
     reseal,
     usable_content,
 )
-from backend.engine.registry import check_quota, lock_tenant, put_tags
+from backend.engine.registry import check_quota, lock_tenant
 from backend.engine.snapshots import (
     NO_VOLUME,
     begin_snapshot,
@@ -32,6 +32,7 @@ from backend.engine.snapshots import (
     hold,
     own_copy,
 )
+from backend.engine.tagging import give_tags
 from backend.engine.tasks import begin_saveas_reboot, begin_task
 from backend.engine.volumes import wrong_volume_state
 from backend.engine.work import Work, wrong_state
@@ -193,7 +194,7 @@ def register_image(work: Work, command: commands.RegisterImage) -> Image:
     if image.public:
         _require_open(image)
     work.tx.images.insert(image)
-    put_tags(work, image.id, "image", command.tags)
+    give_tags(work, [image.id], "image", command.tags)
     return image
 
 
@@ -374,7 +375,7 @@ def create_image(work: Work, command: commands.CreateImage) -> Image:
     described = f"Created by CreateImage({instance.id}) for {image_id}"
     made = {volume.id: begin_snapshot(work, volume, described, deferred=command.deferred) for volume in kept}
     for snapshot in made.values():
-        put_tags(work, snapshot.id, "snapshot", command.snapshot_tags, tenant_id=snapshot.tenant_id)
+        give_tags(work, [snapshot.id], "snapshot", command.snapshot_tags, tenant_id=snapshot.tenant_id)
     image = Image(
         id=image_id,
         tenant_id=instance.tenant_id,
@@ -397,7 +398,7 @@ def create_image(work: Work, command: commands.CreateImage) -> Image:
         seed=_seed_of(work, instance),
     )
     work.tx.images.insert(image)
-    put_tags(work, image.id, "image", command.tags, tenant_id=image.tenant_id)
+    give_tags(work, [image.id], "image", command.tags, tenant_id=image.tenant_id)
     return image
 
 
@@ -539,7 +540,7 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
         for disk in disks.values()
     }
     for copy in copies.values():
-        put_tags(work, copy, "snapshot", command.snapshot_tags)
+        give_tags(work, [copy], "snapshot", command.snapshot_tags)
     image = msgspec.structs.replace(
         source,
         id=image_id,
@@ -570,7 +571,7 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
         version=1,
     )
     work.tx.images.insert(image)
-    put_tags(work, image.id, "image", command.tags)
+    give_tags(work, [image.id], "image", command.tags)
     return image
 
 
@@ -692,7 +693,7 @@ def import_image(work: Work, command: commands.ImportImage) -> Task:
     )
     work.tx.images.insert(image)
     for resource_id, kind in ((image_id, "image"), (task_id, "import-image-task")):
-        put_tags(work, resource_id, kind, command.tags)
+        give_tags(work, [resource_id], kind, command.tags)
     return begin_task(
         work,
         TaskKind.IMAGE_IMPORT,
@@ -711,7 +712,7 @@ def import_snapshot(work: Work, command: commands.ImportSnapshot) -> Task:
         return known
     described = command.description or f"Created by ImportSnapshot({task_id})"
     snapshot = _expected(work, described, command.tags)
-    put_tags(work, task_id, "import-snapshot-task", command.tags)
+    give_tags(work, [task_id], "import-snapshot-task", command.tags)
     return begin_task(
         work,
         TaskKind.SNAPSHOT_IMPORT,
@@ -770,7 +771,7 @@ def _expected(work: Work, description: str, tags: Sequence[tuple[str, str]]) -> 
         description=description,
     )
     work.tx.snapshots.insert(snapshot)
-    put_tags(work, snapshot.id, "snapshot", tags)
+    give_tags(work, [snapshot.id], "snapshot", tags)
     return snapshot
 
 
@@ -824,7 +825,7 @@ def export_image(work: Work, command: commands.ExportImage) -> Task:
     known = _replayed(work, task_id, command.token_digest)
     if known is not None:
         return known
-    put_tags(work, task_id, "export-image-task", command.tags)
+    give_tags(work, [task_id], "export-image-task", command.tags)
     return begin_task(
         work,
         TaskKind.IMAGE_EXPORT,

@@ -21,7 +21,7 @@ from backend.engine.nics import (
     room_for,
     zone_of_nics,
 )
-from backend.engine.tagging import check_tags
+from backend.engine.tagging import check_tags, give_tags
 from backend.engine.volumes import require_attachable
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
@@ -37,7 +37,6 @@ from backend.model import (
     ImageState,
     Instance,
     QuotaName,
-    Tag,
     Tenant,
     Volume,
     VolumeState,
@@ -360,28 +359,8 @@ def _record(work: Work, command: Launch, instances: list[Instance], plan: Plan) 
     tx.volumes.insert_all(volumes)
     if command.user_data:
         tx.blobs.put_user_data([instance.id for instance in instances], command.user_data)
-    tx.tags.insert_all(
-        Tag(
-            resource_id=instance.id,
-            resource_type="instance",
-            tenant_id=caller.tenant_id,
-            key=key,
-            value=value,
-        )
-        for instance in instances
-        for key, value in dict(command.tags).items()
-    )
-    tx.tags.insert_all(
-        Tag(
-            resource_id=volume.id,
-            resource_type="volume",
-            tenant_id=caller.tenant_id,
-            key=key,
-            value=value,
-        )
-        for volume in volumes
-        for key, value in dict(command.volume_tags).items()
-    )
+    give_tags(work, [instance.id for instance in instances], "instance", command.tags)
+    give_tags(work, [volume.id for volume in volumes], "volume", command.volume_tags)
     for scheme, term in command.mixins:
         for instance in instances:
             tx.mixins.associate(caller.tenant_id, scheme, term, instance.id)

@@ -20,14 +20,13 @@ from backend.engine.claims import claim_infra, free_in, usable
 from backend.engine.network_access import default_subnet, own, own_group, own_nic
 from backend.engine.network_reads import may_see
 from backend.engine.nic_ends import forget_nic, nic_changed, set_nic_free
+from backend.engine.registry import check_quota, lock_tenant
 from backend.engine.tagging import check_tags, give_tags
 from backend.engine.tasks import begin_task
 from backend.engine.work import Work, wrong_state
 from backend.errors import BackendError, Code
 from backend.lifecycle import ec2_state
 from backend.model import (
-    QUOTA_DEFAULTS,
-    UNLIMITED,
     AttachState,
     Desired,
     Instance,
@@ -426,9 +425,7 @@ def record_of_launch(
 def create_nic(work: Work, command: commands.CreateNic) -> Nic:
     """An interface that is attached to nothing (CreateNetworkInterface)."""
     check_tags(command.tags)
-    tenant = work.tx.tenants.lock(work.caller.tenant_id)
-    if tenant is None:
-        raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    tenant = lock_tenant(work, work.caller.tenant_id)
     request = command.nic
     if command.client_token:
         for known in work.tx.nics.of("client_token", [command.client_token]):
@@ -464,19 +461,15 @@ def _replayed(command: commands.CreateNic, known: Nic) -> Nic:
 
 
 def check_nic_quota(work: Work, tenant_id: str, more: int) -> None:
-    """Refuse interfaces beyond the tenant's limit; its row is locked."""
-    tenant = work.tx.tenants.get(tenant_id)
-    name = QuotaName.NICS.value
-    limit = tenant.quotas.get(name, QUOTA_DEFAULTS[name]) if tenant is not None else UNLIMITED
-    used = work.tx.nics.count(tenant_id)
-    if limit != UNLIMITED and used + more > limit:
-        raise BackendError(
-            Code.QUOTA_NICS,
-            f"You have reached the limit of {limit} network interfaces.",
-            limit=limit,
-            used=used,
-            quota=name,
-        )
+    """Refuse interfaces beyond the tenant's limit."""
+    check_quota(
+        work,
+        QuotaName.NICS,
+        lambda: work.tx.nics.count(tenant_id),
+        Code.QUOTA_NICS,
+        tenant_id=tenant_id,
+        more=more,
+    )
 
 
 def delete_nic(work: Work, command: commands.DeleteNic) -> Nic:

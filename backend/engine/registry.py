@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from backend import commands
 from backend.engine.access import own_instances, own_key_pair, own_volume
 from backend.engine.network_access import own
-from backend.engine.tagging import TAGGED, check_tags
+from backend.engine.tagging import TAGGED, give_tags
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
@@ -15,7 +15,6 @@ from backend.model import (
     UNLIMITED,
     KeyPair,
     QuotaName,
-    Tag,
     Tenant,
     UserMixin,
     new_id,
@@ -36,28 +35,15 @@ def check_quota(
     """Refuse more of something than a tenant's limit; what is ``used`` is counted behind the lock."""
     tenant = lock_tenant(work, tenant_id or work.caller.tenant_id)
     limit = tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
-    if limit != UNLIMITED and used() + more > limit:
+    have = used() if limit != UNLIMITED else 0
+    if limit != UNLIMITED and have + more > limit:
         raise BackendError(
-            code, f"Your limit of {limit} {name.value} has been reached.", limit=limit, quota=name.value
+            code,
+            f"Your limit of {limit} {name.value} has been reached.",
+            limit=limit,
+            quota=name.value,
+            used=have,
         )
-
-
-def put_tags(
-    work: Work, resource_id: str, kind: str, tags: Iterable[tuple[str, str]], *, tenant_id: str = ""
-) -> None:
-    """Set the tags that a new resource comes with."""
-    given = tuple(tags)
-    check_tags(given)
-    work.tx.tags.put(
-        Tag(
-            resource_id=resource_id,
-            resource_type=kind,
-            tenant_id=tenant_id or work.caller.tenant_id,
-            key=key,
-            value=value,
-        )
-        for key, value in dict(given).items()
-    )
 
 
 # Key pairs ----------------------------------------------------------------------------------------------
@@ -86,7 +72,7 @@ def import_key_pair(work: Work, command: commands.ImportKeyPair) -> KeyPair:
         created_at=work.now,
     )
     work.tx.key_pairs.insert(pair)
-    put_tags(work, pair.id, "key-pair", command.tags)
+    give_tags(work, [pair.id], "key-pair", command.tags)
     return pair
 
 

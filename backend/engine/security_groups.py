@@ -10,10 +10,11 @@ import msgspec
 
 from backend import network_commands as commands
 from backend.engine.network_access import own, own_group, own_rule, vpc_or_default
+from backend.engine.registry import check_quota
 from backend.engine.tagging import check_tags, give_tags
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
-from backend.model import QUOTA_DEFAULTS, UNLIMITED, QuotaName, Tenant, new_id
+from backend.model import QUOTA_DEFAULTS, UNLIMITED, QuotaName, new_id
 from backend.network_commands import RuleSpec
 from backend.network_model import ALL_PROTOCOLS, ANYWHERE, DEFAULT_GROUP, SecurityGroup, SecurityRule, Vpc
 
@@ -31,8 +32,13 @@ def create_security_group(work: Work, command: commands.CreateSecurityGroup) -> 
     vpc = vpc_or_default(work, command.vpc_id)
     _check_name(command.name)
     check_tags(command.tags)
-    tenant = _locked_tenant(work)
-    _within_quota(work, tenant)
+    tenant_id = work.caller.tenant_id
+    check_quota(
+        work,
+        QuotaName.SECURITY_GROUPS,
+        lambda: work.tx.security_groups.count(tenant_id),
+        Code.QUOTA_GROUPS,
+    )
     if work.tx.security_groups.named(vpc.id, command.name) is not None:
         raise BackendError(
             Code.GROUP_EXISTS,
@@ -96,30 +102,6 @@ def _check_name(name: str) -> None:
             parameter="groupName",
             value=name,
         )
-
-
-def _locked_tenant(work: Work) -> Tenant:
-    tenant = work.tx.tenants.lock(work.caller.tenant_id)
-    if tenant is None:
-        raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
-    return tenant
-
-
-def _within_quota(work: Work, tenant: Tenant) -> None:
-    limit = _limit(tenant, QuotaName.SECURITY_GROUPS)
-    used = work.tx.security_groups.count(tenant.id)
-    if limit != UNLIMITED and used >= limit:
-        raise BackendError(
-            Code.QUOTA_GROUPS,
-            f"You have reached the limit of {limit} security groups.",
-            limit=limit,
-            used=used,
-            quota=QuotaName.SECURITY_GROUPS.value,
-        )
-
-
-def _limit(tenant: Tenant, name: QuotaName) -> int:
-    return tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
 
 
 def delete_security_group(work: Work, command: commands.DeleteSecurityGroup) -> SecurityGroup:
@@ -197,8 +179,9 @@ def _add(work: Work, group: SecurityGroup, specs: Sequence[RuleSpec]) -> tuple[S
 
 def _insert(work: Work, group: SecurityGroup, rules: Sequence[SecurityRule]) -> None:
     work.tx.security_rules.insert_all(rules)
+    name = QuotaName.SECURITY_GROUP_RULES.value
     tenant = work.tx.tenants.get(group.tenant_id)
-    limit = _limit(tenant, QuotaName.SECURITY_GROUP_RULES) if tenant is not None else UNLIMITED
+    limit = tenant.quotas.get(name, QUOTA_DEFAULTS[name]) if tenant is not None else UNLIMITED
     all_rules = work.tx.security_rules.of_group(group.id)
     for egress in {rule.egress for rule in rules}:
         if limit != UNLIMITED and sum(rule.egress is egress for rule in all_rules) > limit:
@@ -206,7 +189,7 @@ def _insert(work: Work, group: SecurityGroup, rules: Sequence[SecurityRule]) -> 
                 Code.QUOTA_RULES,
                 f"The maximum number of rules per security group has been reached: {limit}",
                 limit=limit,
-                quota=QuotaName.SECURITY_GROUP_RULES.value,
+                quota=name,
             )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from backend import commands
 from backend.engine.access import own_instances, own_snapshot, own_volume
 from backend.engine.disks import reseal, usable_content
-from backend.engine.registry import check_quota, put_tags
+from backend.engine.registry import check_quota
+from backend.engine.tagging import give_tags
 from backend.engine.tasks import CALLED_OFF, begin_task, failed
 from backend.engine.volumes import hold_volume, wrong_volume_state
 from backend.engine.work import Work, wrong_state
@@ -38,7 +39,7 @@ def create_snapshot(work: Work, command: commands.CreateSnapshot) -> Snapshot:
     """Keep a volume as it is now, attached or not (CreateSnapshot)."""
     volume = own_volume(work, command.volume_id)
     [snapshot] = _keep(work, [volume], command.description)
-    put_tags(work, snapshot.id, "snapshot", command.tags, tenant_id=snapshot.tenant_id)
+    give_tags(work, [snapshot.id], "snapshot", command.tags, tenant_id=snapshot.tenant_id)
     return snapshot
 
 
@@ -52,7 +53,7 @@ def create_snapshots(work: Work, command: commands.CreateSnapshots) -> tuple[Sna
     made = _keep(work, volumes, command.description)
     for snapshot in made:
         given = tags.get(snapshot.volume_id, {}) | dict(command.tags)
-        put_tags(work, snapshot.id, "snapshot", given.items(), tenant_id=snapshot.tenant_id)
+        give_tags(work, [snapshot.id], "snapshot", given.items(), tenant_id=snapshot.tenant_id)
     return tuple(made)
 
 
@@ -150,7 +151,7 @@ def copy_snapshot(work: Work, command: commands.CopySnapshot) -> Snapshot:
         )
     check_snapshot_quota(work, work.caller.tenant_id, 1)
     snapshot = own_copy(work, source, command.description)
-    put_tags(work, snapshot.id, "snapshot", command.tags)
+    give_tags(work, [snapshot.id], "snapshot", command.tags)
     return snapshot
 
 

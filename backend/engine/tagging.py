@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from backend.commands import CreateTags, DeleteTags
 from backend.engine.access import own_image, own_instances, own_key_pair, own_snapshot, own_volume
@@ -60,19 +60,27 @@ def _limit() -> BackendError:
     return BackendError(Code.TAG_LIMIT, "The maximum number of Tags for a resource has been reached.")
 
 
-def give_tags(work: Work, resource_ids: Collection[str], resource_type: str, tags: Tags) -> None:
-    """Give new resources of the caller's the tags they were made with."""
-    check_tags(tags)
+def give_tags(
+    work: Work,
+    resource_ids: Iterable[str],
+    resource_type: str,
+    tags: Iterable[tuple[str, str]],
+    *,
+    tenant_id: str = "",
+) -> None:
+    """Give new resources the tags that they come with; they are the caller's unless a tenant is named."""
+    given = tuple(tags)
+    check_tags(given)
     work.tx.tags.insert_all(
         Tag(
             resource_id=each,
             resource_type=resource_type,
-            tenant_id=work.caller.tenant_id,
+            tenant_id=tenant_id or work.caller.tenant_id,
             key=key,
             value=value,
         )
         for each in resource_ids
-        for key, value in dict(tags).items()
+        for key, value in dict(given).items()
     )
 
 

@@ -22,7 +22,7 @@ from backend.engine.disks import (
 )
 from backend.engine.leaving import touch
 from backend.engine.places import same_store
-from backend.engine.tagging import check_tags
+from backend.engine.tagging import check_tags, give_tags
 from backend.engine.tasks import begin_hotplug, begin_task
 from backend.engine.work import Work, wrong_state
 from backend.errors import BackendError, Code
@@ -37,7 +37,6 @@ from backend.model import (
     Instance,
     JobState,
     Modification,
-    Tag,
     TaskKind,
     Volume,
     VolumeState,
@@ -190,16 +189,7 @@ def roomiest(work: Work, region: str, zone: str, size_gib: int) -> Host:
 
 
 def _put_tags(work: Work, volume: Volume, command: commands.CreateVolume) -> None:
-    work.tx.tags.put(
-        Tag(
-            resource_id=volume.id,
-            resource_type="volume",
-            tenant_id=volume.tenant_id,
-            key=key,
-            value=value,
-        )
-        for key, value in dict(command.tags).items()
-    )
+    give_tags(work, [volume.id], "volume", command.tags, tenant_id=volume.tenant_id)
     for scheme, term in command.mixins:
         work.tx.mixins.associate(volume.tenant_id, scheme, term, volume.id)
 

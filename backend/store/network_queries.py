@@ -108,10 +108,6 @@ class RouteTableRows(OwnedRows[RouteTable]):
         """The route tables of a VPC, oldest first."""
         return self.of("vpc_id", [vpc_id])
 
-    def main_of(self, vpc_id: str) -> RouteTable | None:
-        """The main route table of a VPC."""
-        return next((each for each in self.of_vpc(vpc_id) if each.main), None)
-
     def leading_to(self, target: str, vpc_id: str) -> list[RouteTable]:
         """A VPC's tables with a route to something (or by an instance's id)."""
         c = self.table.c
@@ -260,17 +256,6 @@ class NicRows(OwnedRows[Nic]):
         inside = select(members.nic_id).where(members.group_id == group_id)
         return self.where(self.table.c.id.in_(inside), order=(self.table.c.id,))
 
-    def instances_in_group(self, group_id: str) -> list[str]:
-        """The ids of the instances with an interface in a security group."""
-        members, c = tables.nic_group.c, self.table.c
-        query = (
-            select(c.instance_id)
-            .join(tables.nic_group, members.nic_id == c.id)
-            .where(members.group_id == group_id, c.instance_id.is_not(None))
-            .distinct()
-        )
-        return list(self.connection.execute(query).scalars())
-
     def count_in_subnet(self, subnet_id: str) -> int:
         """How many interfaces a subnet has."""
         query = select(func.count()).where(self.table.c.subnet_id == subnet_id)
@@ -330,11 +315,6 @@ class PublicAddressRows(OwnedRows[PublicAddress]):
     def of_nics(self, nic_ids: Collection[str]) -> dict[str, tuple[PublicAddress, ...]]:
         """The public addresses that lead to interfaces, by interface."""
         return _grouped(self.of("nic_id", nic_ids), "nic_id")
-
-    def by_ip(self, ip: str) -> PublicAddress | None:
-        """The row of an address; none is free."""
-        found = self.of("ip", [ip])
-        return found[0] if found else None
 
     def by_association(self, association_id: str) -> PublicAddress | None:
         """The address of an association."""
