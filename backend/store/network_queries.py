@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from backend.model import Value
 from backend.network_model import (
@@ -51,11 +65,12 @@ class OwnedRows(Rows[T]):
 
     def of(self, column: str, values: Collection[str]) -> list[T]:
         """Rows with one of some values in a column, oldest first."""
-        c, wanted = self.table.c, list(dict.fromkeys(values))
+        wanted = list(dict.fromkeys(values))
+        statement = _with_values(self.table, self.columns, column)
         found: list[T] = []
         for start in range(0, len(wanted), _CHUNK):
             part = wanted[start : start + _CHUNK]
-            found += self.where(c[column].in_(part), order=(c.created_at, c.id))
+            found += map(self.decode, self.connection.execute(statement, {"values": part}))
         return found
 
     def count(self, tenant_id: str, region: str | None = None) -> int:
@@ -65,6 +80,20 @@ class OwnedRows(Rows[T]):
         if region is not None:
             query = query.where(c.region == region)
         return int(self.connection.execute(query).scalar_one())
+
+
+@cache
+def _with_values(table: Table, columns: tuple[Column[Any], ...], column: str) -> Select[Any]:
+    """Built once: a launch asks so again and again, and making the statement takes longer than running it."""
+    c = table.c
+    chosen = c[column].in_(bindparam("values", expanding=True))
+    return select(*columns).where(chosen).order_by(c.created_at, c.id)
+
+
+_TAKEN = select(tables.lease.c.address).where(
+    tables.lease.c.subnet_id == bindparam("subnet"),
+    tables.lease.c.address.in_(bindparam("addresses", expanding=True)),
+)
 
 
 class VpcRows(OwnedRows[Vpc]):
@@ -270,9 +299,8 @@ class LeaseRows(Rows[Lease]):
 
     def taken(self, subnet_id: str, candidates: Collection[str]) -> set[str]:
         """Which of some addresses of a subnet are held."""
-        c = self.table.c
-        query = select(c.address).where(c.subnet_id == subnet_id, c.address.in_(list(candidates)))
-        return set(self.connection.execute(query).scalars())
+        given = {"subnet": subnet_id, "addresses": list(candidates)}
+        return set(self.connection.execute(_TAKEN, given).scalars())
 
     def of_nic(self, nic_id: str) -> tuple[str, ...]:
         """The addresses of an interface, the primary one first."""
