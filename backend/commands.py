@@ -66,6 +66,9 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     ``subnet_id``, ``address``, ``groups`` and ``public_ip`` say where its one interface is; else ``nics``
     lists its interfaces. Without either it is one in the default subnet of the zone. ``groups`` are ids, or
     names in the VPC; without any the VPC's default one.
+
+    ``group`` is a placement group by name or id, and ``partition`` one of its partitions (0: the engine's
+    choice). ``origin_tags`` are the service's own, with keys that users may not give.
     """
 
     image_id: str | None = None
@@ -99,6 +102,10 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     nic_tags: tuple[tuple[str, str], ...] = ()
     public_ip: bool | None = None
     metadata: MetadataOptions = MetadataOptions()
+    monitoring: bool = False
+    group: str = ""
+    partition: int = 0
+    origin_tags: tuple[tuple[str, str], ...] = ()
 
 
 class NicRequest(Value, frozen=True, kw_only=True):
@@ -185,6 +192,7 @@ class ModifyInstance(Command[Instance], frozen=True, kw_only=True):
     user_data: bytes | None = None
     locked_terminate: bool | None = None
     locked_stop: bool | None = None
+    monitoring: bool | None = None
     on_guest_shutdown: GuestShutdown | None = None
     hostname: str | None = None
     summary: str | None = None
@@ -566,6 +574,12 @@ class DeleteFlavor(Command[None], frozen=True, kw_only=True):
     """Withdraw a flavor; instances keep its name and size."""
 
     name: str
+
+
+class EncryptByDefault(Command[Tenant], frozen=True, kw_only=True):
+    """Whether the caller's new volumes in its region are encrypted unasked (EnableEbsEncryptionByDefault)."""
+
+    enabled: bool
 
 
 class CreateTenant(Command[Tenant], frozen=True, kw_only=True):

@@ -19,6 +19,17 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all value types: immutable, keyword-only."""
 
 
+class Owned(Value, frozen=True, kw_only=True):
+    """What a tenant has in a region, known by its id."""
+
+    id: str
+    tenant_id: str
+    account_id: str
+    region: str
+    created_at: float
+    version: int = 1
+
+
 # Identity -----------------------------------------------------------------------------------------------
 
 
@@ -193,6 +204,9 @@ class MetadataOptions(Value, frozen=True, kw_only=True):
 class Instance(Value, frozen=True, kw_only=True):
     """One virtual machine, whichever face made it. ``detail`` is the life-cycle's automaton state (§2.2).
 
+    ``group_id`` is the placement group that it belongs to, empty for none, and ``partition`` its partition
+    there, counted from 1 (0 where the group has none). ``monitoring`` records EC2's detailed monitoring.
+
     ``vpc_id``, ``subnet_id``, ``address`` and ``mac`` are those of its primary interface, which never change.
     """
 
@@ -237,6 +251,9 @@ class Instance(Value, frozen=True, kw_only=True):
     locked_terminate: bool = False
     locked_stop: bool = False
     hibernation: bool = False
+    monitoring: bool = False
+    group_id: str = ""
+    partition: int = 0
     on_guest_shutdown: GuestShutdown = GuestShutdown.STOP
     keep_failed: bool = True
     health: str = "ok"
@@ -792,13 +809,17 @@ class Debris(Value, frozen=True, kw_only=True):
 
 
 class Tenant(Value, frozen=True, kw_only=True):
-    """An account: owns instances, images, keys and tags, and has the quotas."""
+    """An account: owns instances, images, keys and tags, and has the quotas.
+
+    ``encrypted_regions`` are those where its new volumes are encrypted unasked.
+    """
 
     id: str
     name: str
     account_id: str
     created_at: float
     quotas: dict[str, int] = {}
+    encrypted_regions: tuple[str, ...] = ()
     version: int = 1
 
 
@@ -822,6 +843,40 @@ class AccessKey(Value, frozen=True, kw_only=True):
     secret: bytes
     active: bool
     created_at: float
+
+
+class TenantRole(Value, frozen=True, kw_only=True):
+    """Rights in a tenant that users of it, and of the accounts ``trusted``, may take on for a while (STS).
+
+    ``longest`` is how long one session may last, in seconds.
+    """
+
+    id: str
+    tenant_id: str
+    name: str
+    trusted: tuple[str, ...] = ()
+    longest: int = 3600
+    created_at: float
+    version: int = 1
+
+
+class Session(Value, frozen=True, kw_only=True):
+    """A key for a while: of a user himself (GetSessionToken), or of a role that he took on (AssumeRole).
+
+    ``id`` is the access key id. ``secret`` is sealed; of the session token only the SHA-256 is kept.
+    ``tenant_id`` is whose things the session is about, ``user_id`` who began it; ``role_id`` is empty for the
+    user's own. ``name`` is the role session's name.
+    """
+
+    id: str
+    user_id: str
+    tenant_id: str
+    secret: bytes
+    token_digest: str
+    created_at: float
+    expires_at: float
+    role_id: str = ""
+    name: str = ""
 
 
 TOKEN_ID_LENGTH = 12

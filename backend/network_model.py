@@ -10,23 +10,12 @@ import ipaddress
 from collections.abc import Mapping
 from enum import StrEnum
 
-from backend.model import Api, AttachState, Value
+from backend.model import Api, AttachState, Owned, Value
 
 ANYWHERE = "0.0.0.0/0"
 METADATA_ADDRESS = "169.254.169.254"
 DEFAULT_GROUP = "default"
 ALL_PROTOCOLS = "-1"
-
-
-class Owned(Value, frozen=True, kw_only=True):
-    """What a tenant has in a region, known by its id."""
-
-    id: str
-    tenant_id: str
-    account_id: str
-    region: str
-    created_at: float
-    version: int = 1
 
 
 class CidrBlock(Value, frozen=True, kw_only=True):

@@ -7,7 +7,8 @@ from typing import TypeVar
 from backend.engine.network_reads import ROWS, may_see, not_found
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
-from backend.network_model import Nic, Owned, SecurityGroup, SecurityRule, Subnet, Vpc
+from backend.model import Owned
+from backend.network_model import Nic, SecurityGroup, SecurityRule, Subnet, Vpc
 
 T = TypeVar("T", bound=Owned)
 

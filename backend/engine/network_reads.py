@@ -8,14 +8,13 @@ from typing import Any, TypeVar
 from backend.engine.access import scope
 from backend.engine.settings import EngineSettings
 from backend.errors import BackendError, Code
-from backend.model import Caller, Host, HostState, Instance, Value, Volume
+from backend.model import Caller, Host, HostState, Instance, Owned, Value, Volume
 from backend.network_model import (
     DhcpOptions,
     InternetGateway,
     NatGateway,
     NetworkAcl,
     Nic,
-    Owned,
     PublicAddress,
     RouteTable,
     SecurityGroup,

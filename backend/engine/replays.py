@@ -11,8 +11,7 @@ from typing import TypeVar
 from backend.engine.network_reads import ROWS
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
-from backend.model import new_id
-from backend.network_model import Owned
+from backend.model import Owned, new_id
 
 T = TypeVar("T", bound=Owned)
 

@@ -10,14 +10,13 @@ from backend.engine.access import own_image, own_instances, own_key_pair, own_sn
 from backend.engine.network_access import own, own_rule
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
-from backend.model import Tag
+from backend.model import Owned, Tag
 from backend.network_model import (
     DhcpOptions,
     InternetGateway,
     NatGateway,
     NetworkAcl,
     Nic,
-    Owned,
     PublicAddress,
     RouteTable,
     SecurityGroup,

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from backend.store import network_queries, queries
+from backend.store import launch_queries, network_queries, queries
 from backend.store.queries import InstanceKey, InstanceQuery, LaunchToken, VolumeToken, WorkerBeat
 from backend.store.sqlite import READING, sqlite_engine
 from backend.store.tables import metadata
@@ -105,6 +105,31 @@ class Tx:
     def flavors(self) -> queries.FlavorRows:
         """Flavors."""
         return queries.FlavorRows(self.connection)
+
+    @cached_property
+    def launch_templates(self) -> launch_queries.LaunchTemplateRows:
+        """Launch templates."""
+        return launch_queries.LaunchTemplateRows(self.connection)
+
+    @cached_property
+    def launch_template_versions(self) -> launch_queries.LaunchTemplateVersionRows:
+        """Versions of launch templates."""
+        return launch_queries.LaunchTemplateVersionRows(self.connection)
+
+    @cached_property
+    def placement_groups(self) -> launch_queries.PlacementGroupRows:
+        """Placement groups."""
+        return launch_queries.PlacementGroupRows(self.connection)
+
+    @cached_property
+    def roles(self) -> queries.TenantRoleRows:
+        """Roles that tenants let others take on."""
+        return queries.TenantRoleRows(self.connection)
+
+    @cached_property
+    def sessions(self) -> queries.SessionRows:
+        """Temporary keys."""
+        return queries.SessionRows(self.connection)
 
     @cached_property
     def key_pairs(self) -> queries.KeyPairRows:

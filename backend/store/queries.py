@@ -40,12 +40,14 @@ from backend.model import (
     Placement,
     Reason,
     Reservation,
+    Session,
     Snapshot,
     Stay,
     Tag,
     Task,
     TaskKind,
     Tenant,
+    TenantRole,
     User,
     UserMixin,
     Value,
@@ -798,6 +800,29 @@ class UserRows(Rows[User]):
         return found[0] if found else None
 
 
+class TenantRoleRows(Rows[TenantRole]):
+    """Roles that tenants let others take on."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.tenant_role, TenantRole)
+
+    def of_tenant(self, tenant_id: str) -> list[TenantRole]:
+        """A tenant's roles by name."""
+        return self.where(self.table.c.tenant_id == tenant_id, order=(self.table.c.name,))
+
+    def named(self, tenant_id: str, name: str) -> TenantRole | None:
+        """A tenant's role by name."""
+        found = self.where(self.table.c.tenant_id == tenant_id, self.table.c.name == name)
+        return found[0] if found else None
+
+
+class SessionRows(Rows[Session]):
+    """Temporary keys."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.session, Session)
+
+
 class MixinRows(Rows[UserMixin]):
     """Tag mixins and their members."""
 
@@ -1039,12 +1064,19 @@ def forget_tenant(connection: Connection, tenant_id: str) -> None:
     users = select(u.id).where(u.tenant_id == tenant_id)
     for table in (tables.job, tables.context, tables.console, tables.placement):
         connection.execute(delete(table).where(table.c.instance_id.in_(instances)))
-    for table in (tables.access_key, tables.bearer_token):
+    for table in (tables.access_key, tables.bearer_token, tables.session):
         connection.execute(delete(table).where(table.c.user_id.in_(users)))
+    templates = select(tables.launch_template.c.id).where(tables.launch_template.c.tenant_id == tenant_id)
+    versions = tables.launch_template_version
+    connection.execute(delete(versions).where(versions.c.template_id.in_(templates)))
     _hand_on_images(connection, tenant_id)
     forget_networks(connection, tenant_id)
     for table in (
         tables.tag,
+        tables.session,
+        tables.tenant_role,
+        tables.launch_template,
+        tables.placement_group,
         tables.launch_token,
         tables.volume_token,
         tables.task,

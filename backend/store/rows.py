@@ -182,7 +182,9 @@ def _is_json(table: Table, name: str) -> bool:
 
 
 _JSON_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "tenant": ("quotas",),
+    "tenant": ("quotas", "encrypted_regions"),
+    "tenant_role": ("trusted",),
+    "launch_template_version": ("data",),
     "host": ("total", "reserved", "foreign", "capabilities"),
     "image": ("launch_accounts", "mappings"),
     "volume": ("modification",),

@@ -64,6 +64,7 @@ tenant = Table(
     Column("name", String, nullable=False, unique=True),
     Column("account_id", String, nullable=False, unique=True),
     _json("quotas"),
+    _json("encrypted_regions"),
     _time("created_at", null=False),
     _number("version"),
 )
@@ -88,6 +89,33 @@ access_key = Table(
     Column("secret", LargeBinary, nullable=False),
     _flag("active"),
     _time("created_at", null=False),
+)
+
+tenant_role = Table(
+    "tenant_role",
+    metadata,
+    _text("id", key=True),
+    Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False),
+    _text("name"),
+    _json("trusted"),
+    _number("longest"),
+    _time("created_at", null=False),
+    _number("version"),
+    Index("uq_tenant_role_tenant_id_name", "tenant_id", "name", unique=True),
+)
+
+session = Table(
+    "session",
+    metadata,
+    _text("id", key=True),
+    Column("user_id", String, ForeignKey("user_account.id"), nullable=False, index=True),
+    Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False, index=True),
+    Column("secret", LargeBinary, nullable=False),
+    _text("token_digest"),
+    _time("created_at", null=False),
+    Column("expires_at", Float(53), nullable=False, index=True),
+    _text("role_id"),
+    _text("name"),
 )
 
 bearer_token = Table(
@@ -222,6 +250,8 @@ key_pair = Table(
 # the indexes and in the questions, as both databases must see that one implies the other.
 LIVE: ColumnElement[Any] = literal_column("detail <> 'done'")
 """Instances that have not ended."""
+IN_GROUP: ColumnElement[Any] = literal_column("detail <> 'done' AND group_id <> ''")
+"""Instances of placement groups that have not ended."""
 CURRENT: ColumnElement[Any] = literal_column("archived = 0")
 """Instances that have not ended, or so lately that they are still shown."""
 OPEN: ColumnElement[Any] = literal_column("finished_at IS NULL")
@@ -277,6 +307,9 @@ instance = Table(
     _flag("locked_terminate"),
     _flag("locked_stop"),
     _flag("hibernation"),
+    _flag("monitoring"),
+    _text("group_id"),
+    _number("partition"),
     _text("on_guest_shutdown"),
     _flag("keep_failed"),
     _text("health"),
@@ -299,6 +332,7 @@ instance = Table(
     _partial("ix_instance_usage", "tenant_id", "vcpus", "memory_mib", where=LIVE),
     _partial("ix_instance_wish", "desired", where=LIVE),
     _partial("ix_instance_host_id", "host_id", where=LIVE),
+    _partial("ix_instance_group_id", "group_id", where=IN_GROUP),
 )
 
 volume = Table(
@@ -423,6 +457,39 @@ def _owned(name: str, *columns: Any) -> Table:
         *columns,
         Index(f"ix_{name}_listing", "tenant_id", "region", "created_at", "id"),
     )
+
+
+launch_template = _owned(
+    "launch_template",
+    _text("name"),
+    _text("created_by"),
+    _number("default_version"),
+    _number("last_version"),
+    _text("token_digest"),
+    Index("uq_launch_template_tenant_id_region_name", "tenant_id", "region", "name", unique=True),
+)
+
+launch_template_version = Table(
+    "launch_template_version",
+    metadata,
+    Column("template_id", String, ForeignKey("launch_template.id"), primary_key=True),
+    _number("number", key=True),
+    Column("description", Text, nullable=False),
+    _text("created_by"),
+    _time("created_at", null=False),
+    _json("data"),
+    _text("client_token"),
+    _text("token_digest"),
+)
+
+placement_group = _owned(
+    "placement_group",
+    _text("name"),
+    _text("strategy"),
+    _number("partitions"),
+    _text("spread_level"),
+    Index("uq_placement_group_tenant_id_region_name", "tenant_id", "region", "name", unique=True),
+)
 
 
 def _of_vpc() -> Column[str]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from backend.network_model import Owned
+from backend.model import Owned
 from ec2.actions.common import well_formed_ids
 from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.filters import FilterTable, Plain, Value

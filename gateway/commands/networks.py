@@ -10,14 +10,13 @@ import typer
 
 from backend import network_commands as commands
 from backend.engine.trace import spoken
-from backend.model import id_of, uuid_of
+from backend.model import Owned, id_of, uuid_of
 from backend.network_commands import RuleSpec
 from backend.network_model import (
     InternetGateway,
     NatGateway,
     NetworkAcl,
     Nic,
-    Owned,
     PublicAddress,
     RouteTable,
     SecurityGroup,

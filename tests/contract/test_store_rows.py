@@ -28,6 +28,7 @@ PLAIN = {
     float: st.floats(allow_nan=False, allow_infinity=False),
     bytes: st.binary(max_size=40),
     type(None): st.none(),
+    Any: TEXT,  # what one face wrote down, in its own words
 }
 
 

@@ -11,8 +11,7 @@ from simulation import NETWORK, Cloud
 from backend.commands import Command
 from backend.engine import EngineSettings
 from backend.errors import BackendError
-from backend.model import Caller
-from backend.network_model import Owned
+from backend.model import Caller, Owned
 
 R = TypeVar("R")
 T = TypeVar("T", bound=Owned)

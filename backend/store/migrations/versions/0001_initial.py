@@ -190,6 +190,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("account_id", sa.String(), nullable=False),
         sa.Column("quotas", sa.Text(), nullable=False),
+        sa.Column("encrypted_regions", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Float(precision=53), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant")),
@@ -322,6 +323,34 @@ def upgrade() -> None:
         "uq_key_pair_tenant_id_region_name", "key_pair", ["tenant_id", "region", "name"], unique=True
     )
     op.create_table(
+        "launch_template",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("created_by", sa.String(), nullable=False),
+        sa.Column("default_version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("last_version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("token_digest", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_launch_template_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_launch_template")),
+    )
+    op.create_index(
+        "ix_launch_template_listing",
+        "launch_template",
+        ["tenant_id", "region", "created_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "uq_launch_template_tenant_id_region_name",
+        "launch_template",
+        ["tenant_id", "region", "name"],
+        unique=True,
+    )
+    op.create_table(
         "nat_gateway",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.String(), nullable=False),
@@ -368,6 +397,33 @@ def upgrade() -> None:
         postgresql_where=sa.text("closed_at IS NULL"),
     )
     op.create_table(
+        "placement_group",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("account_id", sa.String(), nullable=False),
+        sa.Column("region", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("strategy", sa.String(), nullable=False),
+        sa.Column("partitions", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("spread_level", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_placement_group_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_placement_group")),
+    )
+    op.create_index(
+        "ix_placement_group_listing",
+        "placement_group",
+        ["tenant_id", "region", "created_at", "id"],
+        unique=False,
+    )
+    op.create_index(
+        "uq_placement_group_tenant_id_region_name",
+        "placement_group",
+        ["tenant_id", "region", "name"],
+        unique=True,
+    )
+    op.create_table(
         "reservation",
         sa.Column("instance_id", sa.String(), nullable=False),
         sa.Column("host_id", sa.String(), nullable=False),
@@ -408,6 +464,19 @@ def upgrade() -> None:
         "ix_snapshot_listing", "snapshot", ["tenant_id", "region", "started_at", "id"], unique=False
     )
     op.create_index(op.f("ix_snapshot_volume_id"), "snapshot", ["volume_id"], unique=False)
+    op.create_table(
+        "tenant_role",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("trusted", sa.Text(), nullable=False),
+        sa.Column("longest", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_tenant_role_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant_role")),
+    )
+    op.create_index("uq_tenant_role_tenant_id_name", "tenant_role", ["tenant_id", "name"], unique=True)
     op.create_table(
         "user_account",
         sa.Column("id", sa.String(), nullable=False),
@@ -513,6 +582,9 @@ def upgrade() -> None:
         sa.Column("locked_terminate", sa.Boolean(), nullable=False),
         sa.Column("locked_stop", sa.Boolean(), nullable=False),
         sa.Column("hibernation", sa.Boolean(), nullable=False),
+        sa.Column("monitoring", sa.Boolean(), nullable=False),
+        sa.Column("group_id", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("on_guest_shutdown", sa.String(), nullable=False),
         sa.Column("keep_failed", sa.Boolean(), nullable=False),
         sa.Column("health", sa.String(), nullable=False),
@@ -546,6 +618,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("archived = 0"),
         postgresql_where=sa.text("archived = 0"),
+    )
+    op.create_index(
+        "ix_instance_group_id",
+        "instance",
+        ["group_id"],
+        unique=False,
+        sqlite_where=sa.text("detail <> 'done' AND group_id <> ''"),
+        postgresql_where=sa.text("detail <> 'done' AND group_id <> ''"),
     )
     op.create_index(
         "ix_instance_host_id",
@@ -599,6 +679,21 @@ def upgrade() -> None:
         "internet_gateway",
         ["tenant_id", "region", "created_at", "id"],
         unique=False,
+    )
+    op.create_table(
+        "launch_template_version",
+        sa.Column("template_id", sa.String(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("client_token", sa.String(), nullable=False),
+        sa.Column("token_digest", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["template_id"], ["launch_template.id"], name=op.f("fk_launch_template_version_template_id")
+        ),
+        sa.PrimaryKeyConstraint("template_id", "number", name=op.f("pk_launch_template_version")),
     )
     op.create_table(
         "network_acl",
@@ -666,6 +761,24 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_security_group_vpc_id"), "security_group", ["vpc_id"], unique=False)
     op.create_index("uq_security_group_vpc_id_name", "security_group", ["vpc_id", "name"], unique=True)
+    op.create_table(
+        "session",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=False),
+        sa.Column("token_digest", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("expires_at", sa.Float(precision=53), nullable=False),
+        sa.Column("role_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_session_tenant_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_session_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_session")),
+    )
+    op.create_index(op.f("ix_session_expires_at"), "session", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_session_tenant_id"), "session", ["tenant_id"], unique=False)
+    op.create_index(op.f("ix_session_user_id"), "session", ["user_id"], unique=False)
     op.create_table(
         "console",
         sa.Column("instance_id", sa.String(), nullable=False),
