@@ -79,13 +79,20 @@ def instance_document(
         "InstanceType": instance.flavor,
         "LaunchTime": launch_time(instance),
         "Placement": placement(instance),
-        "Monitoring": {"State": "disabled"},
+        "Monitoring": {"State": monitoring_state(instance)},
         "Tags": tag_list(tags),
         "BlockDeviceMappings": block_devices(attached(instance, volumes)),
         **_machine(instance),
         **_network(instance, interfaces_of(instance, interfaces)),
         **_options(instance),
     }
+
+
+def monitoring_state(instance: Instance) -> str:
+    """``Monitoring.State``: what is asked for comes with the machine's first run."""
+    if not instance.monitoring:
+        return "disabled"
+    return "pending" if state_name(instance) == "pending" else "enabled"
 
 
 def placement(instance: Instance) -> Document:

@@ -42,7 +42,8 @@ CORRECTIONS = model.Corrections(
     open_choices=frozenset({"AccountAttributeName", "InstanceType", "ResourceType", "RuleAction"}),
     unbounded=frozenset({"ImageNameRequest"}),
     optional=frozenset(
-        (f"{name}InstancesRequest", "InstanceIds") for name in ("Start", "Stop", "Reboot", "Terminate")
+        (f"{name}InstancesRequest", "InstanceIds")
+        for name in ("Start", "Stop", "Reboot", "Terminate", "Monitor", "Unmonitor")
     ),
     reasons={"InstanceAttributeName": "Unknown attribute.", "ImageAttributeName": "Unknown attribute."},
 )

@@ -12,8 +12,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from backend import commands
-from backend.engine import admin, images, launch, modify, operate, registry, snapshots, tagging, volumes
+from backend import commands, identity_commands
+from backend.engine import (
+    admin,
+    identity,
+    images,
+    launch,
+    modify,
+    operate,
+    registry,
+    snapshots,
+    tagging,
+    volumes,
+)
 from backend.engine.access import (
     authorise,
     instances_not_found,
@@ -47,12 +58,13 @@ from backend.model import (
     Task,
     TaskKind,
     Tenant,
+    TenantRole,
     User,
     UserMixin,
     Volume,
 )
 from backend.ports import JobQueue, Vault
-from backend.store import Conflict, InstanceKey, InstanceQuery, Store, Tx
+from backend.store import Conflict, InstanceKey, InstanceQuery, SessionOwner, Store, Tx
 
 __all__ = ["Deadlines", "Do", "Engine", "EngineSettings", "InstanceKey", "InstanceQuery"]
 
@@ -104,6 +116,7 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.DeleteFlavor: admin.delete_flavor,
     commands.CreateTenant: admin.create_tenant,
     commands.SetQuota: admin.set_quota,
+    commands.EncryptByDefault: volumes.encrypt_by_default,
     commands.PurgeTenant: admin.purge_tenant,
     commands.CreateUser: admin.create_user,
     commands.DeleteUser: admin.delete_user,
@@ -113,6 +126,10 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.DeleteAccessKey: admin.delete_access_key,
     commands.CreateToken: admin.create_token,
     commands.DeleteToken: admin.delete_token,
+    identity_commands.CreateRole: identity.create_role,
+    identity_commands.DeleteRole: identity.delete_role,
+    identity_commands.AssumeRole: identity.assume_role,
+    identity_commands.BeginSession: identity.begin_session,
 }
 """One handler for each command of the vocabulary (a test asserts that it is complete)."""
 
@@ -412,6 +429,11 @@ class Engine:
         with self.store.read() as tx:
             return tx.tokens.of_user(user_id)
 
+    def roles(self) -> list[TenantRole]:
+        """All roles that may be taken on."""
+        with self.store.read() as tx:
+            return tx.tenant_roles.all()
+
     def jobs(self, caller: Caller, *, instance_id: str | None = None, limit: int = 100) -> list[Job]:
         """Jobs of one instance in order, or the newest of all the caller may see."""
         if instance_id is not None:
@@ -443,6 +465,13 @@ class Engine:
         with self.store.read() as tx:
             found = tx.access_keys.with_owner(key_id)
         return found if found is not None and found[0].active else None
+
+    def by_session_key(self, key_id: str) -> SessionOwner | None:
+        """A session by its temporary key, also one that has expired, whose access key is active: with who
+        began it, whose things it is about, and the name of its role.
+        """
+        with self.store.read() as tx:
+            return tx.sessions.with_owner(key_id)
 
     def by_name(self, name: str) -> tuple[User, Tenant] | None:
         """A user by name, with the tenant."""

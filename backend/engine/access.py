@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from backend import commands, network_commands
+from backend import commands, identity_commands, network_commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
@@ -53,6 +53,7 @@ POLICY: Mapping[type, Role] = {
     commands.CopySnapshot: Role.MEMBER,
     commands.ModifySnapshot: Role.MEMBER,
     commands.DeleteSnapshot: Role.MEMBER,
+    commands.EncryptByDefault: Role.MEMBER,
     commands.Check: Role.ADMIN,
     **dict.fromkeys(network_commands.ALL, Role.MEMBER),
     commands.CreateMixin: Role.MEMBER,
@@ -74,6 +75,10 @@ POLICY: Mapping[type, Role] = {
     commands.DeleteAccessKey: Role.ADMIN,
     commands.CreateToken: Role.ADMIN,
     commands.DeleteToken: Role.ADMIN,
+    identity_commands.CreateRole: Role.ADMIN,
+    identity_commands.DeleteRole: Role.ADMIN,
+    identity_commands.AssumeRole: Role.MEMBER,
+    identity_commands.BeginSession: Role.MEMBER,
 }
 """The least role for each command: the vocabulary is complete here (a test asserts it)."""
 

@@ -171,6 +171,12 @@ def reseal(work: Work, owner: str, old_owner: str, sealed: bytes) -> bytes:
     return work.vault.seal(owner, work.vault.open(old_owner, sealed))
 
 
+def encrypts_unasked(work: Work) -> bool:
+    """Whether the caller's new volumes are encrypted in its region, asked for or not."""
+    tenant = work.tx.tenants.get(work.caller.tenant_id)
+    return tenant is not None and work.region in tenant.encrypted_regions
+
+
 # What the hypervisor is given ---------------------------------------------------------------------------
 
 
@@ -387,7 +393,10 @@ def _planned(
 def _protected(
     work: Work, volume: Volume, each: BlockDevice, owner: str, sealed: bytes, keys: dict[str, str]
 ) -> Volume:
-    """Whether it is encrypted, and by which passphrase: its source's when that is, else one of its own."""
+    """Whether it is encrypted, and by which passphrase: its source's when that is, else one of its own.
+
+    Where all new volumes are to be encrypted, a mapping that says otherwise changes nothing.
+    """
     if owner:
         if each.encrypted is False:
             raise _bad_mapping(f"What {volume.device} is made of is encrypted, and so is every volume of it.")
@@ -395,7 +404,7 @@ def _protected(
             raise BackendError(Code.UNSUPPORTED, "Encrypted volumes are not set up in this installation.")
         keys[volume.target] = work.vault.open(owner, sealed)
         return msgspec.structs.replace(volume, encrypted=True)
-    return msgspec.structs.replace(volume, encrypted=bool(each.encrypted))
+    return msgspec.structs.replace(volume, encrypted=bool(each.encrypted) or encrypts_unasked(work))
 
 
 def usable_content(work: Work, snapshot_id: str) -> Snapshot:

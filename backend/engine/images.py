@@ -16,6 +16,7 @@ from backend.engine.disks import (
     check_type,
     check_volume_quota,
     choose_device,
+    encrypts_unasked,
     gib,
     is_root_device,
     merge,
@@ -532,6 +533,12 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
     disks = work.tx.snapshots.some(
         [each for each in (source.snapshot_id, *(one.snapshot_id for one in source.mappings)) if each]
     )
+    if encrypts_unasked(work) and not (source.encrypted and all(disk.encrypted for disk in disks.values())):
+        raise BackendError(
+            Code.UNSUPPORTED,
+            "An image that is not encrypted cannot be copied to one that is, as is asked for in this region; "
+            "launch it: its volumes are encrypted then, and an image of the instance is, too.",
+        )
     check_snapshot_quota(work, caller.tenant_id, len(disks))
     copies = {
         disk.id: own_copy(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from backend.commands import Launch, Launched
+from backend.commands import Launch, Launched, LaunchedWith
 from backend.engine.access import own_volume, usable_image
 from backend.engine.disks import Plan, choose_device, plan_volumes, volumes_for
 from backend.engine.images import hold_content, may_launch
@@ -18,7 +18,6 @@ from backend.engine.nics import (
     draw,
     plan_nics,
     record_of_launch,
-    room_for,
     zone_of_nics,
 )
 from backend.engine.tagging import check_tags, give_tags
@@ -66,15 +65,18 @@ def launch(work: Work, command: Launch) -> Launched:
     plan = plan_volumes(work, prototype, image, flavor, command.mappings)
     prototype = msgspec.structs.replace(prototype, root_gib=plan.size_gib)
     count = _within_quota(work, tenant, prototype, plan, command)
-    count = _within_subnets(work, nics, command, count)
-    check_nic_quota(work, tenant.id, count * sum(each.existing is None for each in nics))
-    drawn = _instances(work, prototype, nics, count)
+    drawn = _instances(work, prototype, nics, command, count)
     instances = [instance for instance, _ in drawn]
-    _record(work, command, instances, plan)
-    record_of_launch(work, drawn, command.nic_tags)
+    check_nic_quota(work, tenant, len(instances) * sum(each.existing is None for each in nics))
+    volumes = _record(work, command, instances, plan)
+    made_nics = record_of_launch(work, drawn, command.nic_tags)
     for volume, device in given:
         _attach_from_the_beginning(work, volume, instances[0], device)
-    return Launched(launch_id=prototype.launch_id, instances=tuple(instances))
+    made = None
+    if not given and all(each.existing is None for each in nics):
+        groups = {group.id: group for each in nics for group in each.groups}
+        made = LaunchedWith(volumes=tuple(volumes), nics=tuple(made_nics), groups=tuple(groups.values()))
+    return Launched(launch_id=prototype.launch_id, instances=tuple(instances), made=made)
 
 
 def _check_shape(command: Launch) -> None:
@@ -190,6 +192,7 @@ def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor, zone: 
         locked_terminate=command.locked_terminate,
         locked_stop=command.locked_stop,
         hibernation=command.hibernation,
+        monitoring=command.monitoring,
         on_guest_shutdown=command.on_guest_shutdown,
         keep_failed=caller.api is not Api.EC2 or work.settings.keep_failed_launches,
         user_data_size=len(command.user_data),
@@ -288,11 +291,15 @@ _QUOTAS = (
 
 def _within_quota(work: Work, tenant: Tenant, prototype: Instance, plan: Plan, command: Launch) -> int:
     """How many of the maximum the tenant's quotas leave room for; refused when below the minimum."""
-    used = (*work.tx.instances.usage(tenant.id), *work.tx.volumes.usage(tenant.id))
+    limits = [tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value]) for name, _ in _QUOTAS]
+    unlimited = [limit == UNLIMITED for limit in limits]
+    used = (  # counted only where somebody asks
+        *((0, 0, 0) if all(unlimited[:3]) else work.tx.instances.usage(tenant.id)),
+        *((0, 0) if all(unlimited[3:]) else work.tx.volumes.usage(tenant.id)),
+    )
     each = (1, prototype.vcpus, prototype.memory_mib, len(plan.every), plan.size_gib)
     count = command.maximum
-    for (name, code), have, need in zip(_QUOTAS, used, each, strict=True):
-        limit = tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
+    for (name, code), limit, have, need in zip(_QUOTAS, limits, used, each, strict=True):
         if limit == UNLIMITED:
             continue
         count = min(count, (limit - have) // need)
@@ -307,26 +314,12 @@ def _within_quota(work: Work, tenant: Tenant, prototype: Instance, plan: Plan, c
     return count
 
 
-def _within_subnets(work: Work, plans: Sequence[NicPlan], command: Launch, count: int) -> int:
-    """How many of them the subnets have addresses for; refused when below the minimum."""
-    room = room_for(work, plans, count)
-    if room < command.minimum:
-        subnet = plans[0].subnet.id
-        raise BackendError(
-            Code.ADDRESSES_EXHAUSTED,
-            f"There are not enough free addresses in subnet '{subnet}' to satisfy the requested number of "
-            "instances.",
-            ids=(subnet,),
-        )
-    return room
-
-
 def _instances(
-    work: Work, prototype: Instance, plans: Sequence[NicPlan], count: int
+    work: Work, prototype: Instance, plans: Sequence[NicPlan], command: Launch, count: int
 ) -> list[tuple[Instance, list[NewNic]]]:
-    """The rows of the instances, each with the interfaces it gets."""
+    """The rows of as many instances as the subnets have addresses for, each with the interfaces it gets."""
     made = []
-    for index, nics in enumerate(draw(work, plans, count)):
+    for index, nics in enumerate(draw(work, plans, count, least=command.minimum)):
         primary = nics[0].nic
         instance = msgspec.structs.replace(
             prototype,
@@ -341,7 +334,8 @@ def _instances(
     return made
 
 
-def _record(work: Work, command: Launch, instances: list[Instance], plan: Plan) -> None:
+def _record(work: Work, command: Launch, instances: list[Instance], plan: Plan) -> list[Volume]:
+    """Write instances and their volumes; answers the volumes."""
     tx, caller, first = work.tx, work.caller, instances[0]
     if command.client_token:
         tx.launch_tokens.insert(
@@ -367,3 +361,4 @@ def _record(work: Work, command: Launch, instances: list[Instance], plan: Plan) 
     work.note_all(instances, op="create")
     if not command.held:
         work.wake_scheduler()
+    return volumes

@@ -52,7 +52,7 @@ def _volumes_fate(work: Work, instance: Instance, command: ModifyInstance) -> di
 
 
 def _plain(command: ModifyInstance) -> dict[str, Any]:
-    names = ("locked_terminate", "locked_stop", "on_guest_shutdown", "hostname", "summary")
+    names = ("locked_terminate", "locked_stop", "monitoring", "on_guest_shutdown", "hostname", "summary")
     return {name: getattr(command, name) for name in names if getattr(command, name) is not None}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from backend import commands
 from backend.engine.access import own_instances, own_snapshot, own_volume
-from backend.engine.disks import reseal, usable_content
+from backend.engine.disks import encrypts_unasked, reseal, usable_content
 from backend.engine.registry import check_quota
 from backend.engine.tagging import give_tags
 from backend.engine.tasks import CALLED_OFF, begin_task, failed
@@ -144,10 +144,12 @@ def check_snapshot_quota(work: Work, tenant_id: str, more: int) -> None:
 def copy_snapshot(work: Work, command: commands.CopySnapshot) -> Snapshot:
     """A snapshot of the caller's own with the same bytes, at once: bytes never change (CopySnapshot)."""
     source = usable_content(work, command.source_id)
-    if command.encrypted and not source.encrypted:
+    if (command.encrypted or encrypts_unasked(work)) and not source.encrypted:
         raise BackendError(
             Code.UNSUPPORTED,
-            "A snapshot that is not encrypted cannot be copied to one that is; encrypt a volume made of it.",
+            "A snapshot that is not encrypted cannot be copied to one that is"
+            + (", as is asked for in this region" if encrypts_unasked(work) else "")
+            + "; encrypt a volume made of it.",
         )
     check_snapshot_quota(work, work.caller.tenant_id, 1)
     snapshot = own_copy(work, source, command.description)

@@ -14,6 +14,7 @@ from backend.engine.disks import (
     check_type,
     check_volume_quota,
     choose_device,
+    encrypts_unasked,
     gib,
     is_root_device,
     new_secret,
@@ -38,6 +39,7 @@ from backend.model import (
     JobState,
     Modification,
     TaskKind,
+    Tenant,
     Volume,
     VolumeState,
     new_id,
@@ -158,9 +160,22 @@ def _source(work: Work, command: commands.CreateVolume, volume: Volume) -> dict[
             return found | {"encrypted": True, "secret": reseal(work, volume.id, image.id, image.secret)}
     else:
         found = {}
-    if command.encrypted:
+    if command.encrypted or encrypts_unasked(work):
         found |= {"encrypted": True, "secret": new_secret(work, volume.id)}
     return found
+
+
+def encrypt_by_default(work: Work, command: commands.EncryptByDefault) -> Tenant:
+    """Have the tenant's new volumes of this region encrypted unasked, or no more; those there are stay."""
+    if command.enabled and work.vault is None:
+        raise BackendError(Code.UNSUPPORTED, "Encrypted volumes are not set up in this installation.")
+    tenant = work.tx.tenants.lock(work.caller.tenant_id)
+    if tenant is None:
+        raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    regions = set(tenant.encrypted_regions) - {work.region} | ({work.region} if command.enabled else set())
+    if regions == set(tenant.encrypted_regions):
+        return tenant
+    return work.tx.tenants.update(tenant, encrypted_regions=tuple(sorted(regions)))
 
 
 def zone_named(work: Work, name: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.commands import EncryptByDefault
 from backend.engine.nics import MOST_GROUPS
 from backend.model import QUOTA_DEFAULTS, UNLIMITED, QuotaName
 from backend.network_model import Vpc
@@ -48,6 +49,24 @@ def _most(context: Ec2Context, name: QuotaName) -> int:
     return _NO_LIMIT if limit == UNLIMITED else limit
 
 
-def get_ebs_encryption_by_default(_context: Ec2Context, _params: Params) -> Document:
-    """Whether volumes are encrypted unasked (GetEbsEncryptionByDefault): not here."""
+# Encryption by default ----------------------------------------------------------------------------------
+
+
+def get_ebs_encryption_by_default(context: Ec2Context, _params: Params) -> Document:
+    """Whether new volumes of the region are encrypted unasked (GetEbsEncryptionByDefault)."""
+    tenant = context.engine.tenant(context.caller.tenant_id)
+    enabled = tenant is not None and context.region in tenant.encrypted_regions
+    # Each volume has a key of its own, which the service keeps; there are no keys of the account's.
+    return {"EbsEncryptionByDefault": enabled, "SseType": "sse-ebs" if enabled else "none"}
+
+
+def enable_ebs_encryption_by_default(context: Ec2Context, _params: Params) -> Document:
+    """From now on encrypt what volumes come to be (EnableEbsEncryptionByDefault)."""
+    context.engine.execute(context.caller, EncryptByDefault(enabled=True))
+    return {"EbsEncryptionByDefault": True}
+
+
+def disable_ebs_encryption_by_default(context: Ec2Context, _params: Params) -> Document:
+    """Encrypt only what is asked to be (DisableEbsEncryptionByDefault)."""
+    context.engine.execute(context.caller, EncryptByDefault(enabled=False))
     return {"EbsEncryptionByDefault": False}

@@ -1,13 +1,14 @@
-"""GetConsoleOutput: the serial console as the worker last read it."""
+"""What an instance shows of itself: its serial console as the worker last read it, and its password."""
 
 from __future__ import annotations
 
 import base64
 
 from ec2.actions.common import well_formed_ids
+from ec2.actions.instances import still_there
 from ec2.context import Document, Ec2Context, Params
 from ec2.ids import IdKind
-from ec2.mapping import moment
+from ec2.mapping import launch_time, moment
 
 
 def get_console_output(context: Ec2Context, params: Params) -> Document:
@@ -23,3 +24,11 @@ def get_console_output(context: Ec2Context, params: Params) -> Document:
         "Timestamp": moment(at),
         "Output": base64.b64encode(data).decode("ascii"),
     }
+
+
+def get_password_data(context: Ec2Context, params: Params) -> Document:
+    """The encrypted password of a Windows administrator (GetPasswordData): no guest here reports one."""
+    (instance_id,) = well_formed_ids(IdKind.INSTANCE, [params["InstanceId"]])
+    instance = context.engine.instance(context.caller, instance_id)
+    still_there(instance)
+    return {"InstanceId": instance.id, "Timestamp": launch_time(instance), "PasswordData": ""}

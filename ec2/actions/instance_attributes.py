@@ -14,6 +14,7 @@ from backend.network_commands import ModifyMetadataOptions, ModifyNic
 from backend.network_model import Nic
 from ec2 import mapping
 from ec2.actions.common import missing, refuse_all, unsupported_value, well_formed_ids
+from ec2.actions.instances import still_there
 from ec2.actions.nic_requests import metadata_options
 from ec2.actions.run import decode_user_data
 from ec2.context import Document, Ec2Context, Params
@@ -136,8 +137,7 @@ def modify_instance_attribute(context: Ec2Context, params: Params) -> Document:
             raise unsupported_value(value, _MEMBERS[attribute])
         return {}
     state = mapping.state_name(instance)
-    if state == "terminated":
-        raise Ec2Error("IncorrectInstanceState", f"The instance '{instance.id}' is terminated.")
+    still_there(instance)
     if attribute in _ONLY_STOPPED and _ONLY_WHERE[state] != "go":
         raise Ec2Error(
             "IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state."
@@ -305,8 +305,7 @@ def reset_instance_attribute(context: Ec2Context, params: Params) -> Document:
 def modify_instance_metadata_options(context: Ec2Context, params: Params) -> Document:
     """Change how an instance may use the metadata service (ModifyInstanceMetadataOptions)."""
     instance = _instance(context, params)
-    if mapping.state_name(instance) == "terminated":
-        raise Ec2Error("IncorrectInstanceState", f"The instance '{instance.id}' is terminated.")
+    still_there(instance)
     asked = {name: value for name, value in params.items() if name != "InstanceId"}
     options = metadata_options(asked, instance.metadata)
     changed = context.engine.execute(

@@ -188,7 +188,7 @@ FILTERS: FilterTable[Shown] = FilterTable(
         "metadata-options.http-tokens": lambda row: row.instance.metadata.tokens,
         "metadata-options.instance-metadata-tags": lambda row: mapping.enabled(row.instance.metadata.tags),
         "metadata-options.state": lambda _: mapping.METADATA_STATE,
-        "monitoring-state": lambda _: "disabled",
+        "monitoring-state": lambda row: instance_mapping.monitoring_state(row.instance),
         "network-performance-options.bandwidth-weighting": lambda _: mapping.BANDWIDTH_WEIGHTING,
         "operator.managed": lambda _: False,
         "owner-id": lambda row: row.instance.account_id,

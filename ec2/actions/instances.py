@@ -10,6 +10,7 @@ from backend.commands import Change, Op, Operate
 from backend.engine import InstanceKey, InstanceQuery
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
+from backend.model import Instance
 from ec2 import mapping
 from ec2.actions.common import well_formed_ids
 from ec2.actions.instance_filters import FILTERS, narrowed
@@ -129,7 +130,7 @@ def stop_instances(context: Ec2Context, params: Params) -> Document:
 
 def _require_hibernation(context: Ec2Context, params: Params) -> None:
     """Only instances launched for it hibernate in EC2; they stay so for life, so this needs no lock."""
-    for instance in context.engine.instances_by_id(context.caller, _wanted(params)):
+    for instance in context.engine.instances_by_id(context.caller, wanted(params)):
         if not instance.hibernation:
             raise BackendError(
                 Code.HIBERNATION_NOT_CONFIGURED,
@@ -165,15 +166,22 @@ def _hurry(context: Ec2Context, changes: tuple[Change, ...]) -> None:
 def _operate(context: Ec2Context, params: Params, op: Op) -> tuple[Change, ...]:
     # EC2 promises that a stop and a reboot end, whatever the guest does.
     forced = op in {Op.POWEROFF, Op.REBOOT}
-    command = Operate(op=op, ids=_wanted(params), force_at_timeout=forced)
+    command = Operate(op=op, ids=wanted(params), force_at_timeout=forced)
     return context.engine.execute(context.caller, command)
 
 
-def _wanted(params: Params) -> tuple[str, ...]:
+def wanted(params: Params) -> tuple[str, ...]:
+    """The ids of a call on instances, each once; raises when there are none or one is ill-formed."""
     ids = params.get("InstanceIds")
     if not ids:
         raise Ec2Error("InvalidParameterCombination", "No instances specified")
     return tuple(well_formed_ids(IdKind.INSTANCE, ids))
+
+
+def still_there(instance: Instance) -> None:
+    """Refuse what an ended instance cannot be asked for any more."""
+    if mapping.state_name(instance) == "terminated":
+        raise Ec2Error("IncorrectInstanceState", f"The instance '{instance.id}' is terminated.")
 
 
 def _states(changes: tuple[Change, ...]) -> list[Document]:

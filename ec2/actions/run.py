@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from backend.commands import Launch
-from backend.model import GuestShutdown, MetadataOptions
+from backend.commands import Launch, Launched
+from backend.model import GuestShutdown, MetadataOptions, Volume
 from ec2 import instance_mapping, mapping
 from ec2.actions.block_devices import block_devices
 from ec2.actions.common import (
@@ -26,7 +26,8 @@ from ec2.actions.nic_requests import launch_nics, metadata_options
 from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.ids import IdKind, require_well_formed
-from ec2.interfaces import interfaces_by_instance
+from ec2.interface_mapping import Interface
+from ec2.interfaces import interfaces_by_instance, interfaces_made
 
 _NOT_OFFERED = (
     "AdditionalInfo",
@@ -53,7 +54,6 @@ _AS_IT_IS: Mapping[str, Any] = {
     "EnclaveOptions": {"Enabled": False},
     "InstanceMarketOptions": {"MarketType": "on-demand"},
     "MaintenanceOptions": {"AutoRecovery": "disabled"},
-    "Monitoring": {"Enabled": False},
     "NetworkPerformanceOptions": {"BandwidthWeighting": "default"},
     "PrivateDnsNameOptions": mapping.DNS_NAME_OPTIONS,
 }
@@ -73,10 +73,7 @@ def run_instances(context: Ec2Context, params: Params) -> Document:
     tagged = command.tags or launched.replayed
     ids = [instance.id for instance in instances]
     tags = context.engine.tags_of(ids) if tagged else {}
-    volumes = context.engine.disks_of(ids)
-    interfaces = interfaces_by_instance(
-        context.engine, context.caller, ids, public_domain=context.settings.public_domain
-    )
+    volumes, interfaces = _with_them(context, launched, ids)
     return head | {
         "Instances": [
             instance_mapping.instance_document(
@@ -85,6 +82,21 @@ def run_instances(context: Ec2Context, params: Params) -> Document:
             for each in instances
         ]
     }
+
+
+def _with_them(
+    context: Ec2Context, launched: Launched, ids: Sequence[str]
+) -> tuple[Mapping[str, Sequence[Volume]], Mapping[str, Sequence[Interface]]]:
+    """Volumes and interfaces of instances that were launched: read only where the launch tells less."""
+    made, domain = launched.made, context.settings.public_domain
+    if made is None or domain:
+        return context.engine.disks_of(ids), interfaces_by_instance(
+            context.engine, context.caller, ids, public_domain=domain
+        )
+    volumes: dict[str, list[Volume]] = {}
+    for volume in made.volumes:
+        volumes.setdefault(str(volume.instance_id), []).append(volume)
+    return volumes, interfaces_made(made)
 
 
 def launch_command(context: Ec2Context, params: Params) -> Launch:
@@ -116,6 +128,7 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
         locked_terminate=params.get("DisableApiTermination", False),
         locked_stop=params.get("DisableApiStop", False),
         hibernation=params.get("HibernationOptions", {}).get("Configured", False),
+        monitoring=params.get("Monitoring", {}).get("Enabled", False),
         metadata=metadata_options(params.get("MetadataOptions", {}), MetadataOptions()),
         **_place(params),
     )
