@@ -34,6 +34,7 @@ from backend.model import (
     Value,
     Volume,
 )
+from backend.network_model import Nic, PublicAddress, SecurityGroup
 
 R = TypeVar("R")
 
@@ -45,12 +46,35 @@ class Command(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 # Instances ----------------------------------------------------------------------------------------------
 
 
+class MadeNic(Value, frozen=True, kw_only=True):
+    """An interface that was made, with its private and public addresses (the primary ones first)."""
+
+    nic: Nic
+    addresses: tuple[str, ...]
+    public: tuple[PublicAddress, ...] = ()
+
+
+class LaunchedWith(Value, frozen=True, kw_only=True):
+    """What was made together with instances: all that they have of volumes and interfaces.
+
+    ``groups`` are the security groups that the interfaces are in.
+    """
+
+    volumes: tuple[Volume, ...]
+    nics: tuple[MadeNic, ...]
+    groups: tuple[SecurityGroup, ...]
+
+
 class Launched(Value, frozen=True, kw_only=True):
-    """The instances of one launch, in launch-index order; ``replayed`` when the client token was known."""
+    """The instances of one launch, in launch-index order; ``replayed`` when the client token was known.
+
+    ``made`` saves reading it; it is None where the instances have more than was made with them.
+    """
 
     launch_id: str
     instances: tuple[Instance, ...]
     replayed: bool = False
+    made: LaunchedWith | None = None
 
 
 class Launch(Command[Launched], frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from backend.commands import LaunchedWith
 from backend.engine import Engine
 from backend.model import Caller
 from backend.network_model import Nic, Vpc
@@ -50,6 +51,23 @@ def interfaces_by_instance(
     found: dict[str, list[Interface]] = {}
     for interface in interfaces(engine, caller, every, public_domain=public_domain):
         found.setdefault(str(interface.nic.instance_id), []).append(interface)
+    return found
+
+
+def interfaces_made(made: LaunchedWith) -> dict[str, list[Interface]]:
+    """The interfaces that were made with instances, by instance, the primary one first; tags are left out."""
+    groups = {group.id: group for group in made.groups}
+    found: dict[str, list[Interface]] = {}
+    for each in made.nics:
+        interface = Interface(
+            nic=each.nic,
+            addresses=each.addresses,
+            public=each.public,
+            groups=tuple(groups[group_id] for group_id in each.nic.groups),
+            tags={},
+            public_domain="",
+        )
+        found.setdefault(str(each.nic.instance_id), []).append(interface)
     return found
 
 

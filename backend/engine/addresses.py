@@ -269,9 +269,17 @@ def lend(work: Work, nics: Sequence[Nic]) -> list[PublicAddress]:
 
     As far as the first pool reaches: who is refused one runs without.
     """
+    wanting = [nic for nic in nics if nic.lends]
+    if not wanting:
+        return []
+    have = work.tx.public_addresses.of_nics([nic.id for nic in wanting])
+    return lend_new(work, [nic for nic in wanting if nic.id not in have])
+
+
+def lend_new(work: Work, nics: Sequence[Nic]) -> list[PublicAddress]:
+    """Lend a public address to each interface that is to have one, of such as have none yet."""
     pools = work.settings.network.pools
-    have = work.tx.public_addresses.of_nics([nic.id for nic in nics])
-    wanting = [nic for nic in nics if nic.lends and nic.id not in have]
+    wanting = [nic for nic in nics if nic.lends]
     if not pools or not wanting:
         return []
     pool = next(iter(pools))

@@ -84,10 +84,10 @@ def vpc_or_default(work: Work, vpc_id: str | None) -> Vpc:
 
 def default_subnet(work: Work, zone: str) -> Subnet:
     """The default VPC's subnet in a zone."""
-    vpc = default_vpc(work)
-    for subnet in work.tx.subnets.of_vpc(vpc.id):
-        if subnet.default and subnet.zone == zone:
-            return subnet
+    subnet = work.tx.subnets.default(work.caller.tenant_id, work.region, zone)
+    if subnet is not None:
+        return subnet
+    default_vpc(work)  # whether it is that which is missing
     raise BackendError(
         Code.PARAMETER_MISSING, f"No default subnet for zone '{zone}'; name a subnet.", parameter="subnetId"
     )

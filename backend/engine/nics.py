@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 
 from backend import network_commands as commands
-from backend.commands import Launch, NicRequest
+from backend.commands import Launch, MadeNic, NicRequest
 from backend.engine.access import own_instances
-from backend.engine.addresses import lend, unlink
+from backend.engine.addresses import lend, lend_new, unlink
 from backend.engine.claims import claim_infra, free_in, usable
 from backend.engine.network_access import default_subnet, own, own_group, own_nic
 from backend.engine.network_reads import may_see
 from backend.engine.nic_ends import forget_nic, nic_changed, set_nic_free
-from backend.engine.registry import check_quota, lock_tenant
+from backend.engine.registry import lock_tenant, require_quota
 from backend.engine.tagging import check_tags, give_tags
 from backend.engine.tasks import begin_task
 from backend.engine.work import Work, wrong_state
@@ -32,6 +32,7 @@ from backend.model import (
     Instance,
     QuotaName,
     TaskKind,
+    Tenant,
     Value,
     new_id,
 )
@@ -54,7 +55,7 @@ class NicPlan(Value, frozen=True, kw_only=True):
 
     request: NicRequest
     subnet: Subnet
-    groups: tuple[str, ...]
+    groups: tuple[SecurityGroup, ...]
     lends: bool
     existing: Nic | None = None
 
@@ -194,10 +195,10 @@ def _existing(work: Work, request: NicRequest) -> NicPlan:
     subnet = work.tx.subnets.get(nic.subnet_id)
     if subnet is None:
         raise AssertionError(nic.subnet_id)
-    return NicPlan(request=request, subnet=subnet, groups=nic.groups, lends=nic.lends, existing=nic)
+    return NicPlan(request=request, subnet=subnet, groups=(), lends=nic.lends, existing=nic)
 
 
-def _check(work: Work, subnet: Subnet, request: NicRequest) -> tuple[str, ...]:
+def _check(work: Work, subnet: Subnet, request: NicRequest) -> tuple[SecurityGroup, ...]:
     """The groups that a new interface is in; refuses what it cannot be."""
     _require_up(subnet)
     wanted = _named(request)
@@ -211,7 +212,7 @@ def _check(work: Work, subnet: Subnet, request: NicRequest) -> tuple[str, ...]:
     _require_free(work, subnet, wanted)
     if request.mac:
         _require_free_mac(work, subnet, request)
-    groups = groups_of(work, subnet.vpc_id, request.groups)
+    groups = _groups(work, subnet.vpc_id, request.groups)
     if request.public_ip and not work.settings.network.pools:
         raise BackendError(Code.PUBLIC_ADDRESSES_EXHAUSTED, "This installation has no public addresses.")
     return groups
@@ -237,8 +238,8 @@ def _require_free_mac(work: Work, subnet: Subnet, request: NicRequest) -> None:
             )
 
 
-def groups_of(work: Work, vpc_id: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Groups by id or name; none means the VPC's default one."""
+def _groups(work: Work, vpc_id: str, names: Sequence[str]) -> tuple[SecurityGroup, ...]:
+    """Groups by id or name, each once; none means the VPC's default one."""
     if len(names) > MOST_GROUPS:
         raise BackendError(
             Code.PARAMETER_INVALID,
@@ -246,9 +247,15 @@ def groups_of(work: Work, vpc_id: str, names: Sequence[str]) -> tuple[str, ...]:
             parameter="securityGroups",
         )
     if names:
-        return tuple(dict.fromkeys(own_group(work, name, vpc_id).id for name in names))
+        found = [own_group(work, name, vpc_id) for name in names]
+        return tuple({group.id: group for group in found}.values())
     default: SecurityGroup | None = work.tx.security_groups.named(vpc_id, DEFAULT_GROUP)
-    return (default.id,) if default is not None else ()
+    return (default,) if default is not None else ()
+
+
+def groups_of(work: Work, vpc_id: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The ids of groups by id or name; none means the VPC's default one."""
+    return tuple(group.id for group in _groups(work, vpc_id, names))
 
 
 def _require_free(work: Work, subnet: Subnet, addresses: Collection[str]) -> None:
@@ -275,23 +282,8 @@ def _require_free(work: Work, subnet: Subnet, addresses: Collection[str]) -> Non
                 parameter="address",
                 value=address,
             )
-    if taken := work.tx.leases.taken(subnet.id, addresses):
+    if addresses and (taken := work.tx.leases.taken(subnet.id, addresses)):
         raise _taken(min(taken))
-
-
-def room_for(work: Work, plans: Sequence[NicPlan], count: int) -> int:
-    """How many instances, at most ``count``, the subnets have addresses for."""
-    for subnet in {plan.subnet.id: plan.subnet for plan in plans}.values():
-        each = sum(plan.count for plan in plans if plan.subnet.id == subnet.id)
-        named = sum(
-            bool(plan.request.address) + len(plan.request.secondary)
-            for plan in plans
-            if plan.subnet.id == subnet.id and plan.existing is None
-        )
-        held = work.tx.leases.count([subnet.id]).get(subnet.id, 0)
-        if each:
-            count = min(count, (len(usable(subnet)) - held - named) // each)
-    return max(count, 0)
 
 
 # Making -------------------------------------------------------------------------------------------------
@@ -306,23 +298,28 @@ class NewNic(Value, frozen=True, kw_only=True):
     mixins: tuple[tuple[str, str], ...] = ()
 
 
-def draw(work: Work, plans: Sequence[NicPlan], owners: int) -> list[list[NewNic]]:
+def draw(
+    work: Work, plans: Sequence[NicPlan], owners: int, *, least: int | None = None
+) -> list[list[NewNic]]:
     """New interfaces for so many owners, by the plans; addresses are chosen, nothing is recorded.
 
-    An existing interface stands among them as it is.
+    For fewer where the subnets have no more free addresses, but for ``least`` (all of them, unless it is
+    given). An existing interface stands among them as it is.
     """
+    least = owners if least is None else least
     stock: dict[str, list[str]] = {}
     for subnet in {plan.subnet.id: plan.subnet for plan in plans}.values():
         mine = [plan for plan in plans if plan.subnet.id == subnet.id and plan.existing is None]
-        named = [address for plan in mine for address in (plan.request.address, *plan.request.secondary)]
-        need = owners * sum(plan.count for plan in mine)
-        stock[subnet.id] = free_in(work, subnet, need, named)
-        if len(stock[subnet.id]) < need:
+        named = [address for plan in mine for address in _named(plan.request)]
+        each = sum(plan.count for plan in mine)
+        stock[subnet.id] = free_in(work, subnet, owners * each, named)
+        if len(stock[subnet.id]) < least * each:
             raise BackendError(
                 Code.ADDRESSES_EXHAUSTED,
                 f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the request.",
                 ids=(subnet.id,),
             )
+        owners = min(owners, len(stock[subnet.id]) // each) if each else owners
     return [[_draw_one(work, plan, stock[plan.subnet.id]) for plan in plans] for _ in range(owners)]
 
 
@@ -343,7 +340,7 @@ def _draw_one(work: Work, plan: NicPlan, stock: list[str]) -> NewNic:
         subnet_id=subnet.id,
         mac=normal_mac(request.mac) if request.mac else mac_of(primary),
         address=primary,
-        groups=plan.groups,
+        groups=tuple(group.id for group in plan.groups),
         description=request.description,
         lends=plan.lends,
         delete_on_termination=request.delete_on_termination,
@@ -400,8 +397,11 @@ def record(work: Work, new: Sequence[NewNic]) -> list[Nic]:
 
 def record_of_launch(
     work: Work, drawn: Sequence[tuple[Instance, Sequence[NewNic]]], tags: Sequence[tuple[str, str]]
-) -> list[Nic]:
-    """Write the interfaces of new instances, attach those there were, and lend public addresses."""
+) -> list[MadeNic]:
+    """Write the interfaces of new instances, attach those there were, and lend public addresses.
+
+    Answers the new ones with their addresses.
+    """
     fresh, kept = [], []
     for instance, news in drawn:
         for new in news:
@@ -413,10 +413,18 @@ def record_of_launch(
                 kept.append(work.tx.nics.update(new.nic, **link))
     nics = record(work, fresh)
     give_tags(work, [nic.id for nic in nics], "network-interface", tags)
-    lend(work, [nic for nic in (*nics, *kept) if nic.lends])
+    lent = {address.nic_id: address for address in lend_new(work, nics)}
+    lend(work, kept)
     for nic in kept:
         nic_changed(work, nic)
-    return [*nics, *kept]
+    return [
+        MadeNic(
+            nic=new.nic,
+            addresses=new.addresses,
+            public=(lent[new.nic.id],) if new.nic.id in lent else (),
+        )
+        for new in fresh
+    ]
 
 
 # Alone --------------------------------------------------------------------------------------------------
@@ -431,7 +439,7 @@ def create_nic(work: Work, command: commands.CreateNic) -> Nic:
         for known in work.tx.nics.of("client_token", [command.client_token]):
             if known.tenant_id == tenant.id and known.region == work.region:
                 return _replayed(command, known)
-    check_nic_quota(work, tenant.id, 1)
+    check_nic_quota(work, tenant, 1)
     subnet = own(work, Subnet, request.subnet_id)
     plan = NicPlan(
         request=request, subnet=subnet, groups=_check(work, subnet, request), lends=bool(request.public_ip)
@@ -460,16 +468,9 @@ def _replayed(command: commands.CreateNic, known: Nic) -> Nic:
     return known
 
 
-def check_nic_quota(work: Work, tenant_id: str, more: int) -> None:
-    """Refuse interfaces beyond the tenant's limit."""
-    check_quota(
-        work,
-        QuotaName.NICS,
-        lambda: work.tx.nics.count(tenant_id),
-        Code.QUOTA_NICS,
-        tenant_id=tenant_id,
-        more=more,
-    )
+def check_nic_quota(work: Work, tenant: Tenant, more: int) -> None:
+    """Refuse interfaces beyond the limit of a tenant, whose row is locked."""
+    require_quota(tenant, QuotaName.NICS, lambda: work.tx.nics.count(tenant.id), Code.QUOTA_NICS, more=more)
 
 
 def delete_nic(work: Work, command: commands.DeleteNic) -> Nic:

@@ -33,7 +33,13 @@ def check_quota(
     work: Work, name: QuotaName, used: Callable[[], int], code: Code, *, tenant_id: str = "", more: int = 1
 ) -> None:
     """Refuse more of something than a tenant's limit; what is ``used`` is counted behind the lock."""
-    tenant = lock_tenant(work, tenant_id or work.caller.tenant_id)
+    require_quota(lock_tenant(work, tenant_id or work.caller.tenant_id), name, used, code, more=more)
+
+
+def require_quota(
+    tenant: Tenant, name: QuotaName, used: Callable[[], int], code: Code, *, more: int = 1
+) -> None:
+    """Refuse more of something than the limit of a tenant, whose row is locked."""
     limit = tenant.quotas.get(name.value, QUOTA_DEFAULTS[name.value])
     have = used() if limit != UNLIMITED else 0
     if limit != UNLIMITED and have + more > limit:

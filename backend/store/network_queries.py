@@ -96,6 +96,23 @@ _TAKEN = select(tables.lease.c.address).where(
 )
 
 
+@cache
+def _default_subnet(columns: tuple[Column[Any], ...]) -> Select[Any]:
+    subnets, vpcs = tables.subnet.c, tables.vpc.c
+    mine = and_(vpcs.tenant_id == bindparam("tenant"), vpcs.region == bindparam("region"))
+    return (
+        select(*columns)
+        .join(tables.vpc, vpcs.id == subnets.vpc_id)
+        .where(mine, vpcs.default.is_(True), subnets.default.is_(True), subnets.zone == bindparam("zone"))
+        .order_by(subnets.created_at, subnets.id)
+    )
+
+
+_HELD = select(tables.public_address.c.ip).where(
+    tables.public_address.c.ip.in_(bindparam("addresses", expanding=True))
+)
+
+
 class VpcRows(OwnedRows[Vpc]):
     """VPCs."""
 
@@ -121,6 +138,12 @@ class SubnetRows(OwnedRows[Subnet]):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.subnet, Subnet)
+
+    def default(self, tenant_id: str, region: str, zone: str) -> Subnet | None:
+        """The subnet of a tenant's default VPC in a zone."""
+        at = {"tenant": tenant_id, "region": region, "zone": zone}
+        row = self.connection.execute(_default_subnet(self.columns), at).first()
+        return None if row is None else self.decode(row)
 
     def of_vpc(self, vpc_id: str) -> list[Subnet]:
         """The subnets of a VPC, oldest first."""
@@ -208,9 +231,14 @@ class SecurityGroupRows(OwnedRows[SecurityGroup]):
 
     def named(self, vpc_id: str, name: str) -> SecurityGroup | None:
         """One group of a VPC by name."""
-        c = self.table.c
-        found = self.where(c.vpc_id == vpc_id, c.name == name)
-        return found[0] if found else None
+        row = self.connection.execute(_named_group(self.columns), {"vpc": vpc_id, "name": name}).first()
+        return None if row is None else self.decode(row)
+
+
+@cache
+def _named_group(columns: tuple[Column[Any], ...]) -> Select[Any]:
+    c = tables.security_group.c
+    return select(*columns).where(c.vpc_id == bindparam("vpc"), c.name == bindparam("name"))
 
 
 class SecurityRuleRows(OwnedRows[SecurityRule]):
@@ -351,8 +379,7 @@ class PublicAddressRows(OwnedRows[PublicAddress]):
 
     def taken(self, candidates: Collection[str]) -> set[str]:
         """Which of some addresses are held by anybody."""
-        c = self.table.c
-        return set(self.connection.execute(select(c.ip).where(c.ip.in_(list(candidates)))).scalars())
+        return set(self.connection.execute(_HELD, {"addresses": list(candidates)}).scalars())
 
     def count_elastic(self, tenant_id: str) -> int:
         """How many addresses a tenant has allocated."""
