@@ -44,6 +44,7 @@ class Rows(Generic[T]):
         self.kind = kind
         self._names = kind.__struct_fields__
         self._json, self.columns = _layout(table, self._names)
+        self._words = _words(kind)
         self._keys = tuple(table.primary_key.columns.keys())
         self._versioned = "version" in table.c
 
@@ -109,7 +110,7 @@ class Rows(Generic[T]):
 
     def encode(self, value: T) -> dict[str, Any]:
         """A value as column values."""
-        return self._encode({name: getattr(value, name) for name in self._names})
+        return self._encode(msgspec.structs.asdict(value))
 
     def decode(self, row: Sequence[Any]) -> T:
         """A row (its columns in field order) as a value."""
@@ -118,8 +119,15 @@ class Rows(Generic[T]):
             fields[name] = msgspec.json.decode(fields[name])
         return msgspec.convert(fields, self.kind, strict=False)
 
-    def _encode(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: _plain(value, as_json=name in self._json) for name, value in fields.items()}
+    def _encode(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Fields as column values, in place: most are so already."""
+        for name in self._json:
+            if name in fields:
+                fields[name] = msgspec.json.encode(fields[name]).decode()
+        for name in self._words:
+            if isinstance(fields.get(name), Enum):
+                fields[name] = fields[name].value
+        return fields
 
     def _at(self, key: Sequence[str | int]) -> ColumnElement[bool]:
         return and_(*(self.table.c[name] == part for name, part in zip(self._keys, key, strict=True)))
@@ -167,13 +175,11 @@ def _layout(table: Table, names: tuple[str, ...]) -> tuple[tuple[str, ...], tupl
     return tuple(name for name in names if _is_json(table, name)), tuple(table.c[name] for name in names)
 
 
-def _plain(value: Any, *, as_json: bool) -> Any:
-    if as_json:
-        return msgspec.json.encode(value).decode()
-    return value.value if isinstance(value, Enum) else value
-
-
-_JSON_TYPES = (tuple, dict)
+@cache
+def _words(kind: type[Value]) -> tuple[str, ...]:
+    """The fields that hold a word of an enumeration."""
+    found = [(field.name, field.type) for field in msgspec.structs.fields(kind)]
+    return tuple(name for name, kind_of in found if isinstance(kind_of, type) and issubclass(kind_of, Enum))
 
 
 def _is_json(table: Table, name: str) -> bool:
