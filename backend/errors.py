@@ -54,6 +54,8 @@ class Code(Enum):
     HOST_EXISTS = "host.exists"
     TENANT_EXISTS = "tenant.exists"
     USER_EXISTS = "user.exists"
+    ROLE_NOT_FOUND = "role.not_found"
+    ROLE_EXISTS = "role.exists"
     MIXIN_EXISTS = "mixin.exists"
     IMAGE_UNAVAILABLE = "image.unavailable"
     IMAGE_UNREADABLE = "image.unreadable"
@@ -126,6 +128,15 @@ class Code(Enum):
     PUBLIC_ADDRESSES_EXHAUSTED = "capacity.public_addresses"
     CIDR_LIMIT = "quota.cidrs"
     NETWORK_LIMIT = "quota.networks"
+    LAUNCH_TEMPLATE_NOT_FOUND = "launch_template.not_found"
+    LAUNCH_TEMPLATE_EXISTS = "launch_template.exists"
+    LAUNCH_TEMPLATE_NAME_INVALID = "launch_template.name_invalid"
+    LAUNCH_TEMPLATE_VERSION_NOT_FOUND = "launch_template_version.not_found"
+    LAUNCH_TEMPLATE_VERSION_IS_DEFAULT = "launch_template_version.is_default"
+    LAUNCH_TEMPLATE_LIMIT = "quota.launch_templates"
+    PLACEMENT_GROUP_NOT_FOUND = "placement_group.not_found"
+    PLACEMENT_GROUP_EXISTS = "placement_group.exists"
+    PLACEMENT_GROUP_IN_USE = "placement_group.in_use"
     QUOTA_VPCS = "quota.vpcs"
     QUOTA_NICS = "quota.nics"
     QUOTA_GROUPS = "quota.security_groups"
@@ -164,6 +175,8 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.HOST_EXISTS: ErrorClass.EXISTS,
     Code.TENANT_EXISTS: ErrorClass.EXISTS,
     Code.USER_EXISTS: ErrorClass.EXISTS,
+    Code.ROLE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.ROLE_EXISTS: ErrorClass.EXISTS,
     Code.MIXIN_EXISTS: ErrorClass.EXISTS,
     Code.IMAGE_UNAVAILABLE: ErrorClass.WRONG_STATE,
     Code.IMAGE_UNREADABLE: ErrorClass.INVALID,
@@ -236,6 +249,15 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.PUBLIC_ADDRESSES_EXHAUSTED: ErrorClass.NO_CAPACITY,
     Code.CIDR_LIMIT: ErrorClass.LIMIT,
     Code.NETWORK_LIMIT: ErrorClass.LIMIT,
+    Code.LAUNCH_TEMPLATE_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.LAUNCH_TEMPLATE_EXISTS: ErrorClass.EXISTS,
+    Code.LAUNCH_TEMPLATE_NAME_INVALID: ErrorClass.INVALID,
+    Code.LAUNCH_TEMPLATE_VERSION_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.LAUNCH_TEMPLATE_VERSION_IS_DEFAULT: ErrorClass.WRONG_STATE,
+    Code.LAUNCH_TEMPLATE_LIMIT: ErrorClass.LIMIT,
+    Code.PLACEMENT_GROUP_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.PLACEMENT_GROUP_EXISTS: ErrorClass.EXISTS,
+    Code.PLACEMENT_GROUP_IN_USE: ErrorClass.WRONG_STATE,
     Code.QUOTA_VPCS: ErrorClass.LIMIT,
     Code.QUOTA_NICS: ErrorClass.LIMIT,
     Code.QUOTA_GROUPS: ErrorClass.LIMIT,

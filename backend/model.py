@@ -157,7 +157,11 @@ class Role(StrEnum):
 
 
 class Caller(Value, frozen=True, kw_only=True):
-    """Who sends a command, after authentication. ``region`` is the signature's or the default one."""
+    """Who sends a command, after authentication. ``region`` is the signature's or the default one.
+
+    ``key_id`` is the access key or temporary key that signed. Who took on a role acts in the role's tenant:
+    ``role_id`` is set then, and ``user_name`` is ``ROLE/SESSION``.
+    """
 
     tenant_id: str
     account_id: str
@@ -167,6 +171,8 @@ class Caller(Value, frozen=True, kw_only=True):
     api: Api = Api.CLI
     request_id: str = ""
     region: str = ""
+    key_id: str = ""
+    role_id: str = ""
 
     @property
     def actor(self) -> str:
@@ -375,6 +381,10 @@ class Publication(StrEnum):
     PURGED = "purged"
 
 
+UNPUBLISHED = frozenset({Publication.BUILT, Publication.TESTING, Publication.REJECTED})
+"""What only its owner sees of a product line."""
+
+
 class BlockDevice(Value, frozen=True, kw_only=True):
     """One entry of a block device mapping, of an image or of a launch.
 
@@ -448,6 +458,28 @@ class Image(Value, frozen=True, kw_only=True):
     message: str = ""
     deregistered_at: float | None = None
     version: int = 1
+
+
+class Trouble(StrEnum):
+    """Why there is no picture of a display."""
+
+    NONE = ""
+    NO_DISPLAY = "no_display"
+    SILENT = "silent"
+    FAILED = "failed"
+
+
+class Picture(Value, frozen=True, kw_only=True):
+    """What an instance's display showed when somebody asked: ``data`` is a JPEG, empty while ``taken_at``
+    is None or when there was ``trouble``. ``wake``: a key was to be pressed before.
+    """
+
+    instance_id: str
+    asked_at: float
+    wake: bool = False
+    taken_at: float | None = None
+    data: bytes = b""
+    trouble: Trouble = Trouble.NONE
 
 
 class JobState(StrEnum):
@@ -863,12 +895,14 @@ class TenantRole(Value, frozen=True, kw_only=True):
 class Session(Value, frozen=True, kw_only=True):
     """A key for a while: of a user himself (GetSessionToken), or of a role that he took on (AssumeRole).
 
-    ``id`` is the access key id. ``secret`` is sealed; of the session token only the SHA-256 is kept.
+    ``id`` is the temporary key's. ``secret`` is sealed; of the session token only the SHA-256 is kept.
     ``tenant_id`` is whose things the session is about, ``user_id`` who began it; ``role_id`` is empty for the
-    user's own. ``name`` is the role session's name.
+    user's own. ``name`` is the role session's name. ``access_key_id`` is the lasting key that the session
+    goes back to, through other sessions too: it ends with that.
     """
 
     id: str
+    access_key_id: str
     user_id: str
     tenant_id: str
     secret: bytes

@@ -125,6 +125,7 @@ SERVED: dict[str, tuple[str, ...]] = {
         "EnableVolumeIO",
         "ExportImage",
         "GetConsoleOutput",
+        "GetConsoleScreenshot",
         "GetEbsEncryptionByDefault",
         "GetPasswordData",
         "GetSecurityGroupsForVpc",
@@ -165,7 +166,7 @@ SERVED: dict[str, tuple[str, ...]] = {
         "UpdateSecurityGroupRuleDescriptionsEgress",
         "UpdateSecurityGroupRuleDescriptionsIngress",
     ),
-    "sts": ("GetCallerIdentity",),
+    "sts": ("AssumeRole", "GetCallerIdentity", "GetSessionToken"),
 }
 
 #: Operations that only tell of things: those whose output is a list and that are not served tell of none.

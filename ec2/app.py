@@ -20,17 +20,20 @@ from backend.errors import BackendError, Code
 from backend.model import Caller
 from ec2.actions import ACTIONS
 from ec2.actions.nothing import list_nothing
-from ec2.context import Ec2Context, Ec2Settings, ImageImporter
-from ec2.errors import Ec2Error, dry_run, http_status
+from ec2.context import Ec2Context, Ec2Settings, ImageImporter, KeyMint
+from ec2.errors import Ec2Error, dry_run, http_status, in_words_of, request_limit_exceeded
 from ec2.pages import PageTokens
 from ec2.refusals import from_backend
 from ec2.rendered import RenderedInstances
-from ec2.service import Endpoint, error_reply, operation
+from ec2.service import Endpoint, error_reply, operation, service_of
 from ec2.signature import SignedRequest
 from rendering.query_params import Pair, QueryError, decode_pairs, envelope
 
 Authenticate = Callable[[SignedRequest, str], Caller]
 """Who signed a request, which has this request id; raises Ec2Error for one that cannot be trusted."""
+
+Admit = Callable[[str, str], bool]
+"""Whether an account may make one more call, ``reading`` or ``changing``, now."""
 
 CONTENT_TYPE = "text/xml;charset=UTF-8"
 _log = structlog.get_logger("isthmus.ec2")
@@ -44,15 +47,27 @@ class _Call(msgspec.Struct, kw_only=True):
     version: str | None = None
 
 
+def _everybody(_account_id: str, _kind: str) -> bool:
+    return True
+
+
 class Ec2Face:
-    """Serves the EC2 Query API, and STS's GetCallerIdentity, on an engine."""
+    """Serves the EC2 Query API, and what its clients need of STS, on an engine."""
 
     def __init__(
-        self, engine: Engine, settings: Ec2Settings, *, importer: ImageImporter | None = None
+        self,
+        engine: Engine,
+        settings: Ec2Settings,
+        *,
+        importer: ImageImporter | None = None,
+        mint: KeyMint | None = None,
+        admit: Admit = _everybody,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._importer = importer
+        self._mint = mint
+        self._admit = admit
         self._tokens = PageTokens(settings.page_secret)
         self._rendered = RenderedInstances(settings.rendered_instances, public_domain=settings.public_domain)
 
@@ -88,6 +103,8 @@ class Ec2Face:
         caller = authenticate(request, call.request_id)
         endpoint = operation(envelope(request.pairs, "Action"), call.version)
         call.action = endpoint.name
+        if not self._admit(caller.account_id, "reading" if endpoint.reads else "changing"):
+            raise request_limit_exceeded()
         unknown: list[str] | None = [] if self._settings.lenient else None
         params = endpoint.parse(request.pairs, unknown)
         if unknown:
@@ -141,9 +158,11 @@ class Ec2Face:
             rendered=self._rendered,
             endpoint=self._settings.endpoint or request.headers.get("host", ""),
             importer=self._importer,
+            mint=self._mint,
         )
 
     def _refusal(self, error: QueryError, call: _Call) -> tuple[int, bytes]:
+        error = in_words_of(service_of(call.version), error)
         status = http_status(error.code)
         body = error_reply(
             error.code,

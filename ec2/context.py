@@ -5,6 +5,7 @@ Settings are a value handed down by the gateway; nothing here is global.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,6 +60,23 @@ class ImageImporter(Protocol):
         ...
 
 
+class FreshKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A temporary key that was just made: what its holder is told, once, and what is kept of it."""
+
+    key_id: str
+    secret: str
+    sealed: bytes
+    token: str
+    token_digest: str
+
+
+KeyMint = Callable[[int], FreshKey]
+"""Makes temporary keys, with session tokens of at least so many characters.
+
+The engine comes to know neither secret nor token.
+"""
+
+
 class Ec2Context(msgspec.Struct, frozen=True, kw_only=True):
     """One call: who makes it, what it names, and what serves it."""
 
@@ -70,6 +88,7 @@ class Ec2Context(msgspec.Struct, frozen=True, kw_only=True):
     rendered: RenderedInstances
     endpoint: str = ""
     importer: ImageImporter | None = None
+    mint: KeyMint | None = None
 
     @property
     def region(self) -> str:

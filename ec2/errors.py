@@ -18,7 +18,9 @@ class Ec2Error(QueryError):
 STATUS: Mapping[str, int] = {
     "AuthFailure": 401,
     "MissingAuthenticationToken": 401,
+    "AccessDenied": 403,
     "UnauthorizedOperation": 403,
+    "ExpiredToken": 403,
     "SignatureDoesNotMatch": 403,
     "InvalidClientTokenId": 403,
     "OptInRequired": 403,
@@ -39,6 +41,35 @@ STATUS: Mapping[str, int] = {
     "Unavailable": 503,
     "ServiceUnavailable": 503,
 }
+
+
+#: EC2's own words where they are not the ones that the service uses inside.
+_EC2_WORDS: Mapping[str, tuple[str, str]] = {"ExpiredToken": ("RequestExpired", "Request has expired.")}
+
+#: STS's codes for what EC2 calls otherwise, and its sentence where clients look for that, too. Source: AWS
+#: Security Token Service API reference, "Common errors".
+_STS_WORDS: Mapping[str, tuple[str, str]] = {
+    "AuthFailure": ("InvalidClientTokenId", "The security token included in the request is invalid."),
+    "InternalError": ("InternalFailure", ""),
+    "InvalidParameterValue": ("ValidationError", ""),
+    "MissingParameter": ("ValidationError", ""),
+    "RequestLimitExceeded": ("Throttling", "Rate exceeded"),
+    "UnknownParameter": ("InvalidQueryParameter", ""),
+    "UnsupportedOperation": ("InvalidAction", ""),
+    "Unavailable": ("ServiceUnavailable", ""),
+}
+_WORDS = {"ec2": _EC2_WORDS, "sts": _STS_WORDS}
+
+
+def in_words_of(service: str, error: QueryError) -> QueryError:
+    """An error as a service words it."""
+    code, message = _WORDS[service].get(error.code, (error.code, ""))
+    return error if code == error.code else Ec2Error(code, message or error.message)
+
+
+def request_limit_exceeded() -> Ec2Error:
+    """The answer to an account that calls too often; SDKs wait a while and try again."""
+    return Ec2Error("RequestLimitExceeded", "Request limit exceeded.")
 
 
 def http_status(code: str) -> int:

@@ -232,6 +232,8 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.HOST_EXISTS: Answer(code="InvalidHost.Duplicate"),
     Code.TENANT_EXISTS: Answer(code="InvalidAccount.Duplicate"),
     Code.USER_EXISTS: Answer(code="InvalidUser.Duplicate"),
+    Code.ROLE_NOT_FOUND: Answer(code="NoSuchEntity"),
+    Code.ROLE_EXISTS: Answer(code="EntityAlreadyExists"),
     Code.MIXIN_EXISTS: Answer(code="InvalidParameterValue"),
     Code.IMAGE_UNAVAILABLE: _image_unavailable,
     Code.IMAGE_UNREADABLE: Answer(code="InvalidParameterValue"),
@@ -317,6 +319,24 @@ ANSWERS: Mapping[Code, Builder] = {
     Code.NETWORK_LIMIT: lambda error: Ec2Error(
         f"{error.context.get('noun', 'Resource')}LimitExceeded", error.message
     ),
+    Code.LAUNCH_TEMPLATE_NOT_FOUND: Answer(code="InvalidLaunchTemplateName.NotFoundException"),
+    Code.LAUNCH_TEMPLATE_EXISTS: Answer(
+        code="InvalidLaunchTemplateName.AlreadyExistsException",
+        message="Launch template name already in use.",
+    ),
+    Code.LAUNCH_TEMPLATE_NAME_INVALID: Answer(
+        code="InvalidLaunchTemplateName.MalformedException",
+        message="A launch template name must be between 3 and 128 characters, and may contain letters, "
+        "numbers, and the following characters: - ( ) . / _.",
+    ),
+    Code.LAUNCH_TEMPLATE_VERSION_NOT_FOUND: Answer(code="InvalidLaunchTemplateId.VersionNotFound"),
+    Code.LAUNCH_TEMPLATE_VERSION_IS_DEFAULT: Answer(code="OperationNotPermitted"),
+    Code.LAUNCH_TEMPLATE_LIMIT: Answer(code="ResourceLimitExceeded"),
+    Code.PLACEMENT_GROUP_NOT_FOUND: lambda error: not_found(
+        IdKind.PLACEMENT_GROUP, _ids(error) or [_name(error)]
+    ),
+    Code.PLACEMENT_GROUP_EXISTS: Answer(code="InvalidPlacementGroup.Duplicate"),
+    Code.PLACEMENT_GROUP_IN_USE: Answer(code="InvalidPlacementGroup.InUse"),
     Code.QUOTA_VPCS: Answer(code="VpcLimitExceeded"),
     Code.QUOTA_NICS: Answer(code="NetworkInterfaceLimitExceeded"),
     Code.QUOTA_GROUPS: Answer(code="SecurityGroupLimitExceeded"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -48,6 +49,8 @@ CORRECTIONS = model.Corrections(
     reasons={"InstanceAttributeName": "Unknown attribute.", "ImageAttributeName": "Unknown attribute."},
 )
 
+_READING = ("Describe", "Get", "List", "Search")
+_CHANGING = frozenset({"GetSessionToken"})
 _DATE = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}")
 
 
@@ -67,6 +70,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The operation's name, which is the value of ``Action``."""
         return self.shape.name
+
+    @property
+    def reads(self) -> bool:
+        """Whether the operation only tells of things."""
+        return self.name.startswith(_READING) and self.name not in _CHANGING
 
     def reply(self, document: Mapping[str, Any] | None, *, version: str, request_id: str) -> bytes:
         """The reply as XML; ``document`` is keyed by SDK names and ignored by operations without output."""
@@ -150,11 +158,23 @@ def operation(action: str | None, version: str | None, *, ec2: Service = EC2, st
         raise Ec2Error("MissingAction", "The request is missing an action")
     if not version:
         raise Ec2Error("MissingParameter", "The request must contain the parameter Version")
-    if version == STS_VERSION and action in sts.known:
+    if service_of(version) == sts.name:
         return _endpoint(sts, action)
-    if not (_DATE.fullmatch(version) and FIRST_VERSION <= version <= ec2.version):
+    if not (_is_date(version) and FIRST_VERSION <= version <= ec2.version):
         raise Ec2Error("NoSuchVersion", f"The version {version[:40]} is not supported")
     return LISTS.endpoints.get(action) or _endpoint(ec2, action)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(_DATE.fullmatch(text) and date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def service_of(version: str | None) -> str:
+    """The service that a request is for: each has versions of its own."""
+    return "sts" if version == STS_VERSION else "ec2"
 
 
 def _endpoint(found: Service, action: str) -> Endpoint:
@@ -172,7 +192,7 @@ def error_reply(
     """The error reply in the form the caller's protocol expects: STS's for its version, EC2's for all
     others.
     """
-    if version == STS_VERSION:
+    if service_of(version) == "sts":
         return result_error_document(
             code=error_code, message=message, request_id=request_id, namespace=STS_NAMESPACE, sender=sender
         )

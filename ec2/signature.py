@@ -19,7 +19,9 @@ UNRESERVED = "-_.~"
 
 
 class SignatureError(Ec2Error):
-    """A request whose signature cannot be trusted: AuthFailure, IncompleteSignature or RequestExpired."""
+    """A request whose signature cannot be trusted: AuthFailure, IncompleteSignature, RequestExpired, or
+    ExpiredToken where a session is over.
+    """
 
 
 class SignatureKind(enum.StrEnum):
@@ -94,3 +96,8 @@ def garbled(what: str) -> SignatureError:
 def expired() -> SignatureError:
     """The answer to a request from another time."""
     return SignatureError("RequestExpired", "Request has expired.")
+
+
+def expired_token() -> SignatureError:
+    """The answer to the rightful holder of a temporary key whose time is over."""
+    return SignatureError("ExpiredToken", "The security token included in the request is expired")

@@ -40,6 +40,7 @@ _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _DAY = re.compile(r"[0-9]{8}")
 _MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SIGNED_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_IN_QUERY = re.compile(r"(?:^|&)X-Amz-(?:Algorithm|Signature)=")
 _BLANKS = re.compile(r"[ \t]+")
 _QUERY_NAMES = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature", "Security-Token")
 
@@ -61,7 +62,7 @@ def parse(request: SignedRequest) -> PresentedV4 | None:
     """
     authorization = request.headers.get("authorization", "").lstrip()
     in_header = authorization.startswith("AWS4-")
-    in_query = "X-Amz-Signature=" in request.query or "X-Amz-Algorithm=" in request.query
+    in_query = _IN_QUERY.search(request.query) is not None
     if in_header and in_query:
         raise garbled("The request is signed both in the Authorization header and in the query string")
     if in_header:
@@ -96,7 +97,10 @@ def _header_moment(headers: Mapping[str, str]) -> str:
         return moment
     date = headers.get("date", "")
     try:
-        return parsedate_to_datetime(date).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        told = parsedate_to_datetime(date)
+        if told.tzinfo is None:  # "-0000" or nothing: HTTP knows no time but UTC
+            told = told.replace(tzinfo=UTC)
+        return told.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     except (ValueError, TypeError, OverflowError):
         return date
 

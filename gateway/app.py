@@ -24,10 +24,11 @@ from ec2.signature import SignedRequest
 from gateway import bodies, metrics, upload_pages
 from gateway.auth.ec2 import Ec2Door
 from gateway.auth.occi import OcciDoor, Unauthenticated
-from gateway.crypto import Passwords
+from gateway.crypto import Passwords, SessionMint
 from gateway.health import Health
 from gateway.importer import Importer
 from gateway.installation import Installation
+from gateway.limits import Limiter
 from gateway.logs import bind_contextvars, clear_contextvars
 from gateway.settings import Settings
 from gateway.upload_pages import UploadPages
@@ -87,7 +88,8 @@ class Gateway:
         self._store = installation.store
         self._health = Health(installation.store)
         self._passwords = Passwords(memory=settings.credential_memory)
-        self._ec2_door = Ec2Door(engine, installation.box(), settings)
+        box = installation.box()
+        self._ec2_door = Ec2Door(engine, box, settings)
         self._occi_door = OcciDoor(engine, self._passwords, realm=settings.occi.realm)
         # Basic comes first: clients of the federation look no further (OCCI-EXT-012).
         self._challenges = f'{self._occi_door.challenge}, Bearer realm="{settings.occi.realm}"'
@@ -106,6 +108,8 @@ class Gateway:
             importer=Importer(
                 installation.images, installation.uploads, settings.images, run=installation.home.run
             ),
+            mint=SessionMint(box),
+            admit=Limiter(settings.limits),
         )
         self._occi = OcciFace(
             engine, domain=settings.occi.domain, public_url=settings.occi.public_url, server="isthmus"

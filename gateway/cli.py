@@ -14,6 +14,7 @@ from gateway.commands import (
     init,
     networks,
     people,
+    roles,
     serve,
     size,
     snapshot,
@@ -56,6 +57,7 @@ app.add_typer(people.tenants, name="tenant")
 app.add_typer(people.users, name="user")
 app.add_typer(people.keys, name="key")
 app.add_typer(people.tokens, name="token")
+app.add_typer(roles.app, name="role")
 app.add_typer(size.app, name="flavor")
 app.add_typer(vm.app, name="vm")
 app.add_typer(vm.jobs, name="job")

@@ -35,6 +35,7 @@ _NEXT_STEPS = {
     Code.HOST_IN_USE: "Disable it and terminate what runs there: isthmus vm list",
     Code.TENANT_NOT_FOUND: "See: isthmus tenant list",
     Code.USER_NOT_FOUND: "See: isthmus user list",
+    Code.ROLE_NOT_FOUND: "See: isthmus role list",
     Code.HOST_NOT_FOUND: "See: isthmus host list",
     Code.INSTANCE_NOT_FOUND: "See: isthmus vm list",
     Code.IMAGE_NOT_FOUND: "See: isthmus image list",

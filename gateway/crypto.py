@@ -24,6 +24,7 @@ from cachetools import TTLCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ec2.context import FreshKey
 from gateway.home import Home, open_to_others, write_private
 
 _KEY_BYTES: Final = 32
@@ -132,9 +133,32 @@ class KeyVault:
         return self._box.open(owner, sealed)
 
 
-def new_key_id() -> str:
-    """A fresh access key id: ``AKIA`` and 16 characters of Base32, like Amazon's."""
-    return "AKIA" + "".join(secrets.choice(_KEY_ID_ALPHABET) for _ in range(16))
+class SessionMint:
+    """Makes temporary keys. Implements the EC2 face's ``KeyMint``."""
+
+    def __init__(self, box: SecretBox) -> None:
+        self._box = box
+
+    def __call__(self, shortest_token: int = 0) -> FreshKey:
+        """A key that nobody has: its secret sealed besides, its session token as digest."""
+        key_id, secret, token = new_key_id(TEMPORARY), new_secret(), new_session_token(shortest_token)
+        return FreshKey(
+            key_id=key_id,
+            secret=secret,
+            sealed=self._box.seal(key_id, secret),
+            token=token,
+            token_digest=token_digest(token),
+        )
+
+
+LASTING: Final = "AKIA"
+TEMPORARY: Final = "ASIA"
+"""How the ids of access keys, and of the temporary keys of sessions, begin."""
+
+
+def new_key_id(prefix: str = LASTING) -> str:
+    """A fresh access key id: the prefix and 16 characters of Base32, like Amazon's."""
+    return prefix + "".join(secrets.choice(_KEY_ID_ALPHABET) for _ in range(16))
 
 
 def new_secret() -> str:
@@ -148,6 +172,11 @@ def new_password() -> str:
 
 
 # Bearer tokens ------------------------------------------------------------------------------------------
+
+
+def new_session_token(shortest: int = 0) -> str:
+    """A fresh session token of 512 bits or more, in signs that need no quoting in a URL."""
+    return secrets.token_urlsafe(max(64, shortest))
 
 
 def new_token() -> str:

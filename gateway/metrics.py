@@ -26,6 +26,9 @@ from backend.store import Store
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 REQUESTS: Final = Counter("isthmus_requests_total", "Requests answered.", ("face", "operation", "status"))
+THROTTLED: Final = Counter(
+    "isthmus_throttled_total", "Requests refused because an account calls too often.", ("kind",)
+)
 SECONDS: Final = Histogram(
     "isthmus_request_seconds",
     "Time to answer a request.",

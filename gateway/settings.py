@@ -176,6 +176,21 @@ class Ec2FaceSettings(BaseModel):
     public_domain: str = ""
 
 
+class LimitSettings(BaseModel):
+    """How often an account may call the EC2 face, in each web process: calls a second, 0 for no limit.
+
+    ``reading`` are the operations that only tell of things, ``changing`` all others; the bursts are how many
+    calls may come at once after a pause.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reading: Annotated[float, Field(ge=0)] = 0.0
+    reading_burst: Annotated[int, Field(ge=1)] = 200
+    changing: Annotated[float, Field(ge=0)] = 0.0
+    changing_burst: Annotated[int, Field(ge=1)] = 100
+
+
 class OcciFaceSettings(BaseModel):
     """The OCCI face.
 
@@ -329,6 +344,7 @@ class Settings(BaseSettings):
     done_visible: Seconds = _ENGINE.done_visible
     history: Seconds = _ENGINE.history
     pending_timeout: Seconds | None = _ENGINE.pending_timeout
+    refuse_when_full: bool = True
     poll_interval: Annotated[float, Field(gt=0)] = _ENGINE.poll_interval
     keep_failed_launches: bool = _ENGINE.keep_failed_launches
     executor: str = ""
@@ -339,6 +355,7 @@ class Settings(BaseSettings):
     deadlines: DeadlineSettings = DeadlineSettings()
     web: WebSettings = WebSettings()
     ec2: Ec2FaceSettings = Ec2FaceSettings()
+    limits: LimitSettings = LimitSettings()
     occi: OcciFaceSettings = OcciFaceSettings()
     images: ImageSettings = ImageSettings()
     network: NetworkTable = NetworkTable()
@@ -409,6 +426,7 @@ class Settings(BaseSettings):
             done_visible=self.done_visible,
             history=self.history,
             pending_timeout=self.pending_timeout,
+            refuse_when_full=self.refuse_when_full,
             poll_interval=self.poll_interval,
             keep_failed_launches=self.keep_failed_launches,
             deadlines=msgspec.convert(self.deadlines.model_dump(), Deadlines),

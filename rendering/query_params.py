@@ -257,6 +257,8 @@ def _list_reader(shape: ListOf, made: dict[str, _Reader]) -> _Reader:
             if node:
                 _refuse_unknown(path, unknown)
             return []
+        if shape.wrapper:
+            node, path = _unwrapped(node, shape.wrapper, path, unknown)
         steps = []
         for step in node:
             if _INDEX.fullmatch(step):
@@ -269,6 +271,21 @@ def _list_reader(shape: ListOf, made: dict[str, _Reader]) -> _Reader:
         return items
 
     return read
+
+
+def _unwrapped(
+    node: dict[str, _Node], wrapper: str, path: str, unknown: list[str] | None
+) -> tuple[dict[str, _Node], str]:
+    for step in node:
+        if step != wrapper:
+            _refuse_unknown(f"{path}.{step}", unknown)
+    below = node.get(wrapper, {})
+    inner = f"{path}.{wrapper}"
+    if isinstance(below, str):
+        if below:
+            _refuse_unknown(inner, unknown)
+        return {}, inner
+    return below, inner
 
 
 def _check_size(shape: ListOf, size: int, path: str) -> None:

@@ -42,11 +42,15 @@ class Scalar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListOf(msgspec.Struct, frozen=True, kw_only=True):
-    """A list; ``item_name`` is the XML element of one entry, ``minimum`` and ``maximum`` bound its length."""
+    """A list; ``item_name`` is the XML element of one entry, ``minimum`` and ``maximum`` bound its length.
+
+    ``wrapper`` is the step between the list's name and its numbers in a request, empty for none.
+    """
 
     name: str
     item: Shape
     item_name: str = "item"
+    wrapper: str = ""
     minimum: int | None = None
     maximum: int | None = None
 

@@ -15,11 +15,13 @@ import msgspec
 from backend import commands, identity_commands
 from backend.engine import (
     admin,
+    displays,
     identity,
     images,
     launch,
     modify,
     operate,
+    placement_groups,
     registry,
     snapshots,
     tagging,
@@ -35,6 +37,9 @@ from backend.engine.access import (
     usable_image,
     visible,
 )
+from backend.engine.launch_templates import HANDLERS as LAUNCH_TEMPLATE_HANDLERS
+from backend.engine.launch_templates import LaunchTemplateReads
+from backend.engine.listings import LISTED
 from backend.engine.network_handlers import NETWORK_HANDLERS
 from backend.engine.network_reads import NetworkReads
 from backend.engine.settings import Deadlines, EngineSettings
@@ -49,27 +54,30 @@ from backend.model import (
     Flavor,
     Host,
     Image,
+    ImageState,
     Instance,
     Job,
     KeyPair,
+    Picture,
     Snapshot,
     Stay,
-    Tag,
     Task,
     TaskKind,
     Tenant,
     TenantRole,
     User,
     UserMixin,
+    Value,
     Volume,
 )
 from backend.ports import JobQueue, Vault
-from backend.store import Conflict, InstanceKey, InstanceQuery, SessionOwner, Store, Tx
+from backend.store import Conflict, InstanceKey, InstanceQuery, RowQuery, SessionOwner, Store, Tx, View
 
-__all__ = ["Deadlines", "Do", "Engine", "EngineSettings", "InstanceKey", "InstanceQuery"]
+__all__ = ["Deadlines", "Do", "Engine", "EngineSettings", "InstanceKey", "InstanceQuery", "RowQuery"]
 
 R = TypeVar("R")
 T = TypeVar("T")
+V = TypeVar("V", bound=Value)
 Do = Callable[[commands.Command[Any]], Any]
 """Carries out one command inside a transaction, and answers what it answers."""
 _TRIES = 4
@@ -78,6 +86,7 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.Launch: launch.launch,
     commands.Operate: operate.operate,
     commands.ModifyInstance: modify.modify_instance,
+    commands.AskPicture: displays.ask_picture,
     commands.CreateTags: tagging.create_tags,
     commands.DeleteTags: tagging.delete_tags,
     commands.ImportKeyPair: registry.import_key_pair,
@@ -93,6 +102,8 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.ExportImage: images.export_image,
     commands.TestImage: images.test_image,
     **NETWORK_HANDLERS,
+    **placement_groups.HANDLERS,
+    **LAUNCH_TEMPLATE_HANDLERS,
     commands.CreateVolume: volumes.create_volume,
     commands.DeleteVolume: volumes.delete_volume,
     commands.ModifyVolume: volumes.modify_volume,
@@ -151,6 +162,7 @@ class Engine:
         self.settings = settings or EngineSettings()
         self.clock = clock
         self.networks = NetworkReads(store, self.settings)
+        self.launch_templates = LaunchTemplateReads(store, self.settings)
 
     def execute(self, caller: Caller, command: commands.Command[R], *, dry_run: bool = False) -> R:
         """Authorise, check, claim, record and enqueue in one transaction, and answer.
@@ -267,6 +279,12 @@ class Engine:
         with self.store.read() as tx:
             return tx.blobs.console(instance_id)
 
+    def picture(self, caller: Caller, instance_id: str) -> Picture | None:
+        """The picture of an instance's display that was asked for last, taken or not yet."""
+        self.instance(caller, instance_id)
+        with self.store.read() as tx:
+            return tx.pictures.get(instance_id)
+
     def _scoped(self, caller: Caller, query: InstanceQuery) -> InstanceQuery:
         """A query confined to what the caller may see."""
         tenant_id = scope(caller)
@@ -279,17 +297,31 @@ class Engine:
     def _region(self, caller: Caller) -> str:
         return caller.region or self.settings.default_region
 
+    # Listings -------------------------------------------------------------------------------------------
+
+    def listing(self, caller: Caller, kind: type[V], query: RowQuery) -> list[V]:
+        """The rows of a kind that the caller may see and asks for, in the order of the kind's listing.
+
+        Most are a tenant's own in the caller's region, oldest first; an administrator at the command line
+        sees everybody's. Lent public addresses are left out; key pairs come by name, tags by resource.
+        """
+        tenant_id = scope(caller)
+        view = View(
+            tenant_id=tenant_id,
+            account_id=caller.account_id,
+            region=None if tenant_id is None else self._region(caller),
+            done_since=self.clock() - self.settings.done_visible,
+        )
+        with self.store.read() as tx:
+            found: list[V] = LISTED[kind](tx, view, query)
+        return found
+
     # Tags and mixins ------------------------------------------------------------------------------------
 
     def tags_of(self, ids: Sequence[str]) -> dict[str, dict[str, str]]:
         """Tags of resources the caller was already shown: id → key → value."""
         with self.store.read() as tx:
             return tx.tags.of(ids)
-
-    def tags(self, caller: Caller) -> list[Tag]:
-        """The tags of the caller's tenant; those of instances as long as a listing shows these."""
-        with self.store.read() as tx:
-            return tx.tags.of_tenant(caller.tenant_id, self._scoped(caller, InstanceQuery()))
 
     def mixins(self, caller: Caller) -> list[UserMixin]:
         """The tenant's tag mixins."""
@@ -310,29 +342,29 @@ class Engine:
 
     def images(self, caller: Caller) -> list[Image]:
         """Every image the caller may see, oldest first."""
+        return self.listing(caller, Image, RowQuery())
+
+    def images_known(self, caller: Caller, ids: Sequence[str]) -> dict[str, Image]:
+        """Images by id that the caller may see, and those of its own that are deregistered."""
         with self.store.read() as tx:
-            if scope(caller) is None:
-                return tx.images.all()
-            found = tx.images.visible(caller.tenant_id, caller.account_id)
-        return [image for image in found if usable_image(caller, image)]
+            found = tx.images.some(ids)
+        return {
+            each.id: each
+            for each in found.values()
+            if usable_image(caller, each)
+            or (each.state is ImageState.GONE and each.tenant_id == caller.tenant_id)
+        }
 
     def image(self, caller: Caller, image_id: str) -> Image:
         """One image; raises IMAGE_NOT_FOUND, to its owner IMAGE_UNAVAILABLE when it is deregistered."""
         with self.store.read() as tx:
             return seen_image(caller, image_id, tx.images.get(image_id))
 
-    def deregistered_images(self, caller: Caller) -> list[Image]:
-        """The images that the caller's tenant had; instances may still refer to them."""
-        with self.store.read() as tx:
-            return [image for image in tx.images.gone() if image.tenant_id == caller.tenant_id]
-
     # Volumes, snapshots, tasks --------------------------------------------------------------------------
 
     def volumes(self, caller: Caller) -> list[Volume]:
         """Every volume of the caller's tenant in its region, oldest first; an administrator's: all."""
-        tenant_id = scope(caller)
-        with self.store.read() as tx:
-            return tx.volumes.of_tenant(tenant_id, None if tenant_id is None else self._region(caller))
+        return self.listing(caller, Volume, RowQuery())
 
     def volumes_by_id(self, caller: Caller, ids: Sequence[str]) -> list[Volume]:
         """Volumes in the order asked; raises VOLUME_NOT_FOUND with all missing ``ids``."""
@@ -350,10 +382,7 @@ class Engine:
 
     def snapshots(self, caller: Caller) -> list[Snapshot]:
         """Snapshots that the caller owns or may make volumes of, oldest first; an administrator's: all."""
-        tenant_id = scope(caller)
-        with self.store.read() as tx:
-            region = None if tenant_id is None else self._region(caller)
-            return tx.snapshots.visible(tenant_id, caller.account_id, region)
+        return self.listing(caller, Snapshot, RowQuery())
 
     def snapshots_by_id(self, caller: Caller, ids: Sequence[str]) -> list[Snapshot]:
         """Snapshots in the order asked; raises SNAPSHOT_NOT_FOUND with all missing ``ids``."""
@@ -384,8 +413,7 @@ class Engine:
 
     def key_pairs(self, caller: Caller) -> list[KeyPair]:
         """The tenant's key pairs in the caller's region, by name."""
-        with self.store.read() as tx:
-            return tx.key_pairs.of(caller.tenant_id, self._region(caller))
+        return self.listing(caller, KeyPair, RowQuery())
 
     def flavors(self) -> list[Flavor]:
         """All flavors by name."""
@@ -432,7 +460,7 @@ class Engine:
     def roles(self) -> list[TenantRole]:
         """All roles that may be taken on."""
         with self.store.read() as tx:
-            return tx.tenant_roles.all()
+            return tx.roles.all()
 
     def jobs(self, caller: Caller, *, instance_id: str | None = None, limit: int = 100) -> list[Job]:
         """Jobs of one instance in order, or the newest of all the caller may see."""

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from backend import commands, identity_commands, network_commands
+from backend import commands, identity_commands, launch_commands, network_commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
+    UNPUBLISHED,
     Api,
     Caller,
     Image,
     ImageState,
     Instance,
     KeyPair,
-    Publication,
     Role,
     Snapshot,
     Volume,
@@ -27,6 +27,7 @@ POLICY: Mapping[type, Role] = {
     commands.Launch: Role.MEMBER,
     commands.Operate: Role.MEMBER,
     commands.ModifyInstance: Role.MEMBER,
+    commands.AskPicture: Role.MEMBER,
     commands.CreateTags: Role.MEMBER,
     commands.DeleteTags: Role.MEMBER,
     commands.ImportKeyPair: Role.MEMBER,
@@ -75,6 +76,14 @@ POLICY: Mapping[type, Role] = {
     commands.DeleteAccessKey: Role.ADMIN,
     commands.CreateToken: Role.ADMIN,
     commands.DeleteToken: Role.ADMIN,
+    launch_commands.CreateLaunchTemplate: Role.MEMBER,
+    launch_commands.CreateLaunchTemplateVersion: Role.MEMBER,
+    launch_commands.SetDefaultVersion: Role.MEMBER,
+    launch_commands.DeleteLaunchTemplate: Role.MEMBER,
+    launch_commands.DeleteLaunchTemplateVersions: Role.MEMBER,
+    launch_commands.CreatePlacementGroup: Role.MEMBER,
+    launch_commands.DeletePlacementGroup: Role.MEMBER,
+    launch_commands.PlaceInstance: Role.MEMBER,
     identity_commands.CreateRole: Role.ADMIN,
     identity_commands.DeleteRole: Role.ADMIN,
     identity_commands.AssumeRole: Role.MEMBER,
@@ -131,9 +140,6 @@ def instances_not_found(missing: Sequence[str]) -> BackendError:
     return BackendError(Code.INSTANCE_NOT_FOUND, f"No such instance: {names}", ids=tuple(missing))
 
 
-_UNPUBLISHED = frozenset({Publication.BUILT, Publication.TESTING, Publication.REJECTED})
-
-
 def usable_image(caller: Caller, image: Image | None) -> bool:
     """Whether a caller may see an image: its own, a public or a shared one.
 
@@ -143,7 +149,7 @@ def usable_image(caller: Caller, image: Image | None) -> bool:
         return False
     if scope(caller) in {None, image.tenant_id}:
         return True
-    if image.state is ImageState.DISABLED or image.publication in _UNPUBLISHED:
+    if image.state is ImageState.DISABLED or image.publication in UNPUBLISHED:
         return False
     return image.public or caller.account_id in image.launch_accounts
 

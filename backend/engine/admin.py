@@ -236,7 +236,7 @@ def purge_tenant(work: Work, command: commands.PurgeTenant) -> int:
 
 
 def _purge_records(work: Work, tenant: Tenant) -> None:
-    for pair in work.tx.key_pairs.of(tenant.id):
+    for pair in work.tx.key_pairs.of_tenant(tenant.id):
         work.tx.tags.drop([pair.id])
         work.tx.key_pairs.delete(pair.id)
     for mixin in work.tx.mixins.of(tenant.id):
@@ -278,11 +278,12 @@ def delete_user(work: Work, command: commands.DeleteUser) -> None:
     user = _user(work, command.name)
     work.tx.access_keys.forget_user(user.id)
     work.tx.tokens.forget_user(user.id)
+    work.tx.sessions.forget_user(user.id)
     work.tx.users.delete(user.id)
 
 
 def set_password(work: Work, command: commands.SetPassword) -> User:
-    """Replace a password hash, and forget the user's tokens."""
+    """Replace a password hash, and forget the user's tokens; access keys and sessions know no password."""
     user = _user(work, command.name)
     work.tx.tokens.forget_user(user.id)
     return work.tx.users.update(user, password_hash=command.password_hash)
@@ -297,17 +298,20 @@ def create_access_key(work: Work, command: commands.CreateAccessKey) -> None:
 
 
 def set_access_key_active(work: Work, command: commands.SetAccessKeyActive) -> None:
-    """Switch an access key off or on."""
+    """Switch an access key off or on; switched off, it ends the sessions that go back to it."""
     key = work.tx.access_keys.get(command.key_id)
     if key is None:
         _missing(Code.RESOURCE_NOT_FOUND, "access key", command.key_id)
+    if not command.active:
+        work.tx.sessions.forget_key(key.id)
     work.tx.access_keys.update(key, active=command.active)
 
 
 def delete_access_key(work: Work, command: commands.DeleteAccessKey) -> None:
-    """Forget an access key."""
+    """Forget an access key, and end the sessions that go back to it."""
     if not work.tx.access_keys.delete(command.key_id):
         _missing(Code.RESOURCE_NOT_FOUND, "access key", command.key_id)
+    work.tx.sessions.forget_key(command.key_id)
 
 
 def create_token(work: Work, command: commands.CreateToken) -> None:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from backend.engine import Engine
 from backend.engine.claims import complete_infra
 from backend.engine.colleagues import LEFT, Colleagues
+from backend.engine.display_reader import DisplayReader
+from backend.engine.displays import ERRAND
 from backend.engine.leaving import is_to_move
 from backend.engine.network_applier import NetworkApplier
 from backend.engine.places import moving_name, same_store
@@ -54,6 +56,8 @@ _PURGE_EVERY = 3600.0
 _DRAW_EVERY = 300.0
 """Seconds after which the whole network is compared with what is drawn."""
 _KEEP_FINISHED_WORK = 86400.0
+_KEEP_EXPIRED_SESSIONS = 86400.0
+"""Seconds in which a client is still told that its session has expired, and not that it is unknown."""
 _AT_ONCE = (-math.inf, 30.0)
 """When hosts are asked to forget a content, and the pause should one of them still need it."""
 _RAREST_QUESTION = 3600.0
@@ -90,6 +94,7 @@ class Worker:
             engine, hosts, contents, self.network, executor, lives=self.colleagues.lives, failpoint=failpoint
         )
         self.runner = Runner(engine, self.tasks, executor, lives=self.colleagues.lives, failpoint=failpoint)
+        self.displays = DisplayReader(engine, hosts)
         self._take_over = take_over
         self._purge = purge
         self._purged_at = -math.inf
@@ -109,6 +114,9 @@ class Worker:
         """One step of a job: seconds until the next, or None when it is over or waits for its host."""
         if job_id.startswith("net-"):
             return self.network.drain()
+        if job_id.startswith(ERRAND):
+            self.displays.read(job_id.removeprefix(ERRAND))
+            return None
         run = self.runner.run if job_id.startswith("job-") else self.tasks.run
         try:
             return run(job_id)
@@ -351,11 +359,13 @@ class Worker:
             self._purge(now - _KEEP_FINISHED_WORK)
             with self.engine.store.begin() as tx:
                 tx.instances.forget_history(now - settings.history)
+                tx.pictures.forget(now - settings.picture_memory)
                 tx.tasks.forget_before(now - settings.history)
         with self.engine.store.begin() as tx:
             tx.instances.archive(now - settings.done_visible)
             tx.tags.drop(tx.nat_gateways.forget_deleted(now - settings.done_visible))
             tx.tokens.expired(now)
+            tx.sessions.forget_expired(now - _KEEP_EXPIRED_SESSIONS)
             tx.launch_tokens.forget_before(now - settings.token_memory)
             tx.volume_tokens.forget_before(now - settings.token_memory)
 

@@ -16,18 +16,33 @@ from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from backend.store import launch_queries, network_queries, queries
-from backend.store.queries import InstanceKey, InstanceQuery, LaunchToken, VolumeToken, WorkerBeat
+from backend.store.listing import RowQuery, View
+from backend.store.queries import (
+    GroupMember,
+    InstanceKey,
+    InstanceQuery,
+    LaunchToken,
+    SessionOwner,
+    VolumeToken,
+    Waiting,
+    WorkerBeat,
+)
 from backend.store.sqlite import READING, sqlite_engine
 from backend.store.tables import metadata
 
 __all__ = [
     "Conflict",
+    "GroupMember",
     "InstanceKey",
     "InstanceQuery",
     "LaunchToken",
+    "RowQuery",
+    "SessionOwner",
     "Store",
     "Tx",
+    "View",
     "VolumeToken",
+    "Waiting",
     "WorkerBeat",
 ]
 
@@ -260,6 +275,11 @@ class Tx:
     def workers(self) -> queries.WorkerRows:
         """Worker heartbeats."""
         return queries.WorkerRows(self.connection)
+
+    @cached_property
+    def pictures(self) -> queries.PictureRows:
+        """Pictures of displays."""
+        return queries.PictureRows(self.connection)
 
     @cached_property
     def blobs(self) -> queries.Blobs:

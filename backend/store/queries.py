@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Table,
     and_,
     bindparam,
     delete,
@@ -19,11 +20,11 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    tuple_,
     update,
 )
 
 from backend.model import (
+    UNPUBLISHED,
     AccessKey,
     BearerToken,
     Capacity,
@@ -37,6 +38,7 @@ from backend.model import (
     Instance,
     Job,
     KeyPair,
+    Picture,
     Placement,
     Reason,
     Reservation,
@@ -55,12 +57,12 @@ from backend.model import (
     VolumeState,
 )
 from backend.store import tables
+from backend.store.listing import CHUNK, ListedRows, RowQuery, Shape, View, own
 from backend.store.network_queries import forget_networks
 from backend.store.rows import Rows, columns_of
-from backend.store.tables import CURRENT, LIVE, OPEN
+from backend.store.tables import CURRENT, IN_GROUP, LIVE, OPEN, PRESENT, PUBLIC, SHARED_IMAGE, SHARED_SNAPSHOT
 
 DONE = "done"
-_CHUNK = 500  # ids in one IN list; both databases allow more, plans stay good with this
 
 
 class InstanceKey(Value, frozen=True, kw_only=True, gc=False):
@@ -71,6 +73,27 @@ class InstanceKey(Value, frozen=True, kw_only=True, gc=False):
     launch_id: str
     launch_index: int
     created_at: float
+
+
+class GroupMember(Value, frozen=True, kw_only=True, gc=False):
+    """An instance of a placement group that has not ended: where it is, or None while it waits."""
+
+    group_id: str
+    instance_id: str
+    zone: str
+    partition: int
+    host_id: str | None
+
+
+class Waiting(Value, frozen=True, kw_only=True, gc=False):
+    """How many instances of one size wait for a host in a zone; ``disk_gib`` counts their volumes, too."""
+
+    zone: str
+    architecture: str
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    count: int
 
 
 class InstanceQuery(Value, frozen=True, kw_only=True):
@@ -91,42 +114,30 @@ class InstanceQuery(Value, frozen=True, kw_only=True):
     limit: int | None = None
 
 
-class InstanceRows(Rows[Instance]):
+class InstanceRows(ListedRows[Instance]):
     """Instances."""
+
+    order: ClassVar[tuple[str, ...]] = ("created_at", "launch_id", "launch_index")
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.instance, Instance)
 
+    @classmethod
+    def ways(cls, table: Table, shape: Shape) -> list[list[ColumnElement[bool]]]:
+        """Those that have not ended, or after ``since`` when there is one."""
+        ended = table.c.ended_at > bindparam("since")
+        return [[*own(table, shape), CURRENT, or_(LIVE, ended) if shape.done else LIVE]]
+
     def keys(self, query: InstanceQuery) -> list[InstanceKey]:
         """The keys of a listing, in its order: oldest first, launches together."""
-        given: dict[str, Any] = {}
-        if _is_plain(query):
-            statement = _plain_listing(some=query.ids is not None)
-            given = {"tenant": query.tenant_id, "region": query.region, "since": query.done_since}
-            given |= {"ids": query.ids} if query.ids is not None else {}
-        else:
-            statement = _listing().where(*_conditions(query))
-        if query.limit is not None:
-            statement = statement.limit(query.limit)
         return [
             InstanceKey(id=row[0], version=row[1], launch_id=row[2], launch_index=row[3], created_at=row[4])
-            for row in self.connection.execute(statement, given)
+            for row in self.cells(*_split(query), _KEY)
         ]
 
     def find(self, query: InstanceQuery) -> list[Instance]:
         """The instances of a listing, in its order."""
-        c = self.table.c
-        return self.where(
-            *_conditions(query), order=(c.created_at, c.launch_id, c.launch_index), limit=query.limit
-        )
-
-    def some(self, ids: Sequence[str]) -> dict[str, Instance]:
-        """Instances by id; unknown ids are left out."""
-        found: dict[str, Instance] = {}
-        for start in range(0, len(ids), _CHUNK):
-            part = ids[start : start + _CHUNK]
-            found.update((item.id, item) for item in self.where(self.table.c.id.in_(part)))
-        return found
+        return self.listing(*_split(query))
 
     def of_launch(self, launch_id: str) -> list[Instance]:
         """The instances of one launch."""
@@ -161,6 +172,32 @@ class InstanceRows(Rows[Instance]):
         query = select(func.count()).where(c.flavor == name, c.detail != DONE)
         return int(self.connection.execute(query).scalar_one())
 
+    def members(self, group_ids: Collection[str]) -> dict[str, list[GroupMember]]:
+        """The instances of placement groups that have not ended, by group; empty groups are left out."""
+        found: dict[str, list[GroupMember]] = {}
+        if not group_ids:
+            return found
+        for row in self.connection.execute(_MEMBERS, {"groups": list(group_ids)}):
+            member = GroupMember(
+                group_id=row[0], instance_id=row[1], zone=row[2], partition=row[3], host_id=row[4]
+            )
+            found.setdefault(member.group_id, []).append(member)
+        return found
+
+    def waiting(self, region: str) -> list[Waiting]:
+        """What waits for hosts in a region, summed by size: the largest first."""
+        return [
+            Waiting(
+                zone=row[0],
+                architecture=row[1],
+                vcpus=row[2],
+                memory_mib=row[3],
+                disk_gib=row[4] + row[5],
+                count=row[6],
+            )
+            for row in self.connection.execute(_WAITING, {"region": region})
+        ]
+
     def usage(self, tenant_id: str) -> tuple[int, int, int]:
         """Instances, cores and MiB of memory that a tenant uses, summed over its rows (§15)."""
         row = self.connection.execute(_USAGE, {"tenant": tenant_id}).one()
@@ -174,8 +211,8 @@ class InstanceRows(Rows[Instance]):
     def explain(self, ids: Sequence[str], reason: Reason, why: str) -> None:
         """Note why pending instances wait; those that do not wait any more are left alone."""
         c = self.table.c
-        for start in range(0, len(ids), _CHUNK):
-            waiting = and_(c.id.in_(ids[start : start + _CHUNK]), c.detail == "pend", c.desired != "gone")
+        for start in range(0, len(ids), CHUNK):
+            waiting = and_(c.id.in_(ids[start : start + CHUNK]), c.detail == "pend", c.desired != "gone")
             self.connection.execute(
                 update(self.table)
                 .where(waiting)
@@ -193,10 +230,10 @@ class InstanceRows(Rows[Instance]):
         them: console, user data, tags and tag mixins. The rows stay, for accounting. How many.
         """
         c = self.table.c
-        ended = select(c.id).where(CURRENT, c.detail == DONE, c.ended_at < before).limit(_CHUNK)
+        ended = select(c.id).where(CURRENT, c.detail == DONE, c.ended_at < before).limit(CHUNK)
         found = list(self.connection.execute(ended).scalars())
         if found:
-            for table in (tables.console, tables.context):
+            for table in (tables.console, tables.context, tables.picture):
                 self.connection.execute(delete(table).where(table.c.instance_id.in_(found)))
             for table in (tables.tag, tables.mixin_member):
                 self.connection.execute(delete(table).where(table.c.resource_id.in_(found)))
@@ -211,67 +248,38 @@ class InstanceRows(Rows[Instance]):
             self.connection.execute(delete(table).where(table.c.instance_id.in_(ended)))
 
 
-def _is_plain(query: InstanceQuery) -> bool:
-    """Whether a listing is a tenant's own, all of it or by id: what clients ask for again and again."""
-    confined = query.tenant_id is not None and query.region is not None and query.done_since is not None
-    return confined and not query.equal and not query.tags and query.after is None
+_KEY = tuple(tables.instance.c[name] for name in InstanceKey.__struct_fields__)
 
 
-def _listing() -> Select[Any]:
+def _split(query: InstanceQuery) -> tuple[View, RowQuery]:
+    view = View(tenant_id=query.tenant_id, region=query.region, done_since=query.done_since)
+    equal = query.equal if query.ids is None else {**query.equal, "id": query.ids}
+    return view, RowQuery(equal=equal, tags=query.tags, after=query.after, limit=query.limit)
+
+
+_MEMBERS = select(
+    tables.instance.c.group_id,
+    tables.instance.c.id,
+    tables.instance.c.zone,
+    tables.instance.c.partition,
+    tables.instance.c.host_id,
+).where(IN_GROUP, tables.instance.c.group_id.in_(bindparam("groups", expanding=True)))
+
+
+def _waiting() -> Select[Any]:
     c = tables.instance.c
-    return select(c.id, c.version, c.launch_id, c.launch_index, c.created_at).order_by(
-        c.created_at, c.launch_id, c.launch_index
-    )
+    size = (c.zone, c.architecture, c.vcpus, c.memory_mib, c.root_gib, c.ephemeral_gib)
+    wanted = and_(LIVE, c.detail == "pend", c.desired != "gone", c.region == bindparam("region"))
+    return select(*size, func.count()).where(wanted).group_by(*size).order_by(c.memory_mib.desc(), *size)
 
 
-@cache
-def _plain_listing(*, some: bool) -> Select[Any]:
-    """Built once: making the statement would take longer than running it."""
-    c = tables.instance.c
-    statement = _listing().where(
-        c.tenant_id == bindparam("tenant"),
-        c.region == bindparam("region"),
-        CURRENT,
-        or_(LIVE, c.ended_at > bindparam("since")),
-    )
-    return statement.where(c.id.in_(bindparam("ids", expanding=True))) if some else statement
-
+_WAITING = _waiting()
 
 _USAGE = select(
     func.count(),
     func.coalesce(func.sum(tables.instance.c.vcpus), 0),
     func.coalesce(func.sum(tables.instance.c.memory_mib), 0),
 ).where(tables.instance.c.tenant_id == bindparam("tenant"), LIVE)
-
-
-def _conditions(query: InstanceQuery) -> list[ColumnElement[bool]]:
-    c = tables.instance.c
-    found: list[ColumnElement[bool]] = []
-    if query.tenant_id is not None:
-        found.append(c.tenant_id == query.tenant_id)
-    if query.region is not None:
-        found.append(c.region == query.region)
-    if query.ids is not None:
-        found.append(c.id.in_(query.ids))
-    ended = c.ended_at > query.done_since if query.done_since is not None else None
-    found.append(CURRENT)
-    found.append(LIVE if ended is None else or_(LIVE, ended))
-    found.extend(c[name].in_(values) for name, values in query.equal.items())
-    found.extend(_has_tag(query.tenant_id, key, values) for key, values in query.tags)
-    if query.after is not None:
-        found.append(tuple_(c.created_at, c.launch_id, c.launch_index) > tuple_(*query.after))
-    return found
-
-
-def _has_tag(tenant_id: str | None, key: str, values: Sequence[str]) -> ColumnElement[bool]:
-    """The subquery must not refer to the outer row: databases would run it once for each instance."""
-    t = tables.tag.c
-    conditions = [t.key == key]
-    if tenant_id is not None:
-        conditions.append(t.tenant_id == tenant_id)
-    if values:
-        conditions.append(t.value.in_(values))
-    return tables.instance.c.id.in_(select(t.resource_id).where(*conditions))
 
 
 class JobRows(Rows[Job]):
@@ -404,21 +412,29 @@ class HostRows(Rows[Host]):
         return found[0] if found else None
 
 
-class ImageRows(Rows[Image]):
+class ImageRows(ListedRows[Image]):
     """Images."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.image, Image)
 
+    @classmethod
+    def ways(cls, table: Table, shape: Shape) -> list[list[ColumnElement[bool]]]:
+        """A tenant's own, and of others what is ready, published, and public or shared with the account."""
+        if not shape.scoped:
+            return [[PRESENT]]
+        c = table.c
+        foreign = [
+            PRESENT,
+            c.state != ImageState.DISABLED.value,
+            c.publication.not_in([each.value for each in UNPUBLISHED]),
+        ]
+        shared = c.launch_accounts.contains(bindparam("account"))
+        return [[*own(table, shape), PRESENT], [*foreign, PUBLIC], [*foreign, SHARED_IMAGE, shared]]
+
     def visible(self, tenant_id: str, account_id: str) -> list[Image]:
-        """Images that a tenant owns, that are public, or that are shared with its account."""
-        c = self.table.c
-        shared = c.launch_accounts.contains(f'"{account_id}"', autoescape=True)
-        return self.where(
-            c.state != ImageState.GONE.value,
-            or_(c.tenant_id == tenant_id, c.public.is_(True), shared),
-            order=(c.created_at, c.id),
-        )
+        """Images that a tenant may see, oldest first."""
+        return self.listing(View(tenant_id=tenant_id, account_id=account_id), RowQuery())
 
     def gone(self) -> list[Image]:
         """Deregistered images whose row is still there."""
@@ -486,7 +502,7 @@ class ContentRows(Rows[Content]):
         ]
 
 
-class VolumeRows(Rows[Volume]):
+class VolumeRows(ListedRows[Volume]):
     """Volumes."""
 
     def __init__(self, connection: Connection) -> None:
@@ -494,21 +510,7 @@ class VolumeRows(Rows[Volume]):
 
     def of_tenant(self, tenant_id: str | None, region: str | None) -> list[Volume]:
         """Volumes of a tenant in a region, oldest first; None is any."""
-        c = self.table.c
-        conditions: list[ColumnElement[bool]] = []
-        if tenant_id is not None:
-            conditions.append(c.tenant_id == tenant_id)
-        if region is not None:
-            conditions.append(c.region == region)
-        return self.where(*conditions, order=(c.created_at, c.id))
-
-    def some(self, ids: Sequence[str]) -> dict[str, Volume]:
-        """Volumes by id; unknown ids are left out."""
-        found: dict[str, Volume] = {}
-        for start in range(0, len(ids), _CHUNK):
-            part = ids[start : start + _CHUNK]
-            found.update((item.id, item) for item in self.where(self.table.c.id.in_(part)))
-        return found
+        return self.listing(View(tenant_id=tenant_id, region=region), RowQuery())
 
     def of_instance(self, instance_id: str) -> list[Volume]:
         """The volumes of an instance, the root first, then by target."""
@@ -519,8 +521,8 @@ class VolumeRows(Rows[Volume]):
         """The volumes of some instances, the root first, then by target."""
         c = self.table.c
         found: dict[str, list[Volume]] = {}
-        for start in range(0, len(ids), _CHUNK):
-            part = ids[start : start + _CHUNK]
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
             for item in self.where(c.instance_id.in_(part), order=(c.boot.desc(), c.target)):
                 found.setdefault(str(item.instance_id), []).append(item)
         return found
@@ -553,30 +555,26 @@ class VolumeRows(Rows[Volume]):
         return self.where(c.snapshot_id == snapshot_id, c.made.is_(False))
 
 
-class SnapshotRows(Rows[Snapshot]):
+class SnapshotRows(ListedRows[Snapshot]):
     """Snapshots."""
+
+    order: ClassVar[tuple[str, ...]] = ("started_at", "id")
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.snapshot, Snapshot)
 
-    def visible(self, tenant_id: str | None, account_id: str, region: str | None) -> list[Snapshot]:
-        """Snapshots that a tenant owns, that are public, or that are shared with its account."""
-        c = self.table.c
-        conditions: list[ColumnElement[bool]] = []
-        if tenant_id is not None:
-            shared = c.accounts.contains(f'"{account_id}"', autoescape=True)
-            conditions.append(or_(c.tenant_id == tenant_id, c.public.is_(True), shared))
-        if region is not None:
-            conditions.append(c.region == region)
-        return self.where(*conditions, order=(c.started_at, c.id))
+    @classmethod
+    def ways(cls, table: Table, shape: Shape) -> list[list[ColumnElement[bool]]]:
+        """A tenant's own, and what is public or shared with the account."""
+        if not shape.scoped:
+            return [own(table, shape)]
+        shared = table.c.accounts.contains(bindparam("account"))
+        there = [table.c.region == bindparam("region")] if shape.regional else []
+        return [own(table, shape), [*there, PUBLIC], [*there, SHARED_SNAPSHOT, shared]]
 
-    def some(self, ids: Sequence[str]) -> dict[str, Snapshot]:
-        """Snapshots by id; unknown ids are left out."""
-        found: dict[str, Snapshot] = {}
-        for start in range(0, len(ids), _CHUNK):
-            part = ids[start : start + _CHUNK]
-            found.update((item.id, item) for item in self.where(self.table.c.id.in_(part)))
-        return found
+    def visible(self, tenant_id: str | None, account_id: str, region: str | None) -> list[Snapshot]:
+        """Snapshots that a tenant may see, oldest first."""
+        return self.listing(View(tenant_id=tenant_id, account_id=account_id, region=region), RowQuery())
 
     def of_volume(self, volume_id: str) -> list[Snapshot]:
         """Snapshots of a volume, oldest first."""
@@ -642,17 +640,17 @@ class TaskRows(Rows[Task]):
         return self.delete_where(self.table.c.finished_at < before)
 
 
-class KeyPairRows(Rows[KeyPair]):
+class KeyPairRows(ListedRows[KeyPair]):
     """Key pairs, whose names are those of a region."""
+
+    order: ClassVar[tuple[str, ...]] = ("name", "region", "id")
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.key_pair, KeyPair)
 
-    def of(self, tenant_id: str, region: str | None = None) -> list[KeyPair]:
+    def of_tenant(self, tenant_id: str, region: str | None = None) -> list[KeyPair]:
         """A tenant's key pairs by name, of one region or of all."""
-        c = self.table.c
-        there = true() if region is None else c.region == region
-        return self.where(c.tenant_id == tenant_id, there, order=(c.name, c.region))
+        return self.listing(View(tenant_id=tenant_id, region=region), RowQuery())
 
     def named(self, tenant_id: str, region: str, name: str) -> KeyPair | None:
         """One key pair by name."""
@@ -666,8 +664,42 @@ class KeyPairRows(Rows[KeyPair]):
         return int(self.connection.execute(query).scalar_one())
 
 
-class TagRows(Rows[Tag]):
+_OF_REGIONS: Mapping[str, Table] = {
+    "instance": tables.instance,
+    "key-pair": tables.key_pair,
+    "volume": tables.volume,
+    "snapshot": tables.snapshot,
+    "vpc": tables.vpc,
+    "subnet": tables.subnet,
+    "route-table": tables.route_table,
+    "internet-gateway": tables.internet_gateway,
+    "natgateway": tables.nat_gateway,
+    "dhcp-options": tables.dhcp_options,
+    "network-acl": tables.network_acl,
+    "security-group": tables.security_group,
+    "network-interface": tables.nic,
+    "elastic-ip": tables.public_address,
+    "launch-template": tables.launch_template,
+    "placement-group": tables.placement_group,
+}
+"""What is in one region, by EC2's resource type."""
+
+
+def _tagged_row(tag: Table, of: Table, shape: Shape) -> ColumnElement[bool]:
+    """Whether the row that a tag is of is there to be seen: one look-up by primary key."""
+    conditions: list[ColumnElement[bool]] = [of.c.id == tag.c.resource_id]
+    if shape.regional:
+        conditions.append(of.c.region == bindparam("region"))
+    if of is tables.instance:
+        conditions.append(CURRENT)
+        conditions.append(or_(LIVE, of.c.ended_at > bindparam("since")) if shape.done else LIVE)
+    return exists().where(*conditions)
+
+
+class TagRows(ListedRows[Tag]):
     """Tags."""
+
+    order: ClassVar[tuple[str, ...]] = ("resource_id", "key")
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.tag, Tag)
@@ -676,27 +708,26 @@ class TagRows(Rows[Tag]):
         """Tags of resources: id → key → value, keys in order; untagged resources are left out."""
         c = self.table.c
         found: dict[str, dict[str, str]] = {}
-        for start in range(0, len(resource_ids), _CHUNK):
-            part = resource_ids[start : start + _CHUNK]
+        for start in range(0, len(resource_ids), CHUNK):
+            part = resource_ids[start : start + CHUNK]
             query = select(c.resource_id, c.key, c.value).where(c.resource_id.in_(part)).order_by(c.key)
             for resource_id, key, value in self.connection.execute(query):
                 found.setdefault(resource_id, {})[key] = value
         return found
 
-    def of_tenant(self, tenant_id: str, shown: InstanceQuery | None = None) -> list[Tag]:
-        """All tags of a tenant, by resource and key.
-
-        ``shown`` leaves out those of instances that it does not list, and of key pairs of other regions.
+    @classmethod
+    def ways(cls, table: Table, shape: Shape) -> list[list[ColumnElement[bool]]]:
+        """The tags of a tenant's resources, those of instances as long as a listing shows these, and of what
+        is in regions only the region's.
         """
-        c = self.table.c
-        conditions = [c.tenant_id == tenant_id]
-        if shown is not None:
-            instances = select(tables.instance.c.id).where(*_conditions(shown))
-            conditions.append(or_(c.resource_type != "instance", c.resource_id.in_(instances)))
-            if shown.region is not None:
-                pairs = select(tables.key_pair.c.id).where(tables.key_pair.c.region == shown.region)
-                conditions.append(or_(c.resource_type != "key-pair", c.resource_id.in_(pairs)))
-        return self.where(*conditions, order=(c.resource_id, c.key))
+        conditions = own(table, shape)
+        for kind, of in _OF_REGIONS.items() if shape.regional or shape.done else ():
+            conditions.append(or_(table.c.resource_type != kind, _tagged_row(table, of, shape)))
+        return [conditions]
+
+    def of_tenant(self, tenant_id: str) -> list[Tag]:
+        """All tags of a tenant, by resource and key."""
+        return self.listing(View(tenant_id=tenant_id), RowQuery())
 
     def put(self, tags: Iterable[Tag]) -> None:
         """Set tags, overwriting by key."""
@@ -787,6 +818,11 @@ class TenantRows(Rows[Tenant]):
         found = self.where(self.table.c.name == name)
         return found[0] if found else None
 
+    def with_account(self, account_id: str) -> Tenant | None:
+        """A tenant by account id."""
+        found = self.where(self.table.c.account_id == account_id)
+        return found[0] if found else None
+
 
 class UserRows(Rows[User]):
     """Users."""
@@ -822,6 +858,73 @@ class SessionRows(Rows[Session]):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.session, Session)
 
+    def with_owner(self, key_id: str) -> SessionOwner | None:
+        """A session whose access key is active, its user, tenant and role, in one question.
+
+        None for a session whose role is gone.
+        """
+        row = self.connection.execute(_session_with_owner(), {"key": key_id}).one_or_none()
+        if row is None:
+            return None
+        users, tenants = UserRows(self.connection), TenantRows(self.connection)
+        user_at = len(self.columns)
+        tenant_at = user_at + len(users.columns)
+        session = self.decode(row[:user_at])
+        role_name: str | None = row[-1]
+        if session.role_id and role_name is None:
+            return None
+        return (
+            session,
+            users.decode(row[user_at:tenant_at]),
+            tenants.decode(row[tenant_at:-1]),
+            role_name or "",
+        )
+
+    def forget_user(self, user_id: str) -> int:
+        """End the sessions that a user began; how many."""
+        return self.delete_where(self.table.c.user_id == user_id)
+
+    def forget_key(self, access_key_id: str) -> int:
+        """End the sessions that go back to an access key; how many."""
+        return self.delete_where(self.table.c.access_key_id == access_key_id)
+
+    def forget_role(self, role_id: str) -> int:
+        """End a role's sessions; how many."""
+        return self.delete_where(self.table.c.role_id == role_id)
+
+    def forget_expired(self, before: float) -> int:
+        """Remove sessions that ended before a time; how many."""
+        return self.delete_where(self.table.c.expires_at < before)
+
+
+SessionOwner = tuple[Session, User, Tenant, str]
+"""A session, who began it, whose things it is about, and the name of its role (empty without one)."""
+
+
+@cache
+def _session_with_owner() -> Select[Any]:
+    session, key, role = tables.session, tables.access_key, tables.tenant_role
+    user, tenant = tables.user, tables.tenant
+    columns = [*columns_of(session, Session), *columns_of(user, User), *columns_of(tenant, Tenant)]
+    joined = (
+        session.join(key, and_(key.c.id == session.c.access_key_id, key.c.active))
+        .join(user, and_(user.c.id == session.c.user_id, user.c.id == key.c.user_id))
+        .join(tenant, tenant.c.id == session.c.tenant_id)
+        .outerjoin(role, role.c.id == session.c.role_id)
+    )
+    return select(*columns, role.c.name).select_from(joined).where(session.c.id == bindparam("key"))
+
+
+class PictureRows(Rows[Picture]):
+    """What displays showed when somebody asked."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, tables.picture, Picture)
+
+    def forget(self, before: float) -> int:
+        """Remove pictures that were asked for before a time: they are answers, not records. How many."""
+        return self.delete_where(self.table.c.asked_at < before)
+
 
 class MixinRows(Rows[UserMixin]):
     """Tag mixins and their members."""
@@ -848,10 +951,10 @@ class MixinRows(Rows[UserMixin]):
         """Mixins (scheme, term) of resources."""
         m = tables.mixin_member.c
         found: dict[str, list[tuple[str, str]]] = {}
-        for start in range(0, len(ids), _CHUNK):
+        for start in range(0, len(ids), CHUNK):
             query = (
                 select(m.resource_id, m.scheme, m.term)
-                .where(m.tenant_id == tenant_id, m.resource_id.in_(ids[start : start + _CHUNK]))
+                .where(m.tenant_id == tenant_id, m.resource_id.in_(ids[start : start + CHUNK]))
                 .order_by(m.scheme, m.term)
             )
             for resource_id, scheme, term in self.connection.execute(query):
@@ -1062,7 +1165,7 @@ def forget_tenant(connection: Connection, tenant_id: str) -> None:
     i, u = tables.instance.c, tables.user.c
     instances = select(i.id).where(i.tenant_id == tenant_id)
     users = select(u.id).where(u.tenant_id == tenant_id)
-    for table in (tables.job, tables.context, tables.console, tables.placement):
+    for table in (tables.job, tables.context, tables.console, tables.picture, tables.placement):
         connection.execute(delete(table).where(table.c.instance_id.in_(instances)))
     for table in (tables.access_key, tables.bearer_token, tables.session):
         connection.execute(delete(table).where(table.c.user_id.in_(users)))

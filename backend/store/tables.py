@@ -108,6 +108,7 @@ session = Table(
     "session",
     metadata,
     _text("id", key=True),
+    Column("access_key_id", String, nullable=False, index=True),
     Column("user_id", String, ForeignKey("user_account.id"), nullable=False, index=True),
     Column("tenant_id", String, ForeignKey("tenant.id"), nullable=False, index=True),
     Column("secret", LargeBinary, nullable=False),
@@ -177,6 +178,21 @@ content = Table(
     _time("created_at", null=False),
 )
 
+PRESENT: ColumnElement[Any] = literal_column("state <> 'gone'")
+"""Images that are not deregistered."""
+PUBLIC: ColumnElement[Any] = literal_column("public")
+"""What everybody may use."""
+SHARED_IMAGE: ColumnElement[Any] = literal_column("launch_accounts <> '[]'")
+"""Images that are shared with some account."""
+SHARED_SNAPSHOT: ColumnElement[Any] = literal_column("accounts <> '[]'")
+"""Snapshots that are shared with some account."""
+
+
+def _partial(name: str, *columns: str, where: ColumnElement[Any], unique: bool = False) -> Index:
+    condition = text(str(where))
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+
+
 image = Table(
     "image",
     metadata,
@@ -212,14 +228,10 @@ image = Table(
     _time("created_at", null=False),
     _time("deregistered_at"),
     _number("version"),
-    Index(
-        "uq_image_tenant_id_name",
-        "tenant_id",
-        "name",
-        unique=True,
-        sqlite_where=text("state <> 'gone'"),
-        postgresql_where=text("state <> 'gone'"),
-    ),
+    _partial("uq_image_tenant_id_name", "tenant_id", "name", where=PRESENT, unique=True),
+    _partial("ix_image_listing", "tenant_id", "created_at", "id", where=PRESENT),
+    _partial("ix_image_public", "created_at", "id", where=PUBLIC & PRESENT),
+    _partial("ix_image_shared", "created_at", "id", where=SHARED_IMAGE & PRESENT),
     Index(
         "uq_image_line_version",
         "tenant_id",
@@ -256,11 +268,8 @@ CURRENT: ColumnElement[Any] = literal_column("archived = 0")
 """Instances that have not ended, or so lately that they are still shown."""
 OPEN: ColumnElement[Any] = literal_column("finished_at IS NULL")
 """Work that has not ended."""
-
-
-def _partial(name: str, *columns: str, where: ColumnElement[Any], unique: bool = False) -> Index:
-    condition = text(str(where))
-    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
+WITH_TOKEN: ColumnElement[Any] = literal_column("client_token <> ''")
+"""What was made by a request with a client token."""
 
 
 instance = Table(
@@ -332,6 +341,7 @@ instance = Table(
     _partial("ix_instance_usage", "tenant_id", "vcpus", "memory_mib", where=LIVE),
     _partial("ix_instance_wish", "desired", where=LIVE),
     _partial("ix_instance_host_id", "host_id", where=LIVE),
+    Index("ix_instance_launch_id", "launch_id", "launch_index"),
     _partial("ix_instance_group_id", "group_id", where=IN_GROUP),
 )
 
@@ -411,6 +421,8 @@ snapshot = Table(
     Column("message", Text, nullable=False),
     _number("version"),
     Index("ix_snapshot_listing", "tenant_id", "region", "started_at", "id"),
+    _partial("ix_snapshot_public", "region", "started_at", "id", where=PUBLIC),
+    _partial("ix_snapshot_shared", "region", "started_at", "id", where=SHARED_SNAPSHOT),
 )
 
 task = Table(
@@ -464,6 +476,7 @@ launch_template = _owned(
     _text("name"),
     _text("created_by"),
     _number("default_version"),
+    _number("latest_version"),
     _number("last_version"),
     _text("token_digest"),
     Index("uq_launch_template_tenant_id_region_name", "tenant_id", "region", "name", unique=True),
@@ -480,6 +493,13 @@ launch_template_version = Table(
     _json("data"),
     _text("client_token"),
     _text("token_digest"),
+    _partial(
+        "uq_launch_template_version_token",
+        "client_token",
+        "template_id",
+        where=WITH_TOKEN,
+        unique=True,
+    ),
 )
 
 placement_group = _owned(
@@ -589,6 +609,7 @@ security_rule = Table(
     Column("description", Text, nullable=False),
     _time("created_at", null=False),
     _number("version"),
+    Index("ix_security_rule_listing", "tenant_id", "created_at", "id"),
     Index(
         "uq_security_rule_all",
         "group_id",
@@ -691,6 +712,17 @@ console = Table(
     _time("at", null=False),
 )
 
+picture = Table(
+    "picture",
+    metadata,
+    Column("instance_id", String, ForeignKey("instance.id", ondelete="CASCADE"), primary_key=True),
+    _time("asked_at", null=False),
+    _flag("wake"),
+    _time("taken_at"),
+    Column("data", LargeBinary, nullable=False),
+    _text("trouble"),
+)
+
 tag = Table(
     "tag",
     metadata,
@@ -700,6 +732,7 @@ tag = Table(
     _text("resource_type"),
     Column("value", Text, nullable=False),
     Index("ix_tag_lookup", "tenant_id", "key", "value", "resource_id"),
+    Index("ix_tag_listing", "tenant_id", "resource_id", "key"),
 )
 
 launch_token = Table(

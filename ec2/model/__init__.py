@@ -43,7 +43,8 @@ def load(service: str, corrections: Corrections) -> ServiceModel:
     """Read the model of ``ec2``, ``ec2_lists`` or ``sts``. Raises ValueError when a shape contains itself."""
     text = resources.files(__package__).joinpath(f"{service}.json").read_bytes()
     document: dict[str, Any] = msgspec.json.decode(text)
-    shapes = _Shapes(document["shapes"], corrections)
+    wrapped = document["metadata"]["protocol"] == "query"
+    shapes = _Shapes(document["shapes"], corrections, wrapped=wrapped)
     operations = {}
     for name, sides in document["operations"].items():
         output = shapes.structure(sides["output"]["shape"]) if "output" in sides else None
@@ -58,9 +59,14 @@ def load(service: str, corrections: Corrections) -> ServiceModel:
 
 
 class _Shapes:
-    """Resolves references by name, each shape once."""
+    """Resolves references by name, each shape once.
 
-    def __init__(self, raw: Mapping[str, Any], corrections: Corrections) -> None:
+    Unlike EC2's, the ordinary query protocol has a step between a list and its numbers, and leaves names as
+    they are (``wrapped``).
+    """
+
+    def __init__(self, raw: Mapping[str, Any], corrections: Corrections, *, wrapped: bool = False) -> None:
+        self._wrapped = wrapped
         self.made: dict[str, Shape] = {}
         self._raw = raw
         self._corrections = corrections
@@ -92,7 +98,8 @@ class _Shapes:
             return ListOf(
                 name=name,
                 item=self.shape(item["shape"]),
-                item_name=item.get("locationName", "item"),
+                item_name=item.get("locationName", "member" if self._wrapped else "item"),
+                wrapper=item.get("locationName", "member") if self._wrapped else "",
                 minimum=minimum,
                 maximum=maximum,
             )
@@ -114,13 +121,12 @@ class _Shapes:
         location = reference.get("locationName")
         return Member(
             name=name,
-            request_name=reference.get("queryName") or _capitalised(location or name),
+            request_name=reference.get("queryName") or self._request_name(location or name),
             reply_name=location or name,
             shape=self.shape(reference["shape"]),
             required=name in raw.get("required", ()) and (owner, name) not in self._corrections.optional,
             fills_itself=reference.get("idempotencyToken", False),
         )
 
-
-def _capitalised(name: str) -> str:
-    return name[:1].upper() + name[1:]
+    def _request_name(self, name: str) -> str:
+        return name if self._wrapped else name[:1].upper() + name[1:]

@@ -1,23 +1,39 @@
 """The EC2 face's door: a signed request → its caller, or one refusal that tells nothing.
 
-Unknown key, disabled key, wrong tenant, foreign region and wrong signature get the same answer after the same
-work.
+Unknown key, disabled key, wrong session token, wrong tenant, foreign region and wrong signature get the same
+answer after the same work.
 """
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from datetime import UTC, datetime
 
+import msgspec
+
 from backend.engine import Engine
-from backend.model import AccessKey, Api, Caller, Tenant, User
+from backend.model import Api, Caller, Role, Session, Tenant, User
 from ec2 import signing
-from ec2.signature import Presented, SignaturePolicy, SignedRequest, refused
-from gateway.crypto import SecretBox
+from ec2.service import service_of
+from ec2.signature import Presented, SignaturePolicy, SignedRequest, expired_token, refused
+from gateway.crypto import TEMPORARY, SecretBox, token_digest
 from gateway.settings import Settings
+from rendering.query_params import envelope
 
 _ANY_REGION = frozenset({"sts"})
 """Services that clients sign for a region of their own choice: STS is global to many of them."""
+
+
+class _Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that opens the door: whose it is, and what a temporary one stands for."""
+
+    id: str
+    sealed: bytes
+    user: User
+    tenant: Tenant
+    session: Session | None = None
+    role_name: str = ""
 
 
 class Ec2Door:
@@ -31,6 +47,7 @@ class Ec2Door:
         self._default_region = settings.default_region
         self._any_service = settings.ec2.any_service
         self._decoy = secrets.token_urlsafe(30)
+        self._decoy_digest = token_digest(self._decoy)
         self._policy = SignaturePolicy(
             skew=skew,
             skew_v2=skew_v2,
@@ -42,43 +59,75 @@ class Ec2Door:
         """The caller of a request.
 
         Raises:
-            SignatureError: AuthFailure, IncompleteSignature or RequestExpired.
+            SignatureError: AuthFailure, IncompleteSignature, RequestExpired or ExpiredToken.
         """
         presented = signing.present(request, self._policy)
         if presented is None:
             raise refused()
-        owner = self._engine.by_access_key(presented.access_key_id)
-        secret = self._decoy if owner is None else self._box.open(owner[0].id, owner[0].secret)
+        key = self._key(presented.access_key_id)
         signing.verify(
             presented,
-            secret=secret,
+            secret=self._decoy if key is None else self._box.open(key.id, key.sealed),
             request=request,
             now=datetime.fromtimestamp(self._engine.clock(), UTC),
             policy=self._policy,
         )
-        if owner is None:
+        if not self._token_fits(presented, key) or key is None:
             raise refused()
-        return self._caller(presented, owner, request_id)
+        self._check_scope(presented, key.tenant, envelope(request.pairs, "Version"))
+        if key.session is not None and key.session.expires_at <= self._engine.clock():
+            raise expired_token()
+        return self._caller(presented, key, request_id)
 
-    def _caller(self, presented: Presented, owner: tuple[AccessKey, User, Tenant], request_id: str) -> Caller:
-        _, user, tenant = owner
-        if presented.tenant is not None and presented.tenant not in {
-            tenant.id,
-            tenant.name,
-            tenant.account_id,
-        }:
+    def _key(self, key_id: str) -> _Key | None:
+        if key_id.startswith(TEMPORARY):
+            begun = self._engine.by_session_key(key_id)
+            if begun is None:
+                return None
+            session, user, tenant, role_name = begun
+            return _Key(
+                id=key_id,
+                sealed=session.secret,
+                user=user,
+                tenant=tenant,
+                session=session,
+                role_name=role_name,
+            )
+        owner = self._engine.by_access_key(key_id)
+        if owner is None:
+            return None
+        key, user, tenant = owner
+        return _Key(id=key.id, sealed=key.secret, user=user, tenant=tenant)
+
+    def _token_fits(self, presented: Presented, key: _Key | None) -> bool:
+        """Whether the session token is the session's: none for a lasting key."""
+        session = key.session if key is not None else None
+        kept = session.token_digest if session is not None else self._decoy_digest
+        fits = hmac.compare_digest(token_digest(presented.session_token or ""), kept)
+        return fits if session is not None else presented.session_token is None
+
+    def _check_scope(self, presented: Presented, tenant: Tenant, version: str | None) -> None:
+        """Refuse a key for another tenant, and a signature that was made for another service."""
+        names = {tenant.id, tenant.name, tenant.account_id}
+        if presented.tenant is not None and presented.tenant not in names:
             raise refused()
-        if presented.session_token is not None:  # ours are no session's keys
+        if not self._any_service and presented.service not in {None, service_of(version)}:
             raise refused()
+
+    def _caller(self, presented: Presented, key: _Key, request_id: str) -> Caller:
+        session = key.session
+        role_id = session.role_id if session is not None else ""
         return Caller(
-            tenant_id=tenant.id,
-            account_id=tenant.account_id,
-            user_id=user.id,
-            user_name=user.name,
-            role=user.role,
+            tenant_id=key.tenant.id,
+            account_id=key.tenant.account_id,
+            user_id=key.user.id,
+            user_name=f"{key.role_name}/{session.name}" if session is not None and role_id else key.user.name,
+            role=Role.MEMBER if role_id else key.user.role,
             api=Api.EC2,
             request_id=request_id,
             region=self._region(presented),
+            key_id=key.id,
+            role_id=role_id,
         )
 
     def _region(self, presented: Presented) -> str:

@@ -134,6 +134,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("resource_id", "key", name=op.f("pk_tag")),
     )
+    op.create_index("ix_tag_listing", "tag", ["tenant_id", "resource_id", "key"], unique=False)
     op.create_index("ix_tag_lookup", "tag", ["tenant_id", "key", "value", "resource_id"], unique=False)
     op.create_table(
         "task",
@@ -290,6 +291,30 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_image_checksum"), "image", ["checksum"], unique=False)
     op.create_index(
+        "ix_image_listing",
+        "image",
+        ["tenant_id", "created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("state <> 'gone'"),
+        postgresql_where=sa.text("state <> 'gone'"),
+    )
+    op.create_index(
+        "ix_image_public",
+        "image",
+        ["created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("public AND state <> 'gone'"),
+        postgresql_where=sa.text("public AND state <> 'gone'"),
+    )
+    op.create_index(
+        "ix_image_shared",
+        "image",
+        ["created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("launch_accounts <> '[]' AND state <> 'gone'"),
+        postgresql_where=sa.text("launch_accounts <> '[]' AND state <> 'gone'"),
+    )
+    op.create_index(
         "uq_image_line_version",
         "image",
         ["tenant_id", "line", "line_version"],
@@ -333,6 +358,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
         sa.Column("default_version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("latest_version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("last_version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("token_digest", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_launch_template_tenant_id")),
@@ -462,6 +488,22 @@ def upgrade() -> None:
     op.create_index(op.f("ix_snapshot_content"), "snapshot", ["content"], unique=False)
     op.create_index(
         "ix_snapshot_listing", "snapshot", ["tenant_id", "region", "started_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_snapshot_public",
+        "snapshot",
+        ["region", "started_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("public"),
+        postgresql_where=sa.text("public"),
+    )
+    op.create_index(
+        "ix_snapshot_shared",
+        "snapshot",
+        ["region", "started_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("accounts <> '[]'"),
+        postgresql_where=sa.text("accounts <> '[]'"),
     )
     op.create_index(op.f("ix_snapshot_volume_id"), "snapshot", ["volume_id"], unique=False)
     op.create_table(
@@ -636,6 +678,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("detail <> 'done'"),
     )
     op.create_index(op.f("ix_instance_image_id"), "instance", ["image_id"], unique=False)
+    op.create_index("ix_instance_launch_id", "instance", ["launch_id", "launch_index"], unique=False)
     op.create_index(
         "ix_instance_listing",
         "instance",
@@ -694,6 +737,14 @@ def upgrade() -> None:
             ["template_id"], ["launch_template.id"], name=op.f("fk_launch_template_version_template_id")
         ),
         sa.PrimaryKeyConstraint("template_id", "number", name=op.f("pk_launch_template_version")),
+    )
+    op.create_index(
+        "uq_launch_template_version_token",
+        "launch_template_version",
+        ["client_token", "template_id"],
+        unique=True,
+        sqlite_where=sa.text("client_token <> ''"),
+        postgresql_where=sa.text("client_token <> ''"),
     )
     op.create_table(
         "network_acl",
@@ -764,6 +815,7 @@ def upgrade() -> None:
     op.create_table(
         "session",
         sa.Column("id", sa.String(), nullable=False),
+        sa.Column("access_key_id", sa.String(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.String(), nullable=False),
         sa.Column("secret", sa.LargeBinary(), nullable=False),
@@ -776,6 +828,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_session_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_session")),
     )
+    op.create_index(op.f("ix_session_access_key_id"), "session", ["access_key_id"], unique=False)
     op.create_index(op.f("ix_session_expires_at"), "session", ["expires_at"], unique=False)
     op.create_index(op.f("ix_session_tenant_id"), "session", ["tenant_id"], unique=False)
     op.create_index(op.f("ix_session_user_id"), "session", ["user_id"], unique=False)
@@ -836,6 +889,19 @@ def upgrade() -> None:
         postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_table(
+        "picture",
+        sa.Column("instance_id", sa.String(), nullable=False),
+        sa.Column("asked_at", sa.Float(precision=53), nullable=False),
+        sa.Column("wake", sa.Boolean(), nullable=False),
+        sa.Column("taken_at", sa.Float(precision=53), nullable=True),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("trouble", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instance.id"], name=op.f("fk_picture_instance_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("instance_id", name=op.f("pk_picture")),
+    )
+    op.create_table(
         "security_rule",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("group_id", sa.String(), nullable=False),
@@ -851,6 +917,9 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.ForeignKeyConstraint(["group_id"], ["security_group.id"], name=op.f("fk_security_rule_group_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_security_rule")),
+    )
+    op.create_index(
+        "ix_security_rule_listing", "security_rule", ["tenant_id", "created_at", "id"], unique=False
     )
     op.create_index(op.f("ix_security_rule_peer_group_id"), "security_rule", ["peer_group_id"], unique=False)
     op.create_index(

@@ -1,0 +1,144 @@
+"""Roles that may be taken on, and temporary keys (STS).
+
+A session acts as a member of its tenant and never as an administrator, unless it is an administrator's own.
+It ends with its time, its role, its user and the lasting access key that it goes back to.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+
+from backend import identity_commands
+from backend.engine.work import Work
+from backend.errors import BackendError, Code
+from backend.model import Caller, Session, Tenant, TenantRole, new_id
+
+SHORTEST_ROLE = 3600
+LONGEST_ROLE = 43_200
+LONGEST_CHAINED = 3600
+"""Seconds that a session may last which is begun with another session's key."""
+
+_ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+
+def create_role(work: Work, command: identity_commands.CreateRole) -> TenantRole:
+    """Add a role; who may take it on must be there."""
+    if work.tx.tenants.get(command.tenant_id) is None:
+        raise BackendError(Code.TENANT_NOT_FOUND, f"No such tenant: {command.tenant_id}")
+    if not _ROLE_NAME.fullmatch(command.name):
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            "A role's name has 1 to 64 letters, digits and the signs _+=,.@-",
+            parameter="name",
+        )
+    if not SHORTEST_ROLE <= command.longest <= LONGEST_ROLE:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"A role's longest session is of {SHORTEST_ROLE} to {LONGEST_ROLE} seconds.",
+            parameter="longest",
+        )
+    known = {tenant.account_id for tenant in work.tx.tenants.all()}
+    for account in command.trusted:
+        if not _ACCOUNT.fullmatch(account) or account not in known:
+            raise BackendError(Code.TENANT_NOT_FOUND, f"No tenant has the account id {account}.")
+    if work.tx.roles.named(command.tenant_id, command.name) is not None:
+        raise BackendError(Code.ROLE_EXISTS, f"There is a role {command.name} already.", name=command.name)
+    role = TenantRole(
+        id=new_id("role"),
+        tenant_id=command.tenant_id,
+        name=command.name,
+        trusted=tuple(dict.fromkeys(command.trusted)),
+        longest=command.longest,
+        created_at=work.now,
+    )
+    work.tx.roles.insert(role)
+    return role
+
+
+def delete_role(work: Work, command: identity_commands.DeleteRole) -> None:
+    """Forget a role, and end its sessions."""
+    role = work.tx.roles.named(command.tenant_id, command.name)
+    if role is None:
+        raise BackendError(Code.ROLE_NOT_FOUND, f"No such role: {command.name}", name=command.name)
+    work.tx.sessions.forget_role(role.id)
+    work.tx.roles.delete(role.id)
+
+
+def assume_role(work: Work, command: identity_commands.AssumeRole) -> Session:
+    """Begin a session in a role.
+
+    A role that does not trust the caller is as one that is not there: nothing else is told of it.
+    """
+    caller = work.caller
+    owner = work.tx.tenants.with_account(command.account_id)
+    role = work.tx.roles.named(owner.id, command.role) if owner is not None else None
+    if owner is None or role is None or not _trusts(role, caller):
+        _denied(f"role/{command.role} of the account {command.account_id} cannot be taken on")
+    key_id, chained = _origin(work)
+    if command.seconds > role.longest:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+        )
+    if chained and command.seconds > LONGEST_CHAINED:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role "
+            "chaining.",
+        )
+    return _begin(work, command, owner, key_id, role_id=role.id, name=command.name)
+
+
+def begin_session(work: Work, command: identity_commands.BeginSession) -> Session:
+    """Begin a session of the caller's own; a temporary key cannot prolong itself."""
+    key_id, chained = _origin(work)
+    owner = work.tx.tenants.get(work.caller.tenant_id)
+    if chained or owner is None:
+        _denied("Cannot call GetSessionToken with session credentials")
+    return _begin(work, command, owner, key_id)
+
+
+def _trusts(role: TenantRole, caller: Caller) -> bool:
+    return caller.tenant_id == role.tenant_id or caller.account_id in role.trusted
+
+
+def _origin(work: Work) -> tuple[str, bool]:
+    """The lasting access key behind the caller's, and whether the caller's is a temporary one."""
+    key_id = work.caller.key_id
+    session = work.tx.sessions.get(key_id)
+    if session is not None:
+        return session.access_key_id, True
+    if work.tx.access_keys.get(key_id) is None:  # it went while the request was on its way
+        _denied("The key that signed the request is gone")
+    return key_id, False
+
+
+def _begin(
+    work: Work,
+    command: identity_commands.AssumeRole | identity_commands.BeginSession,
+    owner: Tenant,
+    access_key_id: str,
+    *,
+    role_id: str = "",
+    name: str = "",
+) -> Session:
+    session = Session(
+        id=command.key_id,
+        access_key_id=access_key_id,
+        user_id=work.caller.user_id,
+        tenant_id=owner.id,
+        secret=command.secret,
+        token_digest=command.token_digest,
+        created_at=work.now,
+        expires_at=work.now + command.seconds,
+        role_id=role_id,
+        name=name,
+    )
+    work.tx.sessions.insert(session)
+    return session
+
+
+def _denied(why: str) -> NoReturn:
+    raise BackendError(Code.DENIED, f"{why}.")
