@@ -8,7 +8,9 @@ import msgspec
 
 from backend.commands import Launch, Launched, LaunchedWith
 from backend.engine.access import own_volume, usable_image
+from backend.engine.capacity import room
 from backend.engine.disks import Plan, choose_device, plan_volumes, volumes_for
+from backend.engine.groups import SPREAD_LIMIT, Party
 from backend.engine.images import hold_content, may_launch
 from backend.engine.metadata_options import checked_options
 from backend.engine.nics import (
@@ -20,7 +22,8 @@ from backend.engine.nics import (
     record_of_launch,
     zone_of_nics,
 )
-from backend.engine.tagging import check_tags, give_tags
+from backend.engine.placement_groups import check_zone, party_of_launch
+from backend.engine.tagging import check_tags, give_origin, give_tags
 from backend.engine.volumes import require_attachable
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
@@ -37,6 +40,7 @@ from backend.model import (
     Instance,
     QuotaName,
     Tenant,
+    Value,
     Volume,
     VolumeState,
     new_id,
@@ -56,15 +60,13 @@ def launch(work: Work, command: Launch) -> Launched:
     if replay is not None:
         return replay
     image, flavor = _image(work, command), _flavor(work, command)
+    party = party_of_launch(work, command)
     if image.state is ImageState.READY:
         hold_content(work, image)
-    zone = _zone(work, zone_of_nics(work, command) or command.zone)
-    prototype = _prototype(work, command, image, flavor, zone)
-    nics = plan_nics(work, command, zone)
+    draft = _drafted(work, command, image, flavor, party)
+    prototype, nics, plan = draft.prototype, draft.nics, draft.plan
     given = _given_volumes(work, command, prototype)
-    plan = plan_volumes(work, prototype, image, flavor, command.mappings)
-    prototype = msgspec.structs.replace(prototype, root_gib=plan.size_gib)
-    count = _within_quota(work, tenant, prototype, plan, command)
+    count = _within_room(draft, command, _within_quota(work, tenant, prototype, plan, command))
     drawn = _instances(work, prototype, nics, command, count)
     instances = [instance for instance, _ in drawn]
     check_nic_quota(work, tenant, len(instances) * sum(each.existing is None for each in nics))
@@ -144,6 +146,50 @@ def _attach_from_the_beginning(work: Work, volume: Volume, instance: Instance, d
         target=target,
         asked_at=work.now,
     )
+
+
+class _Draft(Value, frozen=True, kw_only=True):
+    """A launch in one zone: its first instance, interfaces, volumes, and how many such hosts have room for."""
+
+    prototype: Instance
+    nics: Sequence[NicPlan]
+    plan: Plan
+    room: int
+    why: str = ""
+
+
+def _drafted(work: Work, command: Launch, image: Image, flavor: Flavor, party: Party | None) -> _Draft:
+    """The launch in the first zone that has room for all of it, else in the one that has most."""
+    best: _Draft | None = None
+    for zone in _zones(work, command, party):
+        draft = _draft(work, command, image, flavor, zone, party)
+        if draft.room >= command.maximum:
+            return draft
+        if best is None or draft.room > best.room:
+            best = draft
+    assert best is not None  # there is a zone
+    return best
+
+
+def _draft(
+    work: Work, command: Launch, image: Image, flavor: Flavor, zone: str, party: Party | None
+) -> _Draft:
+    prototype = _prototype(work, command, image, flavor, zone)
+    nics = plan_nics(work, command, zone)
+    plan = plan_volumes(work, prototype, image, flavor, command.mappings)
+    prototype = msgspec.structs.replace(
+        prototype,
+        root_gib=plan.size_gib,
+        group_id=party.group.id if party is not None else "",
+        partition=command.partition,
+    )
+    most, why = command.maximum, ""
+    if work.settings.refuse_when_full and work.caller.api is Api.EC2:
+        most, why = room(work.tx, prototype, party, most)
+    left = party.left_in(zone) if party is not None else None
+    if left is not None and left < most:
+        most, why = max(left, 0), f"a zone takes {SPREAD_LIMIT} instances of a spread placement group"
+    return _Draft(prototype=prototype, nics=nics, plan=plan, room=most, why=why)
 
 
 def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor, zone: str) -> Instance:
@@ -256,18 +302,23 @@ def _flavor(work: Work, command: Launch) -> Flavor:
     return flavor
 
 
-def _zone(work: Work, name: str | None) -> str:
-    region = work.region
-    zones = work.settings.zones.get(region, ())
-    if name is None and zones:
-        return zones[0] if len(zones) == 1 else _roomiest(work, region, zones)
-    if name not in zones:
-        raise BackendError(Code.ZONE_NOT_FOUND, f"Invalid availability zone: [{name}]", name=name)
-    return name
+def _zones(work: Work, command: Launch, party: Party | None) -> Sequence[str]:
+    """The zones that a launch may go to, the best first: the one it names, or is bound to by its group."""
+    named = zone_of_nics(work, command) or command.zone
+    zones = work.settings.zones.get(work.region, ())
+    if named is None and zones:
+        if party is not None and party.zone is not None:
+            return (party.zone,)
+        return zones if len(zones) == 1 else _roomiest_first(work, work.region, zones)
+    if named not in zones:
+        raise BackendError(Code.ZONE_NOT_FOUND, f"Invalid availability zone: [{named}]", name=named)
+    if party is not None:
+        check_zone(party, named)
+    return (named,)
 
 
-def _roomiest(work: Work, region: str, zones: Sequence[str]) -> str:
-    """The zone for a launch that names none, as EC2 chooses one: that of the host with most free memory.
+def _roomiest_first(work: Work, region: str, zones: Sequence[str]) -> list[str]:
+    """Zones for a launch that names none, as EC2 chooses one: first that of the host with most free memory.
 
     Only a choice: what is admitted there, the scheduler decides. Zones without a host that is on come last.
     """
@@ -277,7 +328,16 @@ def _roomiest(work: Work, region: str, zones: Sequence[str]) -> str:
         if host.region == region and host.zone in free and host.state is HostState.ON:
             taken = used.get(host.id, Capacity()).plus(host.foreign)
             free[host.zone] = max(free[host.zone], host.limit.memory_mib - taken.memory_mib, 0)
-    return max(free, key=lambda zone: free[zone])
+    ordered = sorted(zones, key=lambda zone: -free[zone])
+    return _with_default_subnet(work, ordered) or ordered
+
+
+def _with_default_subnet(work: Work, zones: Sequence[str]) -> list[str]:
+    """The zones in which a launch that names no subnet has one."""
+    vpc = work.tx.vpcs.default(work.caller.tenant_id, work.region)
+    subnets = work.tx.subnets.of_vpc(vpc.id) if vpc is not None else []
+    there = {subnet.zone for subnet in subnets if subnet.default}
+    return [zone for zone in zones if zone in there]
 
 
 _QUOTAS = (
@@ -312,6 +372,19 @@ def _within_quota(work: Work, tenant: Tenant, prototype: Instance, plan: Plan, c
                 used=have,
             )
     return count
+
+
+def _within_room(draft: _Draft, command: Launch, count: int) -> int:
+    """How many of them hosts have room for; refused when below the minimum."""
+    if draft.room < command.minimum:
+        first = draft.prototype
+        raise BackendError(
+            Code.NO_CAPACITY,
+            f"There is not sufficient {first.flavor} capacity for {command.minimum} instances in the "
+            f"availability zone {first.zone} now: {draft.why}",
+            zone=first.zone,
+        )
+    return min(count, draft.room)
 
 
 def _instances(
@@ -354,6 +427,7 @@ def _record(work: Work, command: Launch, instances: list[Instance], plan: Plan) 
     if command.user_data:
         tx.blobs.put_user_data([instance.id for instance in instances], command.user_data)
     give_tags(work, [instance.id for instance in instances], "instance", command.tags)
+    give_origin(work, [instance.id for instance in instances], "instance", command.origin_tags)
     give_tags(work, [volume.id for volume in volumes], "volume", command.volume_tags)
     for scheme, term in command.mixins:
         for instance in instances:

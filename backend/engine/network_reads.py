@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from backend.engine.access import scope
 from backend.engine.settings import EngineSettings
 from backend.errors import BackendError, Code
+from backend.launch_model import LaunchTemplate, PlacementGroup
 from backend.model import Caller, Host, HostState, Instance, Owned, Value, Volume
 from backend.network_model import (
     DhcpOptions,
@@ -38,6 +39,8 @@ ROWS: Mapping[type[Owned], Callable[[Tx], Any]] = {
     SecurityGroup: lambda tx: tx.security_groups,
     Nic: lambda tx: tx.nics,
     PublicAddress: lambda tx: tx.public_addresses,
+    LaunchTemplate: lambda tx: tx.launch_templates,
+    PlacementGroup: lambda tx: tx.placement_groups,
 }
 """The tables of the nouns that a tenant has in a region."""
 

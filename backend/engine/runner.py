@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backend.engine import Engine
+from backend.engine.groups import parties
 from backend.engine.leaving import volumes_after_return
 from backend.engine.seeds import seed_of
 from backend.engine.stages import Act, Place, steps_of
@@ -345,10 +346,14 @@ def _elsewhere(work: Work, instance: Instance) -> bool:
 
 
 def _others(work: Work, instance: Instance) -> bool:
-    """Whether there is a host, not tried yet, besides the one that an instance is on."""
+    """Whether there is a host, not tried yet, besides the one that an instance is on, where it may be."""
     tried = {*instance.excluded, instance.host_id}
+    party = parties(work.tx, [instance.group_id] if instance.group_id else ()).get(instance.group_id)
     return any(
-        host.state is HostState.ON and host.id not in tried and host.zone == instance.zone
+        host.state is HostState.ON
+        and host.id not in tried
+        and host.zone == instance.zone
+        and (party is None or bool(party.partitions_on(instance, host.id)))
         for host in work.tx.hosts.all()
     )
 

@@ -1,23 +1,25 @@
 """The scheduler: gives pending instances a host by capacity, and says why when it cannot (lifecycle §14).
 
-Only the claim admits: a reservation opened in a transaction that locked the host's row. One instance that
+Only the claim admits: a reservation opened in a transaction that locked the host's row, and before it that of
+the instance's placement group. One instance that
 fits nowhere never holds up the next.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from backend.engine import Engine
+from backend.engine.capacity import Fit, candidates, need_of, refusal
+from backend.engine.groups import parties, party_of
 from backend.engine.leaving import is_fresh
 from backend.engine.places import same_store, volume_of
 from backend.engine.runner import open_stay
 from backend.engine.work import ENGINE, Work
 from backend.errors import BackendError, Code
 from backend.lifecycle import transition
-from backend.model import Capacity, Desired, Host, HostState, Instance, Placement, Reason, Reservation
+from backend.model import Capacity, Desired, Host, Instance, Placement, Reason, Reservation
 from backend.store import Tx
 
 
@@ -58,6 +60,7 @@ class Scheduler:
             hosts = tx.hosts.all()
             used = tx.reservations.used()
             littered = litter(tx, hosts)
+            groups = parties(tx, {instance.group_id for instance in pending if instance.group_id})
         dispatched = 0
         waits: dict[Instance, str] = {}
         hopeless: dict[object, str] = {}
@@ -68,13 +71,16 @@ class Scheduler:
             if kind in hopeless:  # room only shrinks during a pass
                 waits[instance] = hopeless[kind]
                 continue
-            fitting, why = candidates(instance, hosts, used, littered)
+            party = groups.get(instance.group_id)
+            fitting, why = candidates(instance, hosts, used, littered, party)
             if not fitting:
                 waits[instance] = hopeless[kind] = why
                 continue
-            placed = next((host.id for host in fitting if self._claim(instance, host)), None)
+            placed = next((fit for fit in fitting if self._claim(instance, fit)), None)
             if placed is not None:
-                used[placed] = used.get(placed, Capacity()).plus(_need(instance))
+                used[placed.host.id] = used.get(placed.host.id, Capacity()).plus(need_of(instance))
+                if party is not None:
+                    groups[party.group.id] = party.with_placed(instance, placed.host.id, placed.partition)
                 dispatched += 1
             elif not self._raced:  # the host was taken or the instance ended meanwhile: look once more
                 self._raced = True
@@ -82,12 +88,12 @@ class Scheduler:
         self._explain(waits)
         return dispatched
 
-    def _claim(self, instance: Instance, host: Host) -> bool:
+    def _claim(self, instance: Instance, fit: Fit) -> bool:
         """Open reservation and placement and begin the deployment, if all still holds."""
         try:
             with self.engine.store.begin() as tx:
                 work = self.engine.work(tx, ENGINE)
-                return _deploy(work, instance.id, host.id)
+                return _deploy(work, instance.id, fit.host.id, fit.partition)
         except BackendError as error:
             if error.code is not Code.STALE:
                 raise
@@ -114,30 +120,8 @@ class Scheduler:
 def _kind(instance: Instance, littered: Collection[tuple[str, str]]) -> object:
     """What instances have in common that fit on the same hosts."""
     own = frozenset(host_id for instance_id, host_id in littered if instance_id == instance.id)
-    place = (instance.region, instance.zone, instance.architecture)
-    return (*place, _need(instance), frozenset(instance.excluded), own)
-
-
-def candidates(
-    instance: Instance,
-    hosts: Sequence[Host],
-    used: Mapping[str, Capacity],
-    littered: Collection[tuple[str, str]] = (),
-) -> tuple[list[Host], str]:
-    """Hosts that pass every filter, best first (most free memory, then id), and why the others do not."""
-    fitting: list[tuple[int, str, Host]] = []
-    out: Counter[str] = Counter()
-    for host in hosts:
-        refusal = _refusal(instance, host, used.get(host.id, Capacity()))
-        if not refusal and (instance.id, host.id) in littered:
-            refusal = "with files of it to be removed first"
-        if refusal:
-            out[refusal] += 1
-        else:
-            free = host.limit.memory_mib - used.get(host.id, Capacity()).memory_mib
-            fitting.append((-free, host.id, host))
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(out.items()))
-    return [host for _, _, host in sorted(fitting, key=lambda item: item[:2])], _sentence(len(hosts), reasons)
+    place = (instance.region, instance.zone, instance.architecture, instance.group_id, instance.partition)
+    return (*place, need_of(instance), frozenset(instance.excluded), own)
 
 
 def litter(tx: Tx, hosts: Sequence[Host]) -> set[tuple[str, str]]:
@@ -168,41 +152,14 @@ def litter(tx: Tx, hosts: Sequence[Host]) -> set[tuple[str, str]]:
     return found
 
 
-def _need(instance: Instance) -> Capacity:
-    """What an instance takes with the volumes that were to be made for it."""
-    return instance.need.plus(Capacity(disk_gib=instance.root_gib))
-
-
-def _sentence(hosts: int, reasons: str) -> str:
-    return f"{hosts} hosts: {reasons}" if hosts else "There is no host."
-
-
-def _refusal(instance: Instance, host: Host, used: Capacity) -> str:
-    if host.state is not HostState.ON:
-        return f"not on ({host.state.value})"
-    if host.id in instance.excluded:
-        return "failed before"
-    if host.zone != instance.zone or host.region != instance.region:
-        return "in another zone"
-    if host.overcommitted:
-        return "overcommitted"
-    if host.architecture and host.architecture != instance.architecture:
-        return "of another architecture"
-    need = used.plus(host.foreign).plus(_need(instance))
-    limit = host.limit
-    if need.cpu > limit.cpu:
-        return f"with too few cores (needs {instance.vcpus})"
-    if need.memory_mib > limit.memory_mib:
-        return f"with too little memory (needs {instance.memory_mib} MiB)"
-    if need.disk_gib > limit.disk_gib:
-        return f"with too little disk (needs {_need(instance).disk_gib} GiB)"
-    return ""
-
-
-def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
+def _deploy(work: Work, instance_id: str, host_id: str, partition: int = 0) -> bool:
+    waiting = work.tx.instances.get(instance_id)
+    party = party_of(work.tx, waiting) if waiting is not None else None  # its group is locked, then the host
     host = work.tx.hosts.lock(host_id)
     instance = work.tx.instances.get(instance_id)
     if host is None or instance is None or instance.detail != "pend":
+        return False
+    if party is not None and partition not in party.partitions_on(instance, host_id):
         return False
     used = work.tx.reservations.used_on(host_id)
     volumes = work.tx.volumes.of_instance(instance_id)
@@ -210,7 +167,7 @@ def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
         volume.size_gib for volume in volumes if volume.host_id == host_id and is_fresh(instance, volume)
     )
     kept = Capacity(cpu=used.cpu, memory_mib=used.memory_mib, disk_gib=used.disk_gib - there)
-    if _refusal(instance, host, kept):
+    if refusal(instance, host, kept):
         return False
     if (instance_id, host_id) in litter(work.tx, work.tx.hosts.all()):
         return False
@@ -237,7 +194,15 @@ def _deploy(work: Work, instance_id: str, host_id: str) -> bool:
         Placement(instance_id=instance_id, epoch=epoch, host_id=host_id, opened_at=work.now)
     )
     open_stay(work, instance, host_id)
-    work.begin(instance, edge, op="deploy", host_id=host_id, epoch=epoch, **work.clear_reason())
+    work.begin(
+        instance,
+        edge,
+        op="deploy",
+        host_id=host_id,
+        epoch=epoch,
+        partition=partition,
+        **work.clear_reason(),
+    )
     return True
 
 

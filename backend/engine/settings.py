@@ -74,6 +74,9 @@ class EngineSettings(Value, frozen=True, kw_only=True):
     ``zones`` maps each region to its zones; the first of all is the default. ``done_visible`` is how long an
     ended instance stays listed (§7.1). ``history`` is how long jobs and events of an ended instance are kept;
     its accounting stays. ``pending_timeout`` ends a wait for capacity as a failure; None waits for ever.
+    ``refuse_when_full`` refuses an EC2 launch that no host has room for now, instead of letting it wait.
+    ``picture_patience`` is how long somebody waits for a picture of a display, ``picture_memory`` how long one
+    is kept at least.
     """
 
     zones: Mapping[str, tuple[str, ...]] = msgspec.field(
@@ -88,10 +91,13 @@ class EngineSettings(Value, frozen=True, kw_only=True):
     token_memory: float = 86400.0
     history: float = 90 * 86400.0
     pending_timeout: float | None = None
+    refuse_when_full: bool = False
     host_failures: int = 3
     keep_failed_launches: bool = False
     poll_interval: float = 30.0
     console_interval: float = 1.0
+    picture_patience: float = 10.0
+    picture_memory: float = 300.0
     sweep_interval: float = 5.0
     deadlines: Deadlines = Deadlines()
     retry_delays: tuple[float, ...] = (1.0, 4.0, 15.0)

@@ -10,6 +10,7 @@ from backend.engine.access import own_image, own_instances, own_key_pair, own_sn
 from backend.engine.network_access import own, own_rule
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
+from backend.launch_model import LaunchTemplate, PlacementGroup
 from backend.model import Owned, Tag
 from backend.network_model import (
     DhcpOptions,
@@ -47,12 +48,21 @@ def check_tags(tags: Tags) -> None:
             raise BackendError(
                 Code.TAG_INVALID, "Tags cannot hold control characters.", parameter="Tag", value=repr(key)
             )
-        if key.lower().startswith("aws:"):
-            raise BackendError(
-                Code.TAG_RESERVED, "Tag keys starting with 'aws:' are reserved for internal use", value=key
-            )
+        _refuse_reserved(key)
     if len(dict(tags)) > TAG_LIMIT:
         raise _limit()
+
+
+def is_reserved(key: str) -> bool:
+    """Whether a key is the service's own: users neither give nor take such tags, and they do not count."""
+    return key.lower().startswith("aws:")
+
+
+def _refuse_reserved(key: str) -> None:
+    if is_reserved(key):
+        raise BackendError(
+            Code.TAG_RESERVED, "Tag keys starting with 'aws:' are reserved for internal use", value=key
+        )
 
 
 def _limit() -> BackendError:
@@ -70,6 +80,17 @@ def give_tags(
     """Give new resources the tags that they come with; they are the caller's unless a tenant is named."""
     given = tuple(tags)
     check_tags(given)
+    _insert(work, resource_ids, resource_type, given, tenant_id)
+
+
+def give_origin(
+    work: Work, resource_ids: Iterable[str], resource_type: str, tags: Iterable[tuple[str, str]]
+) -> None:
+    """Give new resources of the caller's tags of the service's own, with reserved keys."""
+    _insert(work, resource_ids, resource_type, tuple(tags), "")
+
+
+def _insert(work: Work, resource_ids: Iterable[str], resource_type: str, given: Tags, tenant_id: str) -> None:
     work.tx.tags.insert_all(
         Tag(
             resource_id=each,
@@ -90,7 +111,8 @@ def create_tags(work: Work, command: CreateTags) -> None:
     _touch(work, kinds)  # first: whoever tags the same instances waits here
     have = work.tx.tags.of(list(kinds))
     for resource_id in kinds:
-        if len(have.get(resource_id, {}) | dict(command.tags)) > TAG_LIMIT:
+        after = have.get(resource_id, {}) | dict(command.tags)
+        if sum(not is_reserved(key) for key in after) > TAG_LIMIT:
             raise _limit()
     work.tx.tags.put(
         Tag(resource_id=resource_id, resource_type=kind, tenant_id=tenant_id, key=key, value=value)
@@ -100,13 +122,13 @@ def create_tags(work: Work, command: CreateTags) -> None:
 
 
 def delete_tags(work: Work, command: DeleteTags) -> None:
-    """Remove tags by key, by key and value, or all (DeleteTags)."""
+    """Remove tags by key, by key and value, or all but the service's own (DeleteTags)."""
+    for key, _ in command.tags:
+        _refuse_reserved(key)
     kinds = _resources(work, command.ids)
     _touch(work, kinds)
-    if not command.tags:
-        work.tx.tags.drop(list(kinds))
     for resource_id, have in work.tx.tags.of(list(kinds)).items():
-        for key, value in command.tags:
+        for key, value in command.tags or [(key, None) for key in have if not is_reserved(key)]:
             if key in have and value in {None, have[key]}:
                 work.tx.tags.delete(resource_id, key)
 
@@ -160,8 +182,10 @@ TAGGED: Mapping[str, tuple[str, type[Owned]]] = {
     "sg": ("security-group", SecurityGroup),
     "eni": ("network-interface", Nic),
     "eipalloc": ("elastic-ip", PublicAddress),
+    "pg": ("placement-group", PlacementGroup),
+    "lt": ("launch-template", LaunchTemplate),
 }
-"""The nouns of networks by the prefix of their ids: EC2's resource type, and the rows."""
+"""What a tenant has in a region by the prefix of their ids: EC2's resource type, and the rows."""
 
 
 def _key_pair_tenant(work: Work, key_pair_id: str) -> str:
