@@ -7,7 +7,7 @@ and carried out by :mod:`backend.engine.runner` in the worker process.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -266,6 +266,14 @@ class Engine:
     def instance(self, caller: Caller, instance_id: str) -> Instance:
         """One instance; raises INSTANCE_NOT_FOUND."""
         return self.instances_by_id(caller, [instance_id])[0]
+
+    def group_names(self, instances: Iterable[Instance]) -> dict[str, str]:
+        """The names of the placement groups of instances that the caller was already shown, by id."""
+        ids = {instance.group_id for instance in instances if instance.group_id}
+        if not ids:
+            return {}
+        with self.store.read() as tx:
+            return {group.id: group.name for group in tx.placement_groups.some(ids).values()}
 
     def user_data(self, caller: Caller, instance_id: str) -> bytes:
         """The user data of an instance, raw; empty when there is none."""

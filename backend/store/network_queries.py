@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     or_,
@@ -40,38 +42,22 @@ from backend.network_model import (
     Vpc,
 )
 from backend.store import tables
+from backend.store.listing import CHUNK, ListedRows, RowQuery, Shape, View, own
 from backend.store.rows import Rows
 
 T = TypeVar("T", bound=Value)
-_CHUNK = 500
 
 
-class OwnedRows(Rows[T]):
+class OwnedRows(ListedRows[T]):
     """Rows that a tenant has in a region."""
 
     def of_tenant(self, tenant_id: str | None, region: str | None) -> list[T]:
         """A tenant's (None: everybody's) in a region (None: in all), oldest first."""
-        c = self.table.c
-        conditions: list[ColumnElement[bool]] = []
-        if tenant_id is not None:
-            conditions.append(c.tenant_id == tenant_id)
-        if region is not None:
-            conditions.append(c.region == region)
-        return self.where(*conditions, order=(c.created_at, c.id))
-
-    def some(self, ids: Collection[str]) -> dict[str, T]:
-        """Rows by id; unknown ids are left out."""
-        return {getattr(item, "id"): item for item in self.of("id", ids)}  # noqa: B009 - every one has it
+        return self.listing(View(tenant_id=tenant_id, region=region), RowQuery())
 
     def of(self, column: str, values: Collection[str]) -> list[T]:
         """Rows with one of some values in a column, oldest first."""
-        wanted = list(dict.fromkeys(values))
-        statement = _with_values(self.table, self.columns, column)
-        found: list[T] = []
-        for start in range(0, len(wanted), _CHUNK):
-            part = wanted[start : start + _CHUNK]
-            found += map(self.decode, self.connection.execute(statement, {"values": part}))
-        return found
+        return self.having(column, values)
 
     def count(self, tenant_id: str, region: str | None = None) -> int:
         """How many a tenant has."""
@@ -80,14 +66,6 @@ class OwnedRows(Rows[T]):
         if region is not None:
             query = query.where(c.region == region)
         return int(self.connection.execute(query).scalar_one())
-
-
-@cache
-def _with_values(table: Table, columns: tuple[Column[Any], ...], column: str) -> Select[Any]:
-    """Built once: a launch asks so again and again, and making the statement takes longer than running it."""
-    c = table.c
-    chosen = c[column].in_(bindparam("values", expanding=True))
-    return select(*columns).where(chosen).order_by(c.created_at, c.id)
 
 
 _TAKEN = select(tables.lease.c.address).where(
@@ -247,6 +225,13 @@ class SecurityRuleRows(OwnedRows[SecurityRule]):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.security_rule, SecurityRule)
 
+    @classmethod
+    def ways(cls, table: Table, shape: Shape) -> list[list[ColumnElement[bool]]]:
+        """A rule is where its group is."""
+        group = tables.security_group.c
+        there = [group.id == table.c.group_id, group.region == bindparam("region")]
+        return [[*own(table, shape), *([exists().where(*there)] if shape.regional else [])]]
+
     def of_group(self, group_id: str) -> list[SecurityRule]:
         """The rules of a group, oldest first."""
         return self.of("group_id", [group_id])
@@ -338,8 +323,8 @@ class LeaseRows(Rows[Lease]):
         """The addresses of interfaces, by interface, the primary one first."""
         c, wanted = self.table.c, list(nic_ids)
         found: dict[str, list[str]] = {}
-        for start in range(0, len(wanted), _CHUNK):
-            part = wanted[start : start + _CHUNK]
+        for start in range(0, len(wanted), CHUNK):
+            part = wanted[start : start + CHUNK]
             query = (
                 select(c.nic_id, c.address).where(c.nic_id.in_(part)).order_by(c.primary.desc(), c.address)
             )
@@ -367,6 +352,10 @@ class PublicAddressRows(OwnedRows[PublicAddress]):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.public_address, PublicAddress)
+
+    def elastic(self, view: View, query: RowQuery) -> list[PublicAddress]:
+        """The addresses of a page that are somebody's own: those that are lent are not listed."""
+        return self.listing(view, msgspec.structs.replace(query, equal={**query.equal, "auto": (False,)}))
 
     def of_nics(self, nic_ids: Collection[str]) -> dict[str, tuple[PublicAddress, ...]]:
         """The public addresses that lead to interfaces, by interface."""
@@ -404,8 +393,8 @@ class InfraAddressRows(Rows[InfraAddress]):
         """The addresses of owners, by owner."""
         c, wanted = self.table.c, list(owner_ids)
         found: dict[str, str] = {}
-        for start in range(0, len(wanted), _CHUNK):
-            query = select(c.owner_id, c.address).where(c.owner_id.in_(wanted[start : start + _CHUNK]))
+        for start in range(0, len(wanted), CHUNK):
+            query = select(c.owner_id, c.address).where(c.owner_id.in_(wanted[start : start + CHUNK]))
             found.update((row[0], row[1]) for row in self.connection.execute(query))
         return found
 

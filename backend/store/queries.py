@@ -429,7 +429,7 @@ class ImageRows(ListedRows[Image]):
             c.state != ImageState.DISABLED.value,
             c.publication.not_in([each.value for each in UNPUBLISHED]),
         ]
-        shared = c.launch_accounts.contains(bindparam("account"))
+        shared = c.launch_accounts.contains(bindparam("account"), escape="/")
         return [[*own(table, shape), PRESENT], [*foreign, PUBLIC], [*foreign, SHARED_IMAGE, shared]]
 
     def visible(self, tenant_id: str, account_id: str) -> list[Image]:
@@ -568,7 +568,7 @@ class SnapshotRows(ListedRows[Snapshot]):
         """A tenant's own, and what is public or shared with the account."""
         if not shape.scoped:
             return [own(table, shape)]
-        shared = table.c.accounts.contains(bindparam("account"))
+        shared = table.c.accounts.contains(bindparam("account"), escape="/")
         there = [table.c.region == bindparam("region")] if shape.regional else []
         return [own(table, shape), [*there, PUBLIC], [*there, SHARED_SNAPSHOT, shared]]
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from backend import network_commands as commands
+from backend.engine import RowQuery
 from backend.network_model import Nic, PublicAddress
 from ec2 import interface_mapping
 from ec2.actions.common import missing, refuse_all, specified_tags, unsupported_value, well_formed_ids
-from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value
 from ec2.ids import IdKind, not_found
-from ec2.pages import PageLimits, Position
+from ec2.listing import Column, Listing
+from ec2.pages import PageLimits
 
 ATTRIBUTE_LIMITS = PageLimits(default=None, minimum=1, ids="AllocationIds", ids_word="allocationIds")
 
@@ -48,53 +50,70 @@ FILTERS: FilterTable[Listed] = FilterTable(
 )
 
 
+COLUMNS: Mapping[str, Column] = {
+    "allocation-id": Column("id"),
+    "association-id": Column("association_id"),
+    "network-interface-id": Column("nic_id"),
+    "private-ip-address": Column("private_ip"),
+    "public-ip": Column("ip"),
+}
+"""Filters that the database can decide."""
+
+
+def _with_nics(context: Ec2Context, addresses: Sequence[PublicAddress]) -> list[Listed]:
+    nics = context.engine.networks.nics_by_id({each.nic_id for each in addresses if each.nic_id is not None})
+    tags = context.engine.tags_of([each.id for each in addresses])
+    return [
+        Listed(address=each, nic=nics.get(each.nic_id or ""), tags=tags.get(each.id, {}))
+        for each in addresses
+    ]
+
+
+LISTING = Listing(kind=PublicAddress, dress=_with_nics, filters=FILTERS, columns=COLUMNS)
+ATTRIBUTES: Listing[PublicAddress, PublicAddress] = Listing(
+    kind=PublicAddress,
+    dress=lambda _, addresses: addresses,
+    filters=FilterTable({}),
+    limits=ATTRIBUTE_LIMITS,
+)
+
+
 # Listing ------------------------------------------------------------------------------------------------
 
 
 def describe_addresses(context: Ec2Context, params: Params) -> Document:
     """Elastic addresses by id, address or filter, oldest first (DescribeAddresses)."""
-    matches = FILTERS.compile(params.get("Filters", ()))
-    addresses = _chosen(context, params)
-    nics = context.engine.networks.nics_by_id({each.nic_id for each in addresses if each.nic_id is not None})
-    tags = context.engine.tags_of([each.id for each in addresses])
-    rows = [
-        Listed(address=each, nic=nics.get(each.nic_id or ""), tags=tags.get(each.id, {}))
-        for each in addresses
-    ]
-    return {
-        "Addresses": [
-            interface_mapping.address_document(row.address, row.nic, row.tags) for row in rows if matches(row)
-        ]
-    }
+    page, _ = LISTING.page(context, params, named=_named(context, params))
+    return {"Addresses": [interface_mapping.address_document(row.address, row.nic, row.tags) for row in page]}
 
 
 def describe_addresses_attribute(context: Ec2Context, params: Params) -> Document:
     """Addresses with their reverse names, of which there are none (DescribeAddressesAttribute)."""
-    rows = [(_position(each), each) for each in _chosen(context, params)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), ATTRIBUTE_LIMITS)
+    page, token = ATTRIBUTES.page(context, params, named=_named(context, params))
     documents = [{"PublicIp": each.ip, "AllocationId": each.id} for each in page]
     return {"Addresses": documents, "NextToken": token}
 
 
-def _position(address: PublicAddress) -> Position:
-    return (round(address.created_at * 1e6), address.id)
-
-
-def _chosen(context: Ec2Context, params: Params) -> list[PublicAddress]:
-    """The addresses that a call names by id and by address, all of which must exist, or every one."""
+def _named(context: Ec2Context, params: Params) -> list[PublicAddress] | None:
+    """The addresses that a call names by id and by address, all of which must exist; None for none named."""
     ids = well_formed_ids(IdKind.ALLOCATION, params.get("AllocationIds") or ())
     ips = list(dict.fromkeys(params.get("PublicIps") or ()))
-    every = context.engine.networks.all(context.caller, PublicAddress)
     if not ids and not ips:
-        return every
-    known_ids, known_ips = {each.id for each in every}, {each.ip for each in every}
-    unknown = [each for each in ids if each not in known_ids]
+        return None
+    by_id = {each.id: each for each in _those(context, "id", ids)}
+    by_ip = {each.ip: each for each in _those(context, "ip", ips)}
+    unknown = [each for each in ids if each not in by_id]
     if unknown:
         raise not_found(IdKind.ALLOCATION, unknown)
     for ip in ips:
-        if ip not in known_ips:
+        if ip not in by_ip:
             raise unknown_address(ip)
-    return [each for each in every if each.id in ids or each.ip in ips]
+    return list({each.id: each for each in (*by_id.values(), *by_ip.values())}.values())
+
+
+def _those(context: Ec2Context, column: str, values: Sequence[str]) -> list[PublicAddress]:
+    """The caller's elastic addresses with some values in a column."""
+    return context.engine.listing(context.caller, PublicAddress, RowQuery(equal={column: tuple(values)}))
 
 
 def unknown_address(ip: str) -> Ec2Error:
@@ -158,11 +177,10 @@ def _allocation_id(context: Ec2Context, params: Params) -> str:
 
 
 def _by_ip(context: Ec2Context, ip: str) -> PublicAddress:
-    every = context.engine.networks.all(context.caller, PublicAddress)
-    found = next((each for each in every if each.ip == ip), None)
-    if found is None:
+    found = _those(context, "ip", [ip])
+    if not found:
         raise unknown_address(ip)
-    return found
+    return found[0]
 
 
 # Associate, disassociate --------------------------------------------------------------------------------

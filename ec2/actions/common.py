@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ec2.context import Ec2Context
 from ec2.errors import Ec2Error
 from ec2.ids import IdKind, require_well_formed
 
@@ -78,6 +79,11 @@ def well_formed_ids(kind: IdKind, ids: Sequence[str]) -> list[str]:
     """Ids of a call, each once; raises the kind's Malformed error."""
     require_well_formed(kind, ids)
     return list(dict.fromkeys(ids))
+
+
+def owner_accounts(context: Ec2Context, owners: Sequence[str]) -> tuple[str, ...]:
+    """The accounts that a list of owners means."""
+    return tuple(dict.fromkeys(context.caller.account_id if each == "self" else each for each in owners))
 
 
 def tag_pairs(tags: Sequence[Mapping[str, str]], *, path: str = "Tag") -> Pairs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -14,12 +14,13 @@ import msgspec
 from backend import commands
 from backend.engine.disks import is_root_device
 from backend.errors import BackendError, Code, DryRunPassed
-from backend.model import BlockDevice, Content, Image
+from backend.model import BlockDevice, Content, Image, ImageState
 from ec2 import image_mapping, mapping
 from ec2.actions.block_devices import block_devices
 from ec2.actions.common import (
     described,
     missing,
+    owner_accounts,
     refuse_all,
     refuse_unless,
     specified_tags,
@@ -27,10 +28,11 @@ from ec2.actions.common import (
     well_formed_ids,
 )
 from ec2.actions.run import client_token, request_digest
-from ec2.context import Document, Ec2Context, ImageImporter, Params, page_of
+from ec2.context import Document, Ec2Context, ImageImporter, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value
 from ec2.ids import IdKind, not_found
+from ec2.listing import Column, Listing, flag
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None, ids="ImageIds", ids_word="imageIdSet")
@@ -128,42 +130,70 @@ FILTERS: FilterTable[Listed] = FilterTable(
 )
 
 
+COLUMNS: Mapping[str, Column] = {
+    "architecture": Column("architecture"),
+    "description": Column("description"),
+    "image-id": Column("id"),
+    "is-public": flag("public"),
+    "name": Column("name"),
+    "owner-id": Column("account_id"),
+    "source-image-id": Column("source_image_id"),
+    "source-instance-id": Column("source_instance_id"),
+}
+"""Filters that the database can decide, or at least narrow."""
+
+
+def _with_tags(context: Ec2Context, images: Sequence[Image]) -> list[Listed]:
+    owned = {image.id for image in images if image.tenant_id == context.caller.tenant_id}
+    tags = context.engine.tags_of(sorted(owned))
+    return [Listed(image=image, tags=tags.get(image.id, {}), own=image.id in owned) for image in images]
+
+
+LISTING = Listing(kind=Image, dress=_with_tags, filters=FILTERS, columns=COLUMNS, limits=LIMITS)
+
+
 # Describe -----------------------------------------------------------------------------------------------
 
 
 def describe_images(context: Ec2Context, params: Params) -> Document:
     """Own, public and shared images, oldest first (DescribeImages)."""
-    matches = FILTERS.compile(params.get("Filters", ()))
-    images = _chosen(context, params)
-    owned = {image.id for image in images if image.tenant_id == context.caller.tenant_id}
-    tags = context.engine.tags_of(sorted(owned))
-    listed = [Listed(image=image, tags=tags.get(image.id, {}), own=image.id in owned) for image in images]
-    rows = [((round(row.image.created_at * 1e6), row.image.id), row) for row in listed if matches(row)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
+    owners = params.get("Owners")
+    among = {"account_id": owner_accounts(context, owners)} if owners else {}
+    page, token = LISTING.page(
+        context,
+        params,
+        named=_named(context, params),
+        keep=lambda image: _is_chosen(context, params, image),
+        among=among,
+    )
     documents = [image_mapping.image_document(row.image, row.tags, own=row.own) for row in page]
     return {"Images": documents, "NextToken": token}
 
 
-def _chosen(context: Ec2Context, params: Params) -> list[Image]:
-    images = context.engine.images(context.caller)
+def _named(context: Ec2Context, params: Params) -> list[Image] | None:
+    """The images that a call names, all of which must exist; None when it names none.
+
+    One that was the caller's and is deregistered is known, and not shown any more.
+    """
     ids = params.get("ImageIds")
-    if ids:
-        wanted = well_formed_ids(IdKind.IMAGE, ids)
-        unknown = set(wanted) - {image.id for image in images}
-        if unknown:  # one that was the caller's and is deregistered is known, and not shown any more
-            unknown -= {image.id for image in context.engine.deregistered_images(context.caller)}
-        if unknown:
-            raise not_found(IdKind.IMAGE, [item for item in wanted if item in unknown])
-        images = [image for image in images if image.id in wanted]
-    else:
-        images = [image for image in images if _is_listed(context, params, image)]
+    if not ids:
+        return None
+    wanted = well_formed_ids(IdKind.IMAGE, ids)
+    known = context.engine.images_known(context.caller, wanted)
+    unknown = [item for item in wanted if item not in known]
+    if unknown:
+        raise not_found(IdKind.IMAGE, unknown)
+    return [image for image in known.values() if image.state is not ImageState.GONE]
+
+
+def _is_chosen(context: Ec2Context, params: Params, image: Image) -> bool:
+    """Whether an image is one of those that a call asks for, apart from its ids and filters."""
     owners, users = params.get("Owners"), params.get("ExecutableUsers")
-    if owners:
-        accounts = {context.caller.account_id if owner == "self" else owner for owner in owners}
-        images = [image for image in images if image.account_id in accounts]
-    if users:
-        images = [image for image in images if any(_executable(context, image, user) for user in users)]
-    return images
+    if not params.get("ImageIds") and not _is_listed(context, params, image):
+        return False
+    if owners and image.account_id not in owner_accounts(context, owners):
+        return False
+    return not users or any(_executable(context, image, user) for user in users)
 
 
 def _is_listed(context: Ec2Context, params: Params, image: Image) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from backend import commands
+from backend.engine import RowQuery
 from backend.model import KeyPair
 from ec2 import mapping
 from ec2.actions.common import missing, specified_tags, well_formed_ids
@@ -16,6 +17,7 @@ from ec2.errors import Ec2Error
 from ec2.filters import FilterTable
 from ec2.ids import IdKind, not_found
 from ec2.keys import NewKey, make_ed25519, make_rsa, read_public_key
+from ec2.listing import Column, Listing
 
 _NAME = re.compile("[ -~]{1,255}")
 
@@ -34,6 +36,24 @@ FILTERS: FilterTable[Listed] = FilterTable(
         "key-pair-id": lambda row: row.pair.id,
     },
     tags=lambda row: row.tags,
+)
+
+
+def _with_tags(context: Ec2Context, pairs: Sequence[KeyPair]) -> list[Listed]:
+    tags = context.engine.tags_of([pair.id for pair in pairs])
+    return [Listed(pair=pair, tags=tags.get(pair.id, {})) for pair in pairs]
+
+
+LISTING = Listing(
+    kind=KeyPair,
+    dress=_with_tags,
+    filters=FILTERS,
+    columns={
+        "fingerprint": Column("fingerprint"),
+        "key-name": Column("name"),
+        "key-pair-id": Column("id"),
+    },
+    order=("name", "region", "id"),
 )
 
 
@@ -67,7 +87,7 @@ def _name(params: Params) -> str:
 
 def _refuse_taken(context: Ec2Context, name: str) -> None:
     """Spare the work of making a key whose name is taken; the engine has the last word."""
-    if any(pair.name == name for pair in context.engine.key_pairs(context.caller)):
+    if _those(context, "name", [name]):
         raise Ec2Error("InvalidKeyPair.Duplicate", f"The keypair '{name}' already exists.")
 
 
@@ -92,28 +112,29 @@ def _kept(context: Ec2Context, name: str, key: NewKey, tags: tuple[tuple[str, st
 
 def describe_key_pairs(context: Ec2Context, params: Params) -> Document:
     """The tenant's key pairs by name (DescribeKeyPairs); names and ids that are given must all exist."""
-    matches = FILTERS.compile(params.get("Filters", ()))
-    pairs = _chosen(context, params)
-    tags = context.engine.tags_of([pair.id for pair in pairs])
-    rows = [Listed(pair=pair, tags=tags.get(pair.id, {})) for pair in pairs]
+    page, _ = LISTING.page(context, params, named=_named(context, params))
     with_key = params.get("IncludePublicKey", False)
-    documents = [
-        mapping.key_pair_document(row.pair, row.tags, with_key=with_key) for row in rows if matches(row)
-    ]
-    return {"KeyPairs": documents}
+    return {"KeyPairs": [mapping.key_pair_document(row.pair, row.tags, with_key=with_key) for row in page]}
 
 
-def _chosen(context: Ec2Context, params: Params) -> list[KeyPair]:
-    names = list(dict.fromkeys(params.get("KeyNames", ())))
-    ids = well_formed_ids(IdKind.KEY_PAIR, params.get("KeyPairIds", ()))
-    pairs = context.engine.key_pairs(context.caller)
-    unknown = [name for name in names if name not in {pair.name for pair in pairs}]
-    unknown += [item for item in ids if item not in {pair.id for pair in pairs}]
+def _named(context: Ec2Context, params: Params) -> list[KeyPair] | None:
+    """The key pairs that a call names by name and by id, all of which must exist; None for none named."""
+    names = list(dict.fromkeys(params.get("KeyNames") or ()))
+    ids = well_formed_ids(IdKind.KEY_PAIR, params.get("KeyPairIds") or ())
+    if not names and not ids:
+        return None
+    by_name = {pair.name: pair for pair in _those(context, "name", names)}
+    by_id = {pair.id: pair for pair in _those(context, "id", ids)}
+    unknown = [name for name in names if name not in by_name]
+    unknown += [item for item in ids if item not in by_id]
     if unknown:
         raise not_found(IdKind.KEY_PAIR, unknown)
-    if not names and not ids:
-        return pairs
-    return [pair for pair in pairs if pair.name in names or pair.id in ids]
+    return list({pair.id: pair for pair in (*by_name.values(), *by_id.values())}.values())
+
+
+def _those(context: Ec2Context, column: str, values: Sequence[str]) -> list[KeyPair]:
+    """The caller's key pairs with some values in a column."""
+    return context.engine.listing(context.caller, KeyPair, RowQuery(equal={column: tuple(values)}))
 
 
 def delete_key_pair(context: Ec2Context, params: Params) -> Document:

@@ -12,13 +12,14 @@ from ec2 import interface_mapping, mapping
 from ec2.actions.common import missing, refuse_all, specified_tags, unsupported_value, well_formed_ids
 from ec2.actions.nic_requests import nic_request
 from ec2.actions.run import client_token
-from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value, texts
 from ec2.ids import IdKind, not_found
 from ec2.interface_mapping import Interface
 from ec2.interfaces import interfaces
-from ec2.pages import PageLimits, Position
+from ec2.listing import Column, Listing, flag
+from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None, ids="NetworkInterfaceIds", ids_word="networkInterfaceIds")
 
@@ -100,30 +101,40 @@ FILTERS: FilterTable[Interface] = FilterTable(
 )
 
 
-# Listing ------------------------------------------------------------------------------------------------
-
-
-def describe_network_interfaces(context: Ec2Context, params: Params) -> Document:
-    """Interfaces by id or filter, oldest first (DescribeNetworkInterfaces)."""
-    matches = FILTERS.compile(params.get("Filters", ()))
-    networks = context.engine.networks
-    ids = params.get("NetworkInterfaceIds")
-    if ids:
-        nics = networks.some(context.caller, Nic, well_formed_ids(IdKind.NETWORK_INTERFACE, ids))
-    else:
-        nics = networks.all(context.caller, Nic)
-    rows = [(_position(row.nic), row) for row in _shown(context, nics) if matches(row)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
-    documents = [interface_mapping.interface_document(row) for row in page]
-    return {"NetworkInterfaces": documents, "NextToken": token}
+COLUMNS: Mapping[str, Column] = {
+    "attachment.attachment-id": Column("attachment_id"),
+    "attachment.instance-id": Column("instance_id"),
+    "availability-zone": Column("zone"),
+    "description": Column("description", lambda text: text),
+    "mac-address": Column("mac"),
+    "network-interface-id": Column("id"),
+    "owner-id": Column("account_id"),
+    "source-dest-check": flag("source_dest_check"),
+    "subnet-id": Column("subnet_id"),
+    "vpc-id": Column("vpc_id"),
+}
+"""Filters that the database can decide, or at least narrow."""
 
 
 def _shown(context: Ec2Context, nics: Sequence[Nic]) -> list[Interface]:
     return interfaces(context.engine, context.caller, nics, public_domain=context.settings.public_domain)
 
 
-def _position(nic: Nic) -> Position:
-    return (round(nic.created_at * 1e6), nic.id)
+LISTING = Listing(kind=Nic, dress=_shown, filters=FILTERS, columns=COLUMNS, limits=LIMITS)
+
+
+# Listing ------------------------------------------------------------------------------------------------
+
+
+def describe_network_interfaces(context: Ec2Context, params: Params) -> Document:
+    """Interfaces by id or filter, oldest first (DescribeNetworkInterfaces)."""
+    ids, named = params.get("NetworkInterfaceIds"), None
+    if ids:
+        wanted = well_formed_ids(IdKind.NETWORK_INTERFACE, ids)
+        named = context.engine.networks.some(context.caller, Nic, wanted)
+    page, token = LISTING.page(context, params, named=named)
+    documents = [interface_mapping.interface_document(row) for row in page]
+    return {"NetworkInterfaces": documents, "NextToken": token}
 
 
 def _nic_id(params: Params) -> str:

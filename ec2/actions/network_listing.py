@@ -13,6 +13,7 @@ from ec2.actions.common import well_formed_ids
 from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.filters import FilterTable, Plain, Value
 from ec2.ids import IdKind
+from ec2.listing import Listing
 from ec2.mapping import with_limits
 from ec2.pages import PageLimits, Position
 
@@ -79,6 +80,17 @@ def told(context: Ec2Context, things: Iterable[T], tell: Tell[T]) -> list[Told]:
         )
         for each in found
     ]
+
+
+def listed(
+    context: Ec2Context, params: Params, listing: Listing[T, Told], id_kind: IdKind, member: str
+) -> tuple[list[Document], str | None]:
+    """The documents of the page asked for, of things named by id or of all, and the token of the next one."""
+    ids, named = params.get(member), None
+    if ids:
+        named = context.engine.networks.some(context.caller, listing.kind, well_formed_ids(id_kind, ids))
+    shown, token = listing.page(context, params, named=named)
+    return [row.document for row in shown], token
 
 
 def said(context: Ec2Context, tags: Mapping[str, str]) -> Mapping[str, str]:

@@ -8,15 +8,17 @@ from typing import Any
 import msgspec
 
 from backend import network_commands as commands
+from backend.engine import RowQuery
 from backend.network_commands import RuleSpec
 from backend.network_model import SecurityGroup, SecurityRule, Vpc
 from ec2 import interface_mapping, mapping
 from ec2.actions.common import missing, specified_tags, well_formed_ids
-from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value, texts
 from ec2.ids import IdKind, not_found, well_formed
-from ec2.pages import PageLimits, Position
+from ec2.listing import Column, Listing
+from ec2.pages import PageLimits
 
 GROUP_LIMITS = PageLimits(default=None, ids="GroupIds", ids_word="groupIds")
 RULE_LIMITS = PageLimits(default=None, ids="SecurityGroupRuleIds", ids_word="securityGroupRuleIds")
@@ -99,12 +101,56 @@ RULE_FILTERS: FilterTable[ListedRule] = FilterTable(
 )
 
 
+COLUMNS: Mapping[str, Column] = {
+    "description": Column("description", lambda text: text),
+    "group-id": Column("id"),
+    "group-name": Column("name"),
+    "owner-id": Column("account_id"),
+    "primary-vpc-id": Column("vpc_id"),
+    "vpc-id": Column("vpc_id"),
+}
+"""Filters that the database can decide."""
+
+
+def _listed(context: Ec2Context, groups: Sequence[SecurityGroup]) -> list[Listed]:
+    networks, ids = context.engine.networks, [group.id for group in groups]
+    rules, tags = networks.rules_of(ids), context.engine.tags_of(ids)
+    peers = networks.groups_by_id({rule.peer_group_id for each in rules.values() for rule in each} - {""})
+    limits = context.engine.settings.network.capabilities.briefly
+    return [
+        Listed(
+            group=group,
+            rules=rules.get(group.id, ()),
+            tags=mapping.with_limits(tags.get(group.id, {}), limits),
+            peers=peers,
+        )
+        for group in groups
+    ]
+
+
+def _with_groups(context: Ec2Context, rules: Sequence[SecurityRule]) -> list[ListedRule]:
+    groups = context.engine.networks.groups_by_id({rule.group_id for rule in rules})
+    tags = context.engine.tags_of([rule.id for rule in rules])
+    return [ListedRule(rule=rule, group=groups[rule.group_id], tags=tags.get(rule.id, {})) for rule in rules]
+
+
+GROUPS = Listing(kind=SecurityGroup, dress=_listed, filters=FILTERS, columns=COLUMNS, limits=GROUP_LIMITS)
+GROUPS_OF_VPC = msgspec.structs.replace(GROUPS, limits=VPC_LIMITS)
+RULES = Listing(
+    kind=SecurityRule,
+    dress=_with_groups,
+    filters=RULE_FILTERS,
+    columns={"group-id": Column("group_id"), "security-group-rule-id": Column("id")},
+    limits=RULE_LIMITS,
+)
+
+
 # Listing ------------------------------------------------------------------------------------------------
 
 
 def describe_security_groups(context: Ec2Context, params: Params) -> Document:
     """Groups by id, name or filter, oldest first (DescribeSecurityGroups)."""
-    page, token = _page(context, params, _chosen(context, params), GROUP_LIMITS)
+    page, token = GROUPS.page(context, params, named=_named(context, params))
     documents = [interface_mapping.group_document(row.group, row.rules, row.tags) for row in page]
     return {"SecurityGroups": documents, "NextToken": token}
 
@@ -112,10 +158,7 @@ def describe_security_groups(context: Ec2Context, params: Params) -> Document:
 def get_security_groups_for_vpc(context: Ec2Context, params: Params) -> Document:
     """The groups that interfaces in a VPC can be in (GetSecurityGroupsForVpc)."""
     vpc = _vpc(context, params)
-    groups = [
-        each for each in context.engine.networks.all(context.caller, SecurityGroup) if each.vpc_id == vpc.id
-    ]
-    page, token = _page(context, params, groups, VPC_LIMITS)
+    page, token = GROUPS_OF_VPC.page(context, params, among={"vpc_id": (vpc.id,)})
     documents = [interface_mapping.group_for_vpc(row.group, row.tags) for row in page]
     return {"SecurityGroupForVpcs": documents, "NextToken": token}
 
@@ -138,43 +181,15 @@ def _vpc(context: Ec2Context, params: Params) -> Vpc:
     return context.engine.networks.one(context.caller, Vpc, vpc_id)
 
 
-def _page(
-    context: Ec2Context, params: Params, groups: Sequence[SecurityGroup], limits: PageLimits
-) -> tuple[list[Listed], str | None]:
-    matches = FILTERS.compile(params.get("Filters", ()))
-    rows = [(_position(row.group), row) for row in _listed(context, groups) if matches(row)]
-    return page_of(context, params, sorted(rows, key=lambda row: row[0]), limits)
-
-
-def _listed(context: Ec2Context, groups: Sequence[SecurityGroup]) -> list[Listed]:
-    networks, ids = context.engine.networks, [group.id for group in groups]
-    rules, tags = networks.rules_of(ids), context.engine.tags_of(ids)
-    peers = networks.groups_by_id({rule.peer_group_id for each in rules.values() for rule in each} - {""})
-    limits = context.engine.settings.network.capabilities.briefly
-    return [
-        Listed(
-            group=group,
-            rules=rules.get(group.id, ()),
-            tags=mapping.with_limits(tags.get(group.id, {}), limits),
-            peers=peers,
-        )
-        for group in groups
-    ]
-
-
-def _position(row: SecurityGroup | SecurityRule) -> Position:
-    return (round(row.created_at * 1e6), row.id)
-
-
-def _chosen(context: Ec2Context, params: Params) -> list[SecurityGroup]:
-    """The groups that a call names by id and by name, all of which must exist, or every one there is."""
+def _named(context: Ec2Context, params: Params) -> list[SecurityGroup] | None:
+    """The groups that a call names by id and by name, all of which must exist; None when it names none."""
     ids, names = params.get("GroupIds") or (), params.get("GroupNames") or ()
-    networks = context.engine.networks
     if not ids and not names:
-        return networks.all(context.caller, SecurityGroup)
+        return None
+    networks = context.engine.networks
     found = networks.some(context.caller, SecurityGroup, well_formed_ids(IdKind.SECURITY_GROUP, ids))
     if names:
-        by_name = _default_groups(context)
+        by_name = _default_groups(context, names)
         unknown = [name for name in dict.fromkeys(names) if name not in by_name]
         if unknown:
             raise not_found(IdKind.SECURITY_GROUP, unknown)
@@ -182,47 +197,39 @@ def _chosen(context: Ec2Context, params: Params) -> list[SecurityGroup]:
     return list({group.id: group for group in found}.values())
 
 
-def _default_groups(context: Ec2Context) -> dict[str, SecurityGroup]:
-    """The groups of the default VPC by name: only there does a name say which group is meant."""
-    networks = context.engine.networks
-    default = {vpc.id for vpc in networks.all(context.caller, Vpc) if vpc.default}
-    groups = networks.all(context.caller, SecurityGroup)
-    return {group.name: group for group in groups if group.vpc_id in default}
+def _default_groups(context: Ec2Context, names: Sequence[str]) -> dict[str, SecurityGroup]:
+    """Groups of the default VPC by name: only there does a name say which group is meant."""
+    default = context.engine.listing(context.caller, Vpc, RowQuery(equal={"default": (True,)}))
+    wanted = RowQuery(equal={"vpc_id": tuple(vpc.id for vpc in default), "name": tuple(names)})
+    return {group.name: group for group in context.engine.listing(context.caller, SecurityGroup, wanted)}
 
 
 def describe_security_group_rules(context: Ec2Context, params: Params) -> Document:
     """Rules by id or filter, oldest first (DescribeSecurityGroupRules)."""
-    matches = RULE_FILTERS.compile(params.get("Filters", ()))
-    wanted = well_formed_ids(IdKind.SECURITY_GROUP_RULE, params.get("SecurityGroupRuleIds") or ())
-    groups = {group.id: group for group in context.engine.networks.all(context.caller, SecurityGroup)}
-    rules = _rules(context, groups, params)
-    if wanted:
-        unknown = [each for each in wanted if each not in rules]
-        if unknown:
-            raise not_found(IdKind.SECURITY_GROUP_RULE, unknown)
-        rules = {each: rules[each] for each in wanted}
-    tags = context.engine.tags_of(list(rules))
-    listed = [
-        ListedRule(rule=rule, group=groups[rule.group_id], tags=tags.get(rule.id, {}))
-        for rule in rules.values()
-    ]
-    rows = [(_position(row.rule), row) for row in listed if matches(row)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), RULE_LIMITS)
+    named = _named_rules(context, params)
+    _refuse_malformed_groups(params)
+    page, token = RULES.page(context, params, named=named)
     documents = [interface_mapping.rule_document(row.rule, row.group, row.tags) for row in page]
     return {"SecurityGroupRules": documents, "NextToken": token}
 
 
-def _rules(
-    context: Ec2Context, groups: Mapping[str, SecurityGroup], params: Params
-) -> dict[str, SecurityRule]:
-    """The rules of all groups, or of those that the filters leave, by id."""
+def _named_rules(context: Ec2Context, params: Params) -> list[SecurityRule] | None:
+    """The rules that a call names, all of which must exist; None when it names none."""
+    wanted = well_formed_ids(IdKind.SECURITY_GROUP_RULE, params.get("SecurityGroupRuleIds") or ())
+    if not wanted:
+        return None
+    found = context.engine.listing(context.caller, SecurityRule, RowQuery(equal={"id": tuple(wanted)}))
+    unknown = [each for each in wanted if each not in {rule.id for rule in found}]
+    if unknown:
+        raise not_found(IdKind.SECURITY_GROUP_RULE, unknown)
+    return found
+
+
+def _refuse_malformed_groups(params: Params) -> None:
     among = RULE_FILTERS.literals(params.get("Filters", ()), "group-id")
     for each in sorted(among or ()):
         if not well_formed(IdKind.SECURITY_GROUP, each):
             raise Ec2Error("InvalidGroupId.Malformed", f"The security group ID '{each[:120]}' is malformed")
-    named = params.get("SecurityGroupRuleIds")
-    ids = list(groups) if among is None or named else [each for each in groups if each in among]
-    return {rule.id: rule for each in context.engine.networks.rules_of(ids).values() for rule in each}
 
 
 # Create, delete -----------------------------------------------------------------------------------------
@@ -273,7 +280,7 @@ def _group_id(context: Ec2Context, params: Params) -> str:
         return str(group_id)
     if not name:
         raise missing("groupName or groupId")
-    group = _default_groups(context).get(name)
+    group = _default_groups(context, [name]).get(name)
     if group is None:
         raise not_found(IdKind.SECURITY_GROUP, [name])
     return group.id

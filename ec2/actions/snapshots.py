@@ -11,12 +11,21 @@ import msgspec
 from backend import commands
 from backend.model import Snapshot
 from ec2 import mapping, volume_mapping
-from ec2.actions.common import described, missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
+from ec2.actions.common import (
+    described,
+    missing,
+    owner_accounts,
+    refuse_all,
+    refuse_unless,
+    specified_tags,
+    well_formed_ids,
+)
 from ec2.actions.volumes import volume_id_of
-from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value
 from ec2.ids import IdKind
+from ec2.listing import Column, Listing, flag, whole
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None, ids="SnapshotIds", ids_word="snapshotSet")
@@ -49,6 +58,34 @@ FILTERS: FilterTable[Listed] = FilterTable(
         "volume-size": lambda row: row.snapshot.size_gib,
     },
     tags=lambda row: row.tags,
+)
+
+
+COLUMNS: Mapping[str, Column] = {
+    "description": Column("description"),
+    "encrypted": flag("encrypted"),
+    "owner-id": Column("account_id"),
+    "snapshot-id": Column("id"),
+    "status": Column("state"),
+    "volume-id": Column("volume_id"),
+    "volume-size": whole("size_gib"),
+}
+"""Filters that the database can decide."""
+
+
+def _with_tags(context: Ec2Context, snapshots: Sequence[Snapshot]) -> list[Listed]:
+    own = [each.id for each in snapshots if each.tenant_id == context.caller.tenant_id]
+    tags = context.engine.tags_of(own)
+    return [Listed(snapshot=each, tags=tags.get(each.id, {})) for each in snapshots]
+
+
+LISTING = Listing(
+    kind=Snapshot,
+    dress=_with_tags,
+    filters=FILTERS,
+    columns=COLUMNS,
+    limits=LIMITS,
+    order=("started_at", "id"),
 )
 
 
@@ -145,30 +182,24 @@ def delete_snapshot(context: Ec2Context, params: Params) -> Document:
 
 def describe_snapshots(context: Ec2Context, params: Params) -> Document:
     """Own, shared and public snapshots, oldest first (DescribeSnapshots)."""
-    matches = FILTERS.compile(params.get("Filters", ()))
-    snapshots = _chosen(context, params)
-    own = [each.id for each in snapshots if each.tenant_id == context.caller.tenant_id]
-    tags = context.engine.tags_of(own)
-    listed = [Listed(snapshot=each, tags=tags.get(each.id, {})) for each in snapshots]
-    rows = [((round(row.snapshot.started_at * 1e6), row.snapshot.id), row) for row in listed if matches(row)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
+    ids, owners = params.get("SnapshotIds"), params.get("OwnerIds")
+    named = None
+    if ids:
+        named = context.engine.snapshots_by_id(context.caller, well_formed_ids(IdKind.SNAPSHOT, ids))
+    among = {"account_id": owner_accounts(context, owners)} if owners else {}
+    page, token = LISTING.page(
+        context, params, named=named, keep=lambda each: _is_chosen(context, params, each), among=among
+    )
     documents = [volume_mapping.snapshot_document(row.snapshot, row.tags) for row in page]
     return {"Snapshots": documents, "NextToken": token}
 
 
-def _chosen(context: Ec2Context, params: Params) -> list[Snapshot]:
-    ids = params.get("SnapshotIds")
-    if ids:
-        found = context.engine.snapshots_by_id(context.caller, well_formed_ids(IdKind.SNAPSHOT, ids))
-    else:
-        found = context.engine.snapshots(context.caller)
+def _is_chosen(context: Ec2Context, params: Params, snapshot: Snapshot) -> bool:
+    """Whether a snapshot is one of those by owner and by permission that a call asks for."""
     owners, users = params.get("OwnerIds"), params.get("RestorableByUserIds")
-    if owners:
-        accounts = {context.caller.account_id if owner == "self" else owner for owner in owners}
-        found = [each for each in found if each.account_id in accounts]
-    if users:
-        found = [each for each in found if any(_restorable(context, each, user) for user in users)]
-    return found
+    if owners and snapshot.account_id not in owner_accounts(context, owners):
+        return False
+    return not users or any(_restorable(context, snapshot, user) for user in users)
 
 
 def _restorable(context: Ec2Context, snapshot: Snapshot, user: str) -> bool:

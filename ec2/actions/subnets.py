@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend import network_commands as commands
@@ -10,10 +10,11 @@ from backend.errors import BackendError, Code
 from backend.network_model import Subnet
 from ec2 import mapping, network_mapping
 from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags
-from ec2.actions.network_listing import absent, at, chosen, id_in, page, table, tags_of, told
+from ec2.actions.network_listing import Told, absent, at, id_in, listed, table, tags_of, told
 from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.ids import IdKind
+from ec2.listing import Column, Listing, flag
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None, ids="SubnetIds", ids_word="subnetIds")
@@ -135,16 +136,35 @@ def create_default_subnet(context: Ec2Context, params: Params) -> Document:
     return {"Subnet": _document(context, subnet)}
 
 
-def describe_subnets(context: Ec2Context, params: Params) -> Document:
-    """Subnets by id or filter, oldest first (DescribeSubnets)."""
-    subnets = chosen(context, params, Subnet, IdKind.SUBNET, "SubnetIds")
+def _told(context: Ec2Context, subnets: Sequence[Subnet]) -> list[Told]:
     held = context.engine.networks.held([each.id for each in subnets])
-    rows = told(
+    return told(
         context,
         subnets,
         lambda subnet, tags: network_mapping.subnet_document(subnet, held.get(subnet.id, 0), tags),
     )
-    documents, token = page(context, params, FILTERS, rows, LIMITS)
+
+
+LISTING = Listing(
+    kind=Subnet,
+    dress=_told,
+    filters=FILTERS,
+    columns={
+        "availability-zone": Column("zone"),
+        "cidr-block": Column("cidr"),
+        "default-for-az": flag("default"),
+        "map-public-ip-on-launch": flag("map_public_ip"),
+        "owner-id": Column("account_id"),
+        "subnet-id": Column("id"),
+        "vpc-id": Column("vpc_id"),
+    },
+    limits=LIMITS,
+)
+
+
+def describe_subnets(context: Ec2Context, params: Params) -> Document:
+    """Subnets by id or filter, oldest first (DescribeSubnets)."""
+    documents, token = listed(context, params, LISTING, IdKind.SUBNET, "SubnetIds")
     return {"Subnets": documents, "NextToken": token}
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from backend import commands
 from backend.model import Tag
 from ec2.actions.common import missing, tag_pairs
-from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable
 from ec2.ids import UNKNOWN_ID, IdKind, kind_of, not_found
+from ec2.listing import Column, Listing
 from ec2.mapping import writable
 from ec2.pages import PageLimits
 
@@ -44,6 +45,23 @@ FILTERS: FilterTable[Tag] = FilterTable(
         "value": lambda tag: tag.value,
     },
     tags=lambda tag: {tag.key: tag.value},
+)
+
+
+LISTING = Listing(
+    kind=Tag,
+    dress=lambda _, tags: tags,
+    filters=FILTERS,
+    columns={
+        "key": Column("key"),
+        "resource-id": Column("resource_id"),
+        "resource-type": Column("resource_type"),
+        "value": Column("value", lambda text: text),
+        "tag-key": Column("key"),
+        "tag-value": Column("value", lambda text: text),
+    },
+    limits=LIMITS,
+    order=("resource_id", "key"),
 )
 
 
@@ -85,9 +103,7 @@ def _resources(params: Params) -> tuple[str, ...]:
 
 def describe_tags(context: Ec2Context, params: Params) -> Document:
     """All tags of the tenant, by resource and key (DescribeTags)."""
-    matches = FILTERS.compile(params.get("Filters", ()))
-    rows = [((tag.resource_id, tag.key), tag) for tag in context.engine.tags(context.caller) if matches(tag)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
+    page, token = LISTING.page(context, params)
     return {"Tags": [_document(tag) for tag in page], "NextToken": token}
 
 

@@ -6,9 +6,10 @@ from backend import commands
 from backend.model import Volume, VolumeState
 from ec2 import mapping, volume_mapping
 from ec2.actions.common import missing
-from ec2.actions.volumes import chosen, position, volume_id_of
-from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.actions.volumes import named, volume_id_of
+from ec2.context import Document, Ec2Context, Params
 from ec2.filters import FilterTable, Value
+from ec2.listing import Column, Listing
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None, ids="VolumeIds", ids_word="volumesSet")
@@ -50,11 +51,18 @@ FILTERS: FilterTable[Volume] = FilterTable(
 )
 
 
+LISTING = Listing(
+    kind=Volume,
+    dress=lambda _, volumes: volumes,
+    filters=FILTERS,
+    columns={"availability-zone": Column("zone")},
+    limits=LIMITS,
+)
+
+
 def describe_volume_status(context: Ec2Context, params: Params) -> Document:
     """Status checks of volumes (DescribeVolumeStatus)."""
-    matches = FILTERS.compile(params.get("Filters", ()))
-    rows = [(position(volume), volume) for volume in chosen(context, params) if matches(volume)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
+    page, token = LISTING.page(context, params, named=named(context, params))
     return {"VolumeStatuses": [volume_mapping.status_document(volume) for volume in page], "NextToken": token}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,11 +12,12 @@ from backend.model import Modification, Volume
 from ec2 import mapping, volume_mapping
 from ec2.actions.common import missing, refuse_all, refuse_unless, specified_tags, well_formed_ids
 from ec2.actions.run import client_token, request_digest
-from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value
 from ec2.ids import IdKind
-from ec2.pages import PageLimits, Position
+from ec2.listing import Column, Listing, flag, whole
+from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None, ids="VolumeIds", ids_word="volumesSet")
 
@@ -61,6 +62,27 @@ FILTERS: FilterTable[Listed] = FilterTable(
     },
     tags=lambda row: row.tags,
 )
+
+
+COLUMNS: Mapping[str, Column] = {
+    "attachment.instance-id": Column("instance_id"),
+    "availability-zone": Column("zone"),
+    "encrypted": flag("encrypted"),
+    "size": whole("size_gib"),
+    "snapshot-id": Column("snapshot_id"),
+    "status": Column("state"),
+    "volume-id": Column("id"),
+    "volume-type": Column("type"),
+}
+"""Filters that the database can decide, or at least narrow."""
+
+
+def _with_tags(context: Ec2Context, volumes: Sequence[Volume]) -> list[Listed]:
+    tags = context.engine.tags_of([volume.id for volume in volumes])
+    return [Listed(volume=volume, tags=tags.get(volume.id, {})) for volume in volumes]
+
+
+LISTING = Listing(kind=Volume, dress=_with_tags, filters=FILTERS, columns=COLUMNS, limits=LIMITS)
 
 
 # Create, list -------------------------------------------------------------------------------------------
@@ -115,27 +137,17 @@ def _zone(context: Ec2Context, params: Params) -> str:
 
 def describe_volumes(context: Ec2Context, params: Params) -> Document:
     """Volumes by id or filter, oldest first (DescribeVolumes)."""
-    matches = FILTERS.compile(params.get("Filters", ()))
-    volumes = chosen(context, params)
-    tags = context.engine.tags_of([volume.id for volume in volumes])
-    listed = [Listed(volume=volume, tags=tags.get(volume.id, {})) for volume in volumes]
-    rows = [(position(row.volume), row) for row in listed if matches(row)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), LIMITS)
+    page, token = LISTING.page(context, params, named=named(context, params))
     documents = [volume_mapping.volume_document(row.volume, row.tags) for row in page]
     return {"Volumes": documents, "NextToken": token}
 
 
-def chosen(context: Ec2Context, params: Params) -> list[Volume]:
-    """The volumes that a call names, all of which must exist, or every one there is."""
+def named(context: Ec2Context, params: Params) -> list[Volume] | None:
+    """The volumes that a call names, all of which must exist; None when it names none."""
     ids = params.get("VolumeIds")
     if not ids:
-        return context.engine.volumes(context.caller)
+        return None
     return context.engine.volumes_by_id(context.caller, well_formed_ids(IdKind.VOLUME, ids))
-
-
-def position(volume: Volume) -> Position:
-    """Where a volume stands in a listing."""
-    return (round(volume.created_at * 1e6), volume.id)
 
 
 def volume_id_of(params: Params) -> str:
@@ -244,20 +256,32 @@ MODIFICATION_FILTERS: FilterTable[Changed] = FilterTable(
 )
 
 
-def describe_volumes_modifications(context: Ec2Context, params: Params) -> Document:
-    """The last modification of each volume that ever had one (DescribeVolumesModifications)."""
-    matches = MODIFICATION_FILTERS.compile(params.get("Filters", ()))
-    volumes = chosen(context, params)
-    never = [volume.id for volume in volumes if volume.modification is None]
-    if params.get("VolumeIds") and never:
-        raise Ec2Error(
-            "InvalidVolumeModification.NotFound", f"Modification for volume '{never[0]}' does not exist."
-        )
-    changed = [
+def _changed(_context: Ec2Context, volumes: Sequence[Volume]) -> list[Changed]:
+    return [
         Changed(volume=volume, change=change, document=volume_mapping.modification_document(volume, change))
         for volume in volumes
         if (change := volume.modification) is not None
     ]
-    rows = [(position(row.volume), row) for row in changed if matches(row)]
-    page, token = page_of(context, params, sorted(rows, key=lambda row: row[0]), MODIFICATION_LIMITS)
+
+
+MODIFICATIONS = Listing(
+    kind=Volume,
+    dress=_changed,
+    filters=MODIFICATION_FILTERS,
+    columns={"volume-id": Column("id")},
+    limits=MODIFICATION_LIMITS,
+)
+
+
+def describe_volumes_modifications(context: Ec2Context, params: Params) -> Document:
+    """The last modification of each volume that ever had one (DescribeVolumesModifications)."""
+    volumes = named(context, params)
+    never = [volume.id for volume in volumes or () if volume.modification is None]
+    if never:
+        raise Ec2Error(
+            "InvalidVolumeModification.NotFound", f"Modification for volume '{never[0]}' does not exist."
+        )
+    page, token = MODIFICATIONS.page(
+        context, params, named=volumes, keep=lambda volume: volume.modification is not None
+    )
     return {"VolumesModifications": [row.document for row in page], "NextToken": token}

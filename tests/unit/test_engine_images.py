@@ -779,7 +779,7 @@ def test_an_import_of_what_is_not_there_fails_and_says_why(cloud):
     assert (failed.state, failed.message) == (JobState.FAILED, "There is nothing at /nowhere.")
     assert [image.id for image in cloud.engine.images(cloud.caller)] == [cloud.image.id]
     assert cloud.engine.snapshots(cloud.caller) == []
-    (gone,) = cloud.engine.deregistered_images(cloud.caller)
+    (gone,) = cloud.engine.images_known(cloud.caller, [task.resource_id]).values()
     assert (gone.id, gone.state, gone.message) == (task.resource_id, ImageState.GONE, failed.message)
 
 

@@ -6,10 +6,10 @@ import pytest
 from simulation import ADMIN, Cloud, Op
 
 from backend.commands import DeregisterImage, ImportKeyPair, Launch, ModifyImage, SetQuota
-from backend.engine import EngineSettings
+from backend.engine import EngineSettings, RowQuery
 from backend.engine.settings import NetworkSettings
 from backend.errors import BackendError, Code, DryRunPassed
-from backend.model import BlockDevice, Capacity, GuestShutdown, QuotaName, Reason
+from backend.model import BlockDevice, Capacity, GuestShutdown, QuotaName, Reason, Tag
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_a_dry_run_says_yes_and_changes_nothing(cloud):
         )
     assert cloud._standing() == before
     assert not cloud.queue.work
-    assert not cloud.engine.tags(cloud.caller)
+    assert not cloud.engine.listing(cloud.caller, Tag, RowQuery())
 
 
 def test_a_dry_run_of_what_would_be_refused_is_refused(cloud):
