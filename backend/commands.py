@@ -23,6 +23,7 @@ from backend.model import (
     Instance,
     KeyPair,
     MetadataOptions,
+    Picture,
     Publication,
     Role,
     SeedKind,
@@ -222,6 +223,16 @@ class ModifyInstance(Command[Instance], frozen=True, kw_only=True):
     summary: str | None = None
     delete_on_termination: tuple[tuple[str, bool], ...] = ()
     expected_version: int | None = None
+
+
+class AskPicture(Command[Picture], frozen=True, kw_only=True):
+    """Have the worker take a picture of a running instance's display; answers the row that it comes to.
+
+    With ``wake`` a key is pressed before, which ends a screen saver.
+    """
+
+    instance_id: str
+    wake: bool = False
 
 
 # Tags, keys, images -------------------------------------------------------------------------------------

@@ -29,6 +29,10 @@ class StepFailed(Exception):  # noqa: N818 - the outcome's name (lifecycle §3.3
         self.transient = transient
 
 
+class NoDisplay(StepFailed):
+    """The domain runs, and has nothing that could be pictured."""
+
+
 class DomainStatus(StrEnum):
     """What a domain is doing, as far as the life-cycle cares."""
 
@@ -484,6 +488,13 @@ class HostDriver(Protocol):
     # Console and events
     def console(self, instance_id: str, limit: int) -> bytes:
         """The last ``limit`` bytes of the serial console's log; empty when there is none."""
+        ...
+
+    def display(self, instance_id: str, *, wake: bool = False) -> bytes:
+        """A picture of what the guest shows now, as PNG or PPM; with ``wake`` a key is pressed before.
+
+        NoDisplay where it has none; StepFailed when it does not run.
+        """
         ...
 
     def wait(self, instance_id: str, seconds: float) -> None:

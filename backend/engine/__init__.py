@@ -275,6 +275,15 @@ class Engine:
         with self.store.read() as tx:
             return {group.id: group.name for group in tx.placement_groups.some(ids).values()}
 
+    def launched(self, caller: Caller, token: str, digest: str) -> commands.Launched | None:
+        """What a launch with a client token made before; None when it is to be made.
+
+        Raises:
+            BackendError: TOKEN_MISMATCH for another launch's digest, TOKEN_TERMINATED.
+        """
+        with self.store.read() as tx:
+            return launch.replayed(self.work(tx, caller), token, digest)
+
     def user_data(self, caller: Caller, instance_id: str) -> bytes:
         """The user data of an instance, raw; empty when there is none."""
         self.instance(caller, instance_id)

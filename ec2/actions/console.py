@@ -1,14 +1,21 @@
-"""What an instance shows of itself: its serial console as the worker last read it, and its password."""
+"""What an instance shows of itself: its serial console, its display, its password."""
 
 from __future__ import annotations
 
 import base64
+import time
 
+from backend.commands import AskPicture
+from backend.engine.displays import picture_of
 from ec2.actions.common import well_formed_ids
 from ec2.actions.instances import still_there
 from ec2.context import Document, Ec2Context, Params
+from ec2.errors import Ec2Error
 from ec2.ids import IdKind
 from ec2.mapping import launch_time, moment
+
+_LOOK_AGAIN = 0.05
+_pause = time.sleep
 
 
 def get_console_output(context: Ec2Context, params: Params) -> Document:
@@ -24,6 +31,25 @@ def get_console_output(context: Ec2Context, params: Params) -> Document:
         "Timestamp": moment(at),
         "Output": base64.b64encode(data).decode("ascii"),
     }
+
+
+def get_console_screenshot(context: Ec2Context, params: Params) -> Document:
+    """What the instance's display shows, as a JPEG in base64 (GetConsoleScreenshot).
+
+    The worker takes the picture; this waits for it, and not for long.
+    """
+    (instance_id,) = well_formed_ids(IdKind.INSTANCE, [params["InstanceId"]])
+    command = AskPicture(instance_id=instance_id, wake=params.get("WakeUp", False))
+    asked = context.engine.execute(context.caller, command)
+    instance = context.engine.instance(context.caller, instance_id)
+    deadline = time.monotonic() + context.engine.settings.picture_patience
+    while time.monotonic() < deadline:
+        found = context.engine.picture(context.caller, instance_id)
+        if found is not None and found.taken_at is not None and found.asked_at >= asked.asked_at:
+            data = picture_of(instance, found)
+            return {"InstanceId": instance_id, "ImageData": base64.b64encode(data).decode("ascii")}
+        _pause(_LOOK_AGAIN)
+    raise Ec2Error("Unavailable", "The display could not be pictured in time; please try again.")
 
 
 def get_password_data(context: Ec2Context, params: Params) -> Document:

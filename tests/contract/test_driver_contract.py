@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import http.server
+import io
 import re
 import socket
 import socketserver
@@ -29,6 +30,7 @@ from libvirt_hosts import (
     remove_link_to,
 )
 from ovn_lab import OvnLab, lab_possible, ovn_lab
+from PIL import Image
 
 from backend.drivers.libvirt import capabilities
 from backend.drivers.libvirt.connection import WORKERS, Link, Pool, Reach
@@ -39,6 +41,7 @@ from backend.drivers.libvirt.pool_storage import PoolStorage
 from backend.drivers.libvirt.qcow2 import read_qcow2
 from backend.drivers.libvirt.threads import Threads
 from backend.drivers.memory import Guest, MemoryHost
+from backend.images.jpeg import jpeg_of
 from backend.model import new_id, uuid_of
 from backend.ports import (
     DiskSpec,
@@ -50,6 +53,7 @@ from backend.ports import (
     HostSilent,
     ImageSource,
     NicSpec,
+    NoDisplay,
     Seed,
     StepFailed,
     VolumeSpec,
@@ -627,6 +631,34 @@ def test_a_real_guest_from_boot_to_power_off(world, spec, image, listener):
     words = driver.console(name, 65536).decode(errors="replace")
     assert words.count("isthmus-guest: power button") == 2
     assert '"boots":3' not in words
+
+
+@real_host
+def test_the_display_of_a_real_guest_shows_what_its_bios_says(world, guest):
+    """Both ends of a picture: text is bright on black."""
+
+    def seen(**more: bool) -> tuple[int, int]:
+        with Image.open(io.BytesIO(jpeg_of(world.driver.display(guest.instance_id, **more)))) as picture:
+            assert picture.format == "JPEG"
+            assert (640, 350) <= picture.size <= (1280, 1024)
+            return picture.convert("L").getextrema()
+
+    until(lambda: seen()[1] > 100)
+    assert seen(wake=True)[0] < 20
+
+
+@simulated_host
+def test_a_simulated_guest_has_no_display(world, guest):
+    with pytest.raises(NoDisplay):
+        world.driver.display(guest.instance_id)
+
+
+@every_driver
+def test_what_is_off_shows_nothing(world, guest):
+    world.driver.destroy(guest.instance_id)
+    with pytest.raises(StepFailed) as caught:
+        world.driver.display(guest.instance_id)
+    assert not isinstance(caught.value, NoDisplay)
 
 
 @real_host

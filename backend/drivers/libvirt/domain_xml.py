@@ -18,6 +18,7 @@ SERIAL_BYTES: Final = 20
 PROBE_PREFIX: Final = "isthmus-probe"
 """Names of guests that only try the acceleration; they are nobody's."""
 MIB: Final = 1 << 20
+VIDEO_KIB: Final = 16 << 10
 _KEYS: Final = uuid.UUID("5b0d1f53-6d2e-5b8e-9d1c-0d3a7c0f5a11")
 """The name space of the UUIDs under which libvirt is told volumes' keys."""
 
@@ -66,6 +67,7 @@ def domain_document(spec: DomainSpec, layout: Layout, *, acceleration: str, own_
                 *_seed(layout.seed),
                 *nic_xml.elements(spec.nics),
                 *_console(layout.console),
+                _display(),
                 *_paravirtual(),
             ),
             *nic_xml.command_line(spec.nics, own_sandbox=own_sandbox),
@@ -200,6 +202,11 @@ def _seed(path: str) -> list[Element]:
 def _console(path: str) -> list[Element]:
     log = [E.log(file=path, append="on")] if path else []
     return [E.serial(*log, type="pty")]
+
+
+def _display() -> Element:
+    """A plain VGA: what the BIOS and the guest show can be pictured, and nobody is connected to it."""
+    return E.video(E.model(type="vga", vram=str(VIDEO_KIB), heads="1", primary="yes"))
 
 
 def _paravirtual() -> list[Element]:

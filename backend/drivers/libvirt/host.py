@@ -13,6 +13,7 @@ import libvirt
 from backend.drivers.libvirt.capabilities import TCG, host_facts, probe_acceleration
 from backend.drivers.libvirt.connection import Caller, Links, Wait
 from backend.drivers.libvirt.disks import Backup, Disks, LiveDisks, SimulatedDisks, names_in
+from backend.drivers.libvirt.display import picture, press_shift
 from backend.drivers.libvirt.domain_xml import PROBE_PREFIX, domain_document, simulated_document
 from backend.drivers.libvirt.errors import Absent, WrongState
 from backend.drivers.libvirt.events import Happenings
@@ -33,6 +34,7 @@ from backend.ports import (
     HostFacts,
     Inventory,
     NicSpec,
+    NoDisplay,
     Progress,
     Seed,
     StepFailed,
@@ -361,6 +363,21 @@ class LibvirtHost:
     def console(self, instance_id: str, limit: int) -> bytes:
         """The last bytes of the console's log."""
         return self._storage.console(instance_id, limit)
+
+    def display(self, instance_id: str, *, wake: bool = False) -> bytes:
+        """A picture of the first display; a simulated domain has none."""
+        with self._links.reading() as call:
+            domain = self._active(call, instance_id)
+            if self._simulated:
+                raise NoDisplay(f"{instance_id} is simulated")
+            if wake:
+                call(Wait.NORMAL, press_shift, domain)
+            try:
+                return call(Wait.NORMAL, picture, domain)
+            except WrongState as error:
+                if call(Wait.FAST, domain.isActive):  # defined before guests had displays
+                    raise NoDisplay(str(error)) from error
+                raise
 
     def wait(self, instance_id: str, seconds: float) -> None:
         """Return when something happened since the last wait, or after so many seconds."""

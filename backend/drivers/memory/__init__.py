@@ -545,6 +545,14 @@ class MemoryHost(HostDriver):
         with self._call("console"):
             return f"{instance_id}\n".encode()[-limit:] if instance_id in self.domains else b""
 
+    def display(self, instance_id: str, *, wake: bool = False) -> bytes:
+        """One dot, bright when the guest was woken; nothing to see of what does not run."""
+        with self._call("display"):
+            facts = self.domains.get(instance_id)
+            if facts is None or facts.status is not DomainStatus.RUNNING:
+                raise StepFailed(f"{instance_id} is off")
+            return b"P6 1 1 255 " + bytes([255 if wake else 40] * 3)
+
     def wait(self, instance_id: str, seconds: float) -> None:
         """Time passes by itself in tests; nothing is waited for."""
 
