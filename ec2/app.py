@@ -35,6 +35,7 @@ Authenticate = Callable[[SignedRequest, str], Caller]
 Admit = Callable[[str, str], bool]
 """Whether an account may make one more call, ``reading`` or ``changing``, now."""
 
+_METHODS = ("GET", "POST")
 CONTENT_TYPE = "text/xml;charset=UTF-8"
 _log = structlog.get_logger("isthmus.ec2")
 
@@ -45,6 +46,15 @@ class _Call(msgspec.Struct, kw_only=True):
     request_id: str
     action: str = ""
     version: str | None = None
+
+
+def put(resp: falcon.Response, status: int, body: bytes, request_id: str) -> None:
+    """Make a document the reply, with the request's id in the headers by both of its names."""
+    resp.status = falcon.code_to_http_status(status)
+    resp.content_type = CONTENT_TYPE
+    resp.data = body
+    resp.set_header("x-amzn-RequestId", request_id)
+    resp.set_header("x-amz-request-id", request_id)
 
 
 def _everybody(_account_id: str, _kind: str) -> bool:
@@ -91,14 +101,15 @@ class Ec2Face:
         except Exception:
             _log.exception("ec2.internal_error", request_id=call.request_id, action=call.action)
             status, body = self._refusal(_internal(), call)
+        if req.method not in _METHODS:
+            status = 405
+            resp.set_header("Allow", ", ".join(_METHODS))
         req.context.ec2_action = call.action
-        resp.status = falcon.code_to_http_status(status)
-        resp.content_type = CONTENT_TYPE
-        resp.data = body
-        resp.set_header("x-amzn-RequestId", call.request_id)
-        resp.set_header("x-amz-request-id", call.request_id)
+        put(resp, status, body, call.request_id)
 
     def _answer(self, req: falcon.Request, call: _Call, authenticate: Authenticate) -> bytes:
+        if req.method not in _METHODS:
+            raise Ec2Error("InvalidRequest", "The HTTP method must be GET or POST")
         request = self._received(req, call)
         caller = authenticate(request, call.request_id)
         endpoint = operation(envelope(request.pairs, "Action"), call.version)
@@ -115,7 +126,7 @@ class Ec2Face:
             raise dry_run()
         action = ACTIONS.get(endpoint.name)
         if action is None:
-            document = list_nothing(endpoint, params)
+            document = list_nothing(endpoint)
         else:
             document = action(self._context(endpoint, caller, request), params)
         return endpoint.reply(document, version=call.version or "", request_id=call.request_id)

@@ -16,8 +16,7 @@ import msgspec
 import structlog
 
 from backend.model import Caller
-from ec2.app import CONTENT_TYPE as EC2_CONTENT_TYPE
-from ec2.app import Ec2Face
+from ec2.app import Ec2Face, put
 from ec2.context import Ec2Settings
 from ec2.service import error_reply
 from ec2.signature import SignedRequest
@@ -256,10 +255,7 @@ def _method(req: falcon.Request) -> str:
 
 
 def _malformed_to_ec2(resp: falcon.Response, request_id: str) -> None:
-    resp.status = falcon.HTTP_400
-    resp.content_type = EC2_CONTENT_TYPE
-    resp.data = error_reply("InvalidRequest", _MALFORMED, version=None, request_id=request_id)
-    resp.set_header("x-amzn-RequestId", request_id)
+    put(resp, 400, error_reply("InvalidRequest", _MALFORMED, version=None, request_id=request_id), request_id)
 
 
 def _json(resp: falcon.Response, status: int, document: dict[str, Any]) -> None:

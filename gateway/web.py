@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,9 +126,12 @@ def _write_error(connection: socket.socket, status: int, reason: str, message: s
     """Answer bytes that are no HTTP request of ours, in plain text."""
     from gunicorn import util
 
-    body = (f"{reason}. {message}".strip() + "\n").encode("utf-8", "replace")
+    request_id = uuid.uuid4()
+    text = f"{reason}. {message}".strip() + f"\nRequest id: {request_id}\n"
+    body = text.encode("utf-8", "replace")
     head = (
         f"HTTP/1.1 {status} {reason}\r\nServer: {SERVER}\r\nConnection: close\r\n"
+        f"X-Request-Id: {request_id}\r\nx-amzn-RequestId: {request_id}\r\n"
         f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     util.write_nonblock(connection, head.encode("latin-1", "replace") + body)

@@ -356,7 +356,9 @@ def test_words_of_messages() -> None:
         ("MakeCoffee", "2016-11-15", "InvalidAction"),
         ("describeInstances", "2016-11-15", "InvalidAction"),
         ("GetCallerIdentity", "2016-11-15", "InvalidAction"),
-        ("AssumeRole", "2011-06-15", "UnsupportedOperation"),
+        ("AssumeRoleWithSAML", "2011-06-15", "UnsupportedOperation"),
+        ("DescribeInstances", "2011-06-15", "InvalidAction"),
+        ("DescribeInstances", "2010-02-30", "NoSuchVersion"),
     ],
 )
 def test_routing_refusals(action: str | None, version: str | None, code: str) -> None:

@@ -87,8 +87,10 @@ def get() -> AWSRequest:
     return AWSRequest("GET", f"{ENDPOINT}?{urlencode(PARAMETERS)}")
 
 
-def signed_v4(key=KEY_ID, secret=SECRET, token=None, region="us-east-1", service="ec2") -> SignedRequest:
-    request = post()
+def signed_v4(
+    key=KEY_ID, secret=SECRET, token=None, region="us-east-1", service="ec2", version="2016-11-15"
+) -> SignedRequest:
+    request = AWSRequest("POST", ENDPOINT, data=PARAMETERS | {"Version": version})
     SigV4Auth(Credentials(key, secret, token), service, region).add_auth(request)
     return received(request)
 
@@ -133,8 +135,10 @@ NOBODY = ("AuthFailure", "AWS was not able to validate the provided access crede
         signed_v4(token="a session token that we never gave"),
         signed_v4(region="mars-1"),
         signed_v4(service="s3"),
+        signed_v4(service="sts"),
+        signed_v4(service="ec2", version="2011-06-15"),
     ],
-    ids=["unsigned", "secret", "key", "tenant", "session", "region", "service"],
+    ids=["unsigned", "secret", "key", "tenant", "session", "region", "service", "for sts", "for ec2"],
 )
 def test_refusals_all_look_the_same(cloud, request_):
     assert refusal(cloud, request_) == NOBODY
@@ -154,7 +158,9 @@ def test_the_scope_chooses_the_region(cloud):
     assert door(cloud)(signed_v4(region="eu-2"), "r").region == "eu-2"
     assert door(cloud)(presigned(region="eu-2"), "r").region == "eu-2"
     assert door(cloud)(signed_v2(), "r").region == "us-east-1"  # has none: the default one
-    assert door(cloud)(signed_v4(region="mars-1", service="sts"), "r").region == "us-east-1"
+    for region, expected in (("mars-1", "us-east-1"), ("eu-2", "eu-2")):
+        request = signed_v4(region=region, service="sts", version="2011-06-15")
+        assert door(cloud)(request, "r").region == expected
 
 
 def test_switches(cloud):
