@@ -13,13 +13,15 @@ from backend.model import Owned, Value
 class LaunchTemplate(Owned, frozen=True, kw_only=True):
     """A launch that was written down, in numbered versions.
 
-    ``last_version`` is the highest number given so far: numbers are never used twice. ``token_digest`` is a
-    digest of the request that made it, for its client token.
+    ``latest_version`` is the highest version there is, ``last_version`` the highest number given so far:
+    numbers are never used twice. ``created_by`` names who made it as the face knows him. ``token_digest`` is
+    a digest of the request that made it, for its client token.
     """
 
     name: str
     created_by: str
     default_version: int = 1
+    latest_version: int = 1
     last_version: int = 1
     token_digest: str = ""
 
@@ -35,6 +37,13 @@ class LaunchTemplateVersion(Value, frozen=True, kw_only=True):
     data: dict[str, Any] = msgspec.field(default_factory=dict)
     client_token: str = ""
     token_digest: str = ""
+
+
+class TemplateAndVersion(Value, frozen=True, kw_only=True):
+    """A version with the template that it is of."""
+
+    template: LaunchTemplate
+    version: LaunchTemplateVersion
 
 
 class Strategy(StrEnum):

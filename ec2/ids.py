@@ -97,8 +97,8 @@ MALFORMED: dict[IdKind, Refusal] = {
     IdKind.NETWORK_ACL: _value("networkAclId", "acl"),
     IdKind.NETWORK_ACL_ASSOCIATION: _value("associationId", "aclassoc"),
     IdKind.VPC_CIDR_ASSOCIATION: _value("associationId", "vpc-cidr-assoc"),
-    IdKind.LAUNCH_TEMPLATE: _value("launchTemplateId", "lt"),
-    IdKind.PLACEMENT_GROUP: _value("groupId", "pg"),
+    IdKind.LAUNCH_TEMPLATE: _expecting("InvalidLaunchTemplateId.Malformed", "lt"),
+    IdKind.PLACEMENT_GROUP: _expecting("InvalidPlacementGroupId.Malformed", "pg"),
     IdKind.RESERVATION: _value("reservationId", "r"),
     IdKind.IMAGE_IMPORT: _expecting("InvalidConversionTaskId.Malformed", "import-ami"),
     IdKind.SNAPSHOT_IMPORT: _expecting("InvalidConversionTaskId.Malformed", "import-snap"),
@@ -149,7 +149,11 @@ NOT_FOUND: dict[IdKind, Refusal] = {
         "InvalidVpcCidrBlockAssociationID.NotFound", "vpc CIDR block association ID"
     ),
     IdKind.DHCP_OPTIONS: _missing("InvalidDhcpOptionID.NotFound", "dhcpOption ID"),
-    IdKind.LAUNCH_TEMPLATE: _missing("InvalidLaunchTemplateId.NotFound", "launch template ID"),
+    IdKind.LAUNCH_TEMPLATE: Refusal(
+        code="InvalidLaunchTemplateId.NotFound",
+        one="The specified launch template, with template ID {ids}, does not exist.",
+        many="The specified launch templates, with template IDs {ids}, do not exist.",
+    ),
     IdKind.PLACEMENT_GROUP: Refusal(
         code="InvalidPlacementGroup.Unknown", one="The Placement Group '{ids}' is unknown."
     ),

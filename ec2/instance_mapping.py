@@ -64,8 +64,9 @@ def instance_document(
     tags: Mapping[str, str],
     volumes: Sequence[Volume] = (),
     interfaces: Sequence[Interface] = (),
+    group_name: str = "",
 ) -> Document:
-    """``Instance`` of RunInstances and DescribeInstances."""
+    """``Instance`` of RunInstances and DescribeInstances; ``group_name`` is its placement group's."""
     reason = state_reason(instance)
     return {
         "InstanceId": instance.id,
@@ -78,7 +79,7 @@ def instance_document(
         "ProductCodes": [],
         "InstanceType": instance.flavor,
         "LaunchTime": launch_time(instance),
-        "Placement": placement(instance),
+        "Placement": placement(instance, group_name),
         "Monitoring": {"State": monitoring_state(instance)},
         "Tags": tag_list(tags),
         "BlockDeviceMappings": block_devices(attached(instance, volumes)),
@@ -95,12 +96,14 @@ def monitoring_state(instance: Instance) -> str:
     return "pending" if state_name(instance) == "pending" else "enabled"
 
 
-def placement(instance: Instance) -> Document:
+def placement(instance: Instance, group_name: str = "") -> Document:
     """Where an instance is, as far as tenants may know."""
     return {
         "AvailabilityZone": instance.zone,
         "AvailabilityZoneId": zone_id_of(instance.region, instance.zone),
-        "GroupName": "",
+        "GroupId": instance.group_id if group_name else None,
+        "GroupName": group_name,
+        "PartitionNumber": instance.partition or None,
         "Tenancy": "default",
     }
 

@@ -41,7 +41,7 @@ FIRST_VERSION = "2006-06-26"
 #: instances specified"), after dry run.
 CORRECTIONS = model.Corrections(
     open_choices=frozenset({"AccountAttributeName", "InstanceType", "ResourceType", "RuleAction"}),
-    unbounded=frozenset({"ImageNameRequest"}),
+    unbounded=frozenset({"ImageNameRequest", "LaunchTemplateName"}),
     optional=frozenset(
         (f"{name}InstancesRequest", "InstanceIds")
         for name in ("Start", "Stop", "Reboot", "Terminate", "Monitor", "Unmonitor")

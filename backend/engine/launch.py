@@ -56,7 +56,9 @@ def launch(work: Work, command: Launch) -> Launched:
     tenant = work.tx.tenants.lock(work.caller.tenant_id)
     if tenant is None:
         raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
-    replay = _replay(work, command)  # behind the lock: a retry beside its original waits for it
+    replay = replayed(
+        work, command.client_token, command.token_digest
+    )  # behind the lock: a retry beside its original waits for it
     if replay is not None:
         return replay
     image, flavor = _image(work, command), _flavor(work, command)
@@ -96,24 +98,22 @@ def _check_shape(command: Launch) -> None:
     check_tags(command.nic_tags)
 
 
-def _replay(work: Work, command: Launch) -> Launched | None:
+def replayed(work: Work, token: str, digest: str) -> Launched | None:
     """The first answer again when the client token is known (spec ec2 §11)."""
-    if not command.client_token:
+    if not token:
         return None
-    key = (work.caller.tenant_id, work.caller.region, command.client_token)
+    key = (work.caller.tenant_id, work.caller.region, token)
     known = work.tx.launch_tokens.get(*key)
     if known is None:
         return None
-    if known.digest != command.token_digest:
+    if known.digest != digest:
         raise BackendError(
-            Code.TOKEN_MISMATCH,
-            "The client token was used with other parameters.",
-            token=command.client_token,
+            Code.TOKEN_MISMATCH, "The client token was used with other parameters.", token=token
         )
     instances = tuple(work.tx.instances.of_launch(known.launch_id))
     if instances and all(instance.detail == "done" for instance in instances):
         raise BackendError(
-            Code.TOKEN_TERMINATED, "The instances of the client token have ended.", token=command.client_token
+            Code.TOKEN_TERMINATED, "The instances of the client token have ended.", token=token
         )
     return Launched(launch_id=known.launch_id, instances=instances, replayed=True)
 
@@ -149,7 +149,7 @@ def _attach_from_the_beginning(work: Work, volume: Volume, instance: Instance, d
 
 
 class _Draft(Value, frozen=True, kw_only=True):
-    """A launch in one zone: its first instance, interfaces, volumes, and how many such hosts have room for."""
+    """A launch in one zone: its first instance, interfaces, volumes, and how many such have room there."""
 
     prototype: Instance
     nics: Sequence[NicPlan]

@@ -182,6 +182,7 @@ class NetworkReads:
             volumes = tx.volumes.of_instance(instance.id)
             tags = tx.tags.of([instance.id]).get(instance.id, {})
             user_data = tx.blobs.user_data(instance.id)
+            group = tx.placement_groups.get(instance.group_id) if instance.group_id else None
         return GuestView(
             instance=instance,
             nic_id=nic_id,
@@ -190,6 +191,7 @@ class NetworkReads:
             volumes=tuple(volumes),
             tags=tags,
             user_data=user_data,
+            group_name=group.name if group is not None else "",
         )
 
 
@@ -204,7 +206,10 @@ class GuestMark(Value, frozen=True, kw_only=True):
 
 
 class GuestView(Value, frozen=True, kw_only=True):
-    """An instance as the metadata service shows it, asked through one of its interfaces (``nic_id``)."""
+    """An instance as the metadata service shows it, asked through one of its interfaces (``nic_id``).
+
+    ``group_name`` is its placement group, empty for none.
+    """
 
     instance: Instance
     nic_id: str
@@ -213,6 +218,7 @@ class GuestView(Value, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...] = ()
     tags: Mapping[str, str] = {}
     user_data: bytes = b""
+    group_name: str = ""
 
 
 # Topologies ---------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from backend.commands import Launch, Launched
+from backend.engine.launch import USER_DATA_LIMIT
+from backend.errors import BackendError, Code
 from backend.model import GuestShutdown, MetadataOptions, Volume
 from ec2 import instance_mapping, mapping
 from ec2.actions.block_devices import block_devices
@@ -23,6 +25,7 @@ from ec2.actions.common import (
     well_formed_ids,
 )
 from ec2.actions.nic_requests import launch_nics, metadata_options
+from ec2.actions.template_reference import resolved
 from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.ids import IdKind, require_well_formed
@@ -31,15 +34,14 @@ from ec2.interfaces import interfaces_by_instance, interfaces_made
 
 _NOT_OFFERED = (
     "AdditionalInfo",
-    "CreditSpecification",
     "ElasticGpuSpecification",
     "ElasticInferenceAccelerators",
     "EnablePrimaryIpv6",
     "IamInstanceProfile",
     "Ipv6AddressCount",
     "Ipv6Addresses",
+    "InstanceRequirements",
     "KernelId",
-    "LaunchTemplate",
     "LicenseSpecifications",
     "Operator",
     "RamdiskId",
@@ -49,6 +51,7 @@ _NOT_OFFERED = (
 
 _AS_IT_IS: Mapping[str, Any] = {
     "CapacityReservationSpecification": {"CapacityReservationPreference": ("open", "none")},
+    "CreditSpecification": {"CpuCredits": "standard"},
     "CpuOptions": {"ThreadsPerCore": 1, "AmdSevSnp": "disabled", "NestedVirtualization": "disabled"},
     "EbsOptimized": False,
     "EnclaveOptions": {"Enabled": False},
@@ -59,25 +62,33 @@ _AS_IT_IS: Mapping[str, Any] = {
 }
 """Options accepted only when they ask for what every instance has."""
 
-_PLACEMENT = ("Affinity", "GroupId", "GroupName", "HostId", "HostResourceGroupArn", "PartitionNumber")
+_NO_PLACEMENT = ("Affinity", "HostId", "HostResourceGroupArn", "SpreadDomain")
+"""Members of a placement that are about dedicated hosts, of which there are none."""
 _TAGGED = frozenset({"instance", "volume", "network-interface"})
 _TOKEN_LENGTH = 64
 
 
 def run_instances(context: Ec2Context, params: Params) -> Document:
     """Launch between MinCount and MaxCount instances as one reservation (RunInstances)."""
-    command = launch_command(context, params)
-    launched = context.engine.execute(context.caller, command)
+    launched, tagged = _launched_before(context, params), True
+    if launched is None:
+        command = launch_command(context, params)
+        launched = context.engine.execute(context.caller, command)
+        tagged = bool(command.tags or command.origin_tags) or launched.replayed
     instances = launched.instances
     head = mapping.reservation_head(launched.launch_id, context.caller.account_id)
-    tagged = command.tags or launched.replayed
     ids = [instance.id for instance in instances]
     tags = context.engine.tags_of(ids) if tagged else {}
     volumes, interfaces = _with_them(context, launched, ids)
+    groups = context.engine.group_names(instances)
     return head | {
         "Instances": [
             instance_mapping.instance_document(
-                each, tags.get(each.id, {}), volumes.get(each.id, ()), interfaces.get(each.id, ())
+                each,
+                tags.get(each.id, {}),
+                volumes.get(each.id, ()),
+                interfaces.get(each.id, ()),
+                groups.get(each.group_id, ""),
             )
             for each in instances
         ]
@@ -99,8 +110,20 @@ def _with_them(
     return volumes, interfaces_made(made)
 
 
+def _launched_before(context: Ec2Context, params: Params) -> Launched | None:
+    """What a request with a client token made before, although its template may have gone since."""
+    token = client_token(params)
+    if not token or "LaunchTemplate" not in params:
+        return None
+    return context.engine.launched(context.caller, token, request_digest(params))
+
+
 def launch_command(context: Ec2Context, params: Params) -> Launch:
     """The launch that a request asks for; refuses what the cloud cannot do rather than leave it out."""
+    token = client_token(params)
+    digest = request_digest(params) if token else ""  # of what was said, whatever a template makes of it
+    template = resolved(context, params)
+    params = template.params
     image_id = params.get("ImageId")
     if not image_id:
         raise missing("ImageId")
@@ -109,13 +132,12 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
     user_data = decode_user_data(params.get("UserData", ""))
     refuse_all(params, _NOT_OFFERED)
     refuse_unless(params, _AS_IT_IS)
-    token = client_token(params)
     return Launch(
         image_id=image_id,
         flavor=params.get("InstanceType") or None,
         minimum=minimum,
         maximum=maximum,
-        zone=_zone(context, params.get("Placement", {})),
+        **_placement(context, params.get("Placement", {})),
         key_name=params.get("KeyName") or None,
         user_data=user_data,
         tags=specified_tags(params, "instance", also=_TAGGED),
@@ -123,7 +145,8 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
         nic_tags=specified_tags(params, "network-interface", also=_TAGGED),
         mappings=block_devices(params.get("BlockDeviceMappings", ())),
         client_token=token,
-        token_digest=request_digest(params) if token else "",
+        token_digest=digest,
+        origin_tags=template.origin,
         on_guest_shutdown=GuestShutdown(params.get("InstanceInitiatedShutdownBehavior", "stop")),
         locked_terminate=params.get("DisableApiTermination", False),
         locked_stop=params.get("DisableApiStop", False),
@@ -178,14 +201,22 @@ def decode_user_data(text: str) -> bytes:
         raise Ec2Error("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from None
 
 
-def client_token(params: Params) -> str:
+def checked_user_data(text: str) -> bytes:
+    """User data out of base64 that a guest can be given; raises USER_DATA_TOO_LARGE beyond 16 KiB."""
+    data = decode_user_data(text)
+    if len(data) > USER_DATA_LIMIT:
+        raise BackendError(Code.USER_DATA_TOO_LARGE, "User data is limited to 16384 bytes.")
+    return data
+
+
+def client_token(params: Params, *, longest: int = _TOKEN_LENGTH) -> str:
     """The token of an idempotent call, empty without one; raises InvalidParameterValue (§11)."""
     token: str = params.get("ClientToken", "")
-    if len(token) > _TOKEN_LENGTH or not token.isascii():
+    if len(token) > longest or not token.isascii():
         raise Ec2Error(
             "InvalidParameterValue",
             f"Value ({token[:120]}) for parameter clientToken is invalid. "
-            "It must have at most 64 ASCII characters.",
+            f"It must have at most {longest} ASCII characters.",
         )
     return token
 
@@ -196,14 +227,35 @@ def request_digest(params: Params) -> str:
     return hashlib.sha256(msgspec.json.encode(kept, order="deterministic")).hexdigest()
 
 
-def _zone(context: Ec2Context, placement: Mapping[str, Any]) -> str | None:
-    for name in _PLACEMENT:
-        if placement.get(name) not in (None, "", 0):
+def _placement(context: Ec2Context, placement: Mapping[str, Any]) -> dict[str, Any]:
+    """Zone and placement group of a launch."""
+    for name in _NO_PLACEMENT:
+        if placement.get(name) not in (None, ""):
             raise unsupported_value(placement[name], f"Placement.{name}")
     if placement.get("Tenancy", "default") != "default":
         raise unsupported_value(placement["Tenancy"], "Placement.Tenancy")
-    if placement.get("SpreadDomain"):
-        raise unsupported_value(placement["SpreadDomain"], "Placement.SpreadDomain")
+    return {"zone": _zone(context, placement), **group_named(placement)}
+
+
+def group_named(placement: Mapping[str, Any]) -> dict[str, Any]:
+    """The placement group and partition that a request names, by name or id, as a command has them."""
+    name, identity = placement.get("GroupName") or "", placement.get("GroupId") or ""
+    if identity:
+        require_well_formed(IdKind.PLACEMENT_GROUP, [identity])
+    if name and identity:
+        raise Ec2Error(
+            "InvalidParameterCombination", "The parameters groupName and groupId cannot be used together."
+        )
+    partition = placement.get("PartitionNumber")
+    if partition is not None and partition < 1:
+        raise Ec2Error(
+            "InvalidParameterValue",
+            f"Value ({partition}) for parameter partitionNumber is invalid. Partitions are counted from 1.",
+        )
+    return {"group": name or identity, "partition": partition or 0}
+
+
+def _zone(context: Ec2Context, placement: Mapping[str, Any]) -> str | None:
     zone: str | None = placement.get("AvailabilityZone") or None
     wanted = placement.get("AvailabilityZoneId")
     if not wanted:

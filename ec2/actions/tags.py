@@ -34,6 +34,8 @@ _TAGGABLE = frozenset(
         IdKind.NAT_GATEWAY,
         IdKind.NETWORK_ACL,
         IdKind.DHCP_OPTIONS,
+        IdKind.PLACEMENT_GROUP,
+        IdKind.LAUNCH_TEMPLATE,
     }
 )
 
