@@ -133,6 +133,7 @@ def image_document(image: Image, tags: Mapping[str, str], *, own: bool) -> Docum
         "BlockDeviceMappings": block_devices(image),
         "BootMode": BOOT_MODE,
         "EnaSupport": False,
+        "FreeTierEligible": False,
         "Hypervisor": HYPERVISOR,
         "PlatformDetails": PLATFORM,
         "ProductCodes": None,

@@ -98,7 +98,7 @@ def state_document(name: str) -> Document:
 
 
 class StateReason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an instance is in its state; ``code`` is empty while it only waits."""
+    """Why an instance is in its state; of one that only waits, the code is the state."""
 
     code: str
     message: str
@@ -106,7 +106,7 @@ class StateReason(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def document(self) -> Document:
         """The reason in a reply."""
-        return {"Code": self.code or None, "Message": self.message}
+        return {"Code": self.code, "Message": self.message}
 
 
 _USER = StateReason(
@@ -152,7 +152,7 @@ def state_reason(instance: Instance) -> StateReason | None:
         return None
     if name == "pending" and instance.state.value != "fail":
         words = instance.reason.words
-        return StateReason(code="", message=f"{words[:1].upper()}{words[1:]}.") if words else None
+        return StateReason(code=name, message=f"{words[:1].upper()}{words[1:]}." if words else name)
     return _REASONS[instance.reason] or _unexplained(name)
 
 

@@ -199,6 +199,7 @@ def nat_gateway_document(gateway: NatGateway, public: Sequence[PublicAddress], t
         "VpcId": gateway.vpc_id,
         "SubnetId": gateway.subnet_id,
         "State": gateway.state.value,
+        "AvailabilityMode": "zonal",
         "ConnectivityType": "public",
         "CreateTime": moment(gateway.created_at),
         "DeleteTime": None if gone is None else moment(gone),

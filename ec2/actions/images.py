@@ -52,7 +52,6 @@ def _absent(_row: Listed) -> Value:
 
 
 _NEVER = (
-    "free-tier-eligible",
     "image-allowed",
     "image-watermark.source-image-creation-time",
     "image-watermark.source-image-id",
@@ -94,6 +93,7 @@ def _of_reason(name: str) -> Callable[[Listed], Value]:
 FILTERS: FilterTable[Listed] = FilterTable(
     {
         **dict.fromkeys(_NEVER, _absent),
+        "free-tier-eligible": lambda _: False,
         "architecture": lambda row: row.image.architecture,
         "block-device-mapping.delete-on-termination": _of_devices("DeleteOnTermination"),
         "block-device-mapping.device-name": lambda row: [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backend.engine.nics import MOST_ADDRESSES, MOST_NICS
+from backend.launch_model import Strategy
 from backend.model import Flavor
 from ec2 import mapping
 from ec2.context import Document, Ec2Context, Params, page_of
@@ -13,6 +14,9 @@ from ec2.pages import PageLimits, Position
 LIMITS = PageLimits(minimum=5, maximum=100, default=None, ids="InstanceTypes", ids_word="instanceTypeSet")
 OFFERING_LIMITS = PageLimits(minimum=5, maximum=1000, default=None)
 _DEFAULT_ARCHITECTURE = "x86_64"
+# Hosts differ, so no more is promised than holds on every one of them.
+_NETWORK_PERFORMANCE = "Best effort"
+_DISK_TYPE = "hdd"
 _GB = 10**9
 _GIB = 1 << 30
 
@@ -35,11 +39,9 @@ _NOT_YET = (
     "ebs-info.ebs-optimized-info.maximum-iops",
     "ebs-info.ebs-optimized-info.maximum-throughput-in-mbps",
     "ebs-info.maximum-ebs-attachments",
-    "instance-storage-info.disk.type",
     "network-info.bandwidth-weightings",
     "network-info.efa-info.maximum-efa-interfaces",
     "network-info.flexible-ena-queues-support",
-    "network-info.network-performance",
     "nitro-tpm-info.supported-versions",
     "processor-info.supported-features",
     "processor-info.sustained-clock-speed-in-ghz",
@@ -64,6 +66,7 @@ FILTERS: FilterTable[Document] = FilterTable(
         "instance-storage-info.disk.size-in-gb": lambda row: [
             disk["SizeInGB"] for disk in _storage(row)["Disks"]
         ],
+        "instance-storage-info.disk.type": lambda row: [disk["Type"] for disk in _storage(row)["Disks"]],
         "instance-storage-info.encryption-support": lambda row: _storage(row).get("EncryptionSupport"),
         "instance-storage-info.nvme-support": lambda row: _storage(row).get("NvmeSupport"),
         "instance-storage-info.total-size-in-gb": lambda row: _storage(row).get("TotalSizeInGB"),
@@ -84,6 +87,7 @@ FILTERS: FilterTable[Document] = FilterTable(
         "network-info.ipv6-supported": lambda row: row["NetworkInfo"]["Ipv6Supported"],
         "network-info.maximum-network-cards": lambda row: row["NetworkInfo"]["MaximumNetworkCards"],
         "network-info.maximum-network-interfaces": lambda row: row["NetworkInfo"]["MaximumNetworkInterfaces"],
+        "network-info.network-performance": lambda row: row["NetworkInfo"]["NetworkPerformance"],
         "nitro-enclaves-support": lambda row: row["NitroEnclavesSupport"],
         "nitro-tpm-support": lambda row: row["NitroTpmSupport"],
         "processor-info.supported-architecture": lambda row: row["ProcessorInfo"]["SupportedArchitectures"],
@@ -167,7 +171,7 @@ def type_document(flavor: Flavor, architectures: list[str], addresses: int) -> D
             "NvmeSupport": "unsupported",
         },
         "NetworkInfo": _network_info(addresses),
-        "PlacementGroupInfo": {"SupportedStrategies": []},
+        "PlacementGroupInfo": {"SupportedStrategies": [each.value for each in Strategy]},
         "HibernationSupported": True,
         "BurstablePerformanceSupported": False,
         "DedicatedHostsSupported": False,
@@ -195,7 +199,7 @@ def _storage_info(gib: int) -> Document:
     size = gib * _GIB // _GB
     return {
         "TotalSizeInGB": size,
-        "Disks": [{"SizeInGB": size, "Count": 1}],
+        "Disks": [{"SizeInGB": size, "Count": 1, "Type": _DISK_TYPE}],
         "NvmeSupport": "unsupported",
         "EncryptionSupport": "unsupported",
     }
@@ -206,7 +210,14 @@ def _network_info(addresses: int) -> Document:
         "MaximumNetworkInterfaces": MOST_NICS,
         "MaximumNetworkCards": 1,
         "DefaultNetworkCardIndex": 0,
-        "NetworkCards": [{"NetworkCardIndex": 0, "MaximumNetworkInterfaces": MOST_NICS}],
+        "NetworkCards": [
+            {
+                "NetworkCardIndex": 0,
+                "MaximumNetworkInterfaces": MOST_NICS,
+                "NetworkPerformance": _NETWORK_PERFORMANCE,
+            }
+        ],
+        "NetworkPerformance": _NETWORK_PERFORMANCE,
         "Ipv4AddressesPerInterface": addresses,
         "Ipv6AddressesPerInterface": 0,
         "Ipv6Supported": False,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
-
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
-from ec2_face import SESSION, Ec2Cloud
+from ec2_documented import documented_filters
+from ec2_face import Ec2Cloud
 from simulation import Cloud
 
 from backend.commands import CreateTags, ModifyImage
@@ -90,37 +89,6 @@ def test_every_filter_is_known_and_answers(face):
         face.ann.describe_instances(Filters=[{"Name": name, "Values": ["*", "x"]}])
 
 
-class FilterNames(HTMLParser):
-    """The names in the documentation of a ``Filters`` member: how each item of its outermost list begins."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self._lists = 0
-        self._item = ""
-
-    def handle_starttag(self, tag, attrs):
-        self._lists += tag == "ul"
-        if tag == "li" and self._lists == 1:
-            self._item = ""
-
-    def handle_data(self, data):
-        if self._lists == 1:
-            self._item += data
-
-    def handle_endtag(self, tag):
-        if tag == "li" and self._lists == 1:
-            self.names.append(self._item.split()[0])
-        self._lists -= tag == "ul"
-
-
-def documented_filters(operation: str) -> list[str]:
-    shape = SESSION._session.get_service_model("ec2").operation_model(operation).input_shape
-    parser = FilterNames()
-    parser.feed(shape.members["Filters"].documentation)
-    return [name.replace("<key>", "Name") for name in parser.names]
-
-
 @pytest.mark.parametrize(
     ("operation", "some"),
     [
@@ -169,7 +137,9 @@ def test_filters_on_what_replies_carry(face):
     assert types("instance-storage-info.disk.size-in-gb", "2") == ["t2.large"]
     assert types("instance-storage-info.encryption-support", "unsupported") == ["t2.large"]
     assert types("instance-storage-info.nvme-support", "unsupported") == ["t2.large"]
-    assert types("network-info.network-performance", "*") == []
+    assert types("instance-storage-info.disk.type", "hdd") == ["t2.large"]
+    assert types("network-info.network-performance", "*") == every
+    assert types("processor-info.supported-features", "*") == []
 
 
 @pytest.mark.parametrize(
