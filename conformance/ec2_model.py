@@ -80,15 +80,20 @@ SERVED: dict[str, tuple[str, ...]] = {
         "DescribeAccountAttributes",
         "DescribeAddresses",
         "DescribeAddressesAttribute",
+        "DescribeAggregateIdFormat",
         "DescribeAvailabilityZones",
         "DescribeDhcpOptions",
         "DescribeExportImageTasks",
+        "DescribeIdFormat",
+        "DescribeIdentityIdFormat",
         "DescribeImageAttribute",
         "DescribeImages",
         "DescribeImportImageTasks",
         "DescribeImportSnapshotTasks",
         "DescribeInstanceAttribute",
         "DescribeInstanceCreditSpecifications",
+        "DescribeInstanceEventNotificationAttributes",
+        "DescribeInstanceImageMetadata",
         "DescribeInstanceStatus",
         "DescribeInstanceTopology",
         "DescribeInstanceTypeOfferings",
@@ -103,13 +108,16 @@ SERVED: dict[str, tuple[str, ...]] = {
         "DescribeNetworkInterfaceAttribute",
         "DescribeNetworkInterfaces",
         "DescribePlacementGroups",
+        "DescribePublicIpv4Pools",
         "DescribeRegions",
         "DescribeRouteTables",
         "DescribeSecurityGroupReferences",
         "DescribeSecurityGroupRules",
         "DescribeSecurityGroups",
         "DescribeSnapshotAttribute",
+        "DescribeSnapshotTierStatus",
         "DescribeSnapshots",
+        "DescribeSpotDatafeedSubscription",
         "DescribeStaleSecurityGroups",
         "DescribeSubnets",
         "DescribeTags",
@@ -118,15 +126,20 @@ SERVED: dict[str, tuple[str, ...]] = {
         "DescribeVolumes",
         "DescribeVolumesModifications",
         "DescribeVpcAttribute",
+        "DescribeVpcBlockPublicAccessOptions",
         "DescribeVpcClassicLink",
         "DescribeVpcClassicLinkDnsSupport",
         "DescribeVpcs",
         "DetachInternetGateway",
         "DetachNetworkInterface",
         "DetachVolume",
+        "DisableAllowedImagesSettings",
         "DisableEbsEncryptionByDefault",
         "DisableImage",
+        "DisableImageBlockPublicAccess",
         "DisableImageDeprecation",
+        "DisableSerialConsoleAccess",
+        "DisableSnapshotBlockPublicAccess",
         "DisassociateAddress",
         "DisassociateRouteTable",
         "DisassociateVpcCidrBlock",
@@ -135,21 +148,34 @@ SERVED: dict[str, tuple[str, ...]] = {
         "EnableImageDeprecation",
         "EnableVolumeIO",
         "ExportImage",
+        "GetAllowedImagesSettings",
         "GetConsoleOutput",
         "GetConsoleScreenshot",
         "GetEbsEncryptionByDefault",
+        "GetImageAncestry",
+        "GetImageBlockPublicAccessState",
+        "GetInstanceMetadataDefaults",
         "GetLaunchTemplateData",
         "GetPasswordData",
         "GetSecurityGroupsForVpc",
+        "GetSerialConsoleAccessStatus",
+        "GetSnapshotBlockPublicAccessState",
         "ImportImage",
         "ImportKeyPair",
         "ImportSnapshot",
         "ModifyImageAttribute",
         "ModifyInstanceAttribute",
+        "ModifyInstanceCapacityReservationAttributes",
+        "ModifyInstanceCpuOptions",
+        "ModifyInstanceCreditSpecification",
+        "ModifyInstanceMaintenanceOptions",
+        "ModifyInstanceMetadataDefaults",
         "ModifyInstanceMetadataOptions",
+        "ModifyInstanceNetworkPerformanceOptions",
         "ModifyInstancePlacement",
         "ModifyLaunchTemplate",
         "ModifyNetworkInterfaceAttribute",
+        "ModifyPrivateDnsNameOptions",
         "ModifySecurityGroupRules",
         "ModifySnapshotAttribute",
         "ModifySubnetAttribute",
@@ -185,6 +211,20 @@ SERVED: dict[str, tuple[str, ...]] = {
 
 #: Operations that only tell of things: those whose output is a list and that are not served tell of none.
 TELLING = ("Describe", "Get", "List")
+
+#: Of those that need more than ids to be told, those that list nothing all the same, whatever they are told.
+ALSO_TELLING = frozenset(
+    {
+        "DescribeApplicationStatus",
+        "DescribeByoipCidrs",
+        "DescribeCapacityBlockOfferings",
+        "DescribeCapacityReservationBillingRequests",
+        "DescribeScheduledInstanceAvailability",
+    }
+)
+
+#: Those that would list things that are there, in another way than we can tell.
+NOT_TELLING = frozenset({"DescribeImageReferences"})
 
 #: Members that are no part of what is told.
 PAGING = frozenset({"NextToken", "MaxResults"})
@@ -271,7 +311,8 @@ def _lists(model: Mapping[str, Any], name: str) -> bool:
         for each, reference in members
         if each not in PAGING and each not in needed
     }
-    return set(told.values()) == {"list"} and all(each.endswith(("Id", "Ids")) for each in needed)
+    plain = name in ALSO_TELLING or all(each.endswith(("Id", "Ids")) for each in needed)
+    return plain and set(told.values()) == {"list"} and name not in NOT_TELLING
 
 
 def emptied(model: Mapping[str, Any], operations: Sequence[str]) -> dict[str, Any]:

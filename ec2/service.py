@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ec2 import model
+from ec2.advice import instead_of
 from ec2.errors import Ec2Error
 from rendering.query_params import Parse, compile_input
 from rendering.query_shapes import Operation, Structure
@@ -182,7 +183,8 @@ def _endpoint(found: Service, action: str) -> Endpoint:
     if endpoint is not None:
         return endpoint
     if action in found.known:
-        raise Ec2Error("UnsupportedOperation", f"The operation {action} is not supported by this cloud.")
+        refusal = f"The operation {action} is not supported by this cloud. {instead_of(action)}"
+        raise Ec2Error("UnsupportedOperation", refusal.rstrip())
     raise Ec2Error("InvalidAction", f"The action {action[:120]} is not valid for this web service.")
 
 

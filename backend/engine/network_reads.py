@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from backend.engine.access import scope
+from backend.engine.claims import addresses_of
 from backend.engine.settings import EngineSettings
 from backend.errors import BackendError, Code
 from backend.launch_model import LaunchTemplate, PlacementGroup
@@ -64,6 +66,17 @@ class NetworkReads:
     def __init__(self, store: Store, settings: EngineSettings) -> None:
         self._store = store
         self._settings = settings
+
+    def address_pools(self) -> dict[str, tuple[tuple[range, ...], frozenset[int]]]:
+        """The operator's pools of public addresses by name: their ranges, and what of them is held."""
+        with self._store.read() as tx:
+            return {
+                name: (
+                    addresses_of(texts),
+                    frozenset(int(ipaddress.IPv4Address(ip)) for ip in tx.public_addresses.held(name)),
+                )
+                for name, texts in self._settings.network.pools.items()
+            }
 
     def all(self, caller: Caller, kind: type[T]) -> list[T]:
         """Everything of a kind that the caller's tenant has in its region, oldest first.

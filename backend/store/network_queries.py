@@ -370,6 +370,11 @@ class PublicAddressRows(OwnedRows[PublicAddress]):
         """Which of some addresses are held by anybody."""
         return set(self.connection.execute(_HELD, {"addresses": list(candidates)}).scalars())
 
+    def held(self, pool: str) -> list[str]:
+        """The addresses of a pool that anybody has."""
+        query = select(self.table.c.ip).where(self.table.c.pool == pool)
+        return list(self.connection.execute(query).scalars())
+
     def count_elastic(self, tenant_id: str) -> int:
         """How many addresses a tenant has allocated."""
         c = self.table.c

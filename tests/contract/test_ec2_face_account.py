@@ -164,3 +164,239 @@ def test_encryption_by_default_needs_somebody_who_keeps_the_keys(face):
     face.cloud.engine.vault = None
     assert code_of(face.ann.enable_ebs_encryption_by_default) == "UnsupportedOperation"
     assert face.ann.disable_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
+
+
+# Settings that there are not ----------------------------------------------------------------------------
+
+
+def test_what_an_untouched_account_says(face):
+    ann = face.ann
+
+    def said(answer) -> dict:
+        return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+
+    by = {"ManagedBy": "account"}
+    assert said(ann.get_serial_console_access_status()) == {"SerialConsoleAccessEnabled": False, **by}
+    assert said(ann.get_snapshot_block_public_access_state()) == {"State": "unblocked", **by}
+    unblocked = {"ImageBlockPublicAccessState": "unblocked"}
+    assert said(ann.get_image_block_public_access_state()) == {**unblocked, **by}
+    assert said(ann.get_allowed_images_settings()) == {"State": "disabled", "ImageCriteria": [], **by}
+    assert said(ann.get_instance_metadata_defaults()) == {"AccountLevel": {}}
+    assert ann.describe_instance_event_notification_attributes()["InstanceTagAttribute"] == {
+        "InstanceTagKeys": [],
+        "IncludeAllTagsOfInstance": False,
+    }
+    options = ann.describe_vpc_block_public_access_options()["VpcBlockPublicAccessOptions"]
+    assert (options["AwsAccountId"], options["AwsRegion"]) == (face.cloud.caller.account_id, "us-east-1")
+    assert (options["State"], options["InternetGatewayBlockMode"]) == ("default-state", "off")
+    assert code_of(ann.describe_spot_datafeed_subscription) == "InvalidSpotDatafeed.NotFound"
+
+
+def test_settings_are_taken_back_but_not_made(face):
+    ann = face.ann
+    assert ann.disable_serial_console_access()["SerialConsoleAccessEnabled"] is False
+    assert ann.disable_image_block_public_access()["ImageBlockPublicAccessState"] == "unblocked"
+    assert ann.disable_snapshot_block_public_access()["State"] == "unblocked"
+    assert ann.disable_allowed_images_settings()["AllowedImagesSettingsState"] == "disabled"
+    assert ann.modify_instance_metadata_defaults(HttpTokens="no-preference", HttpPutResponseHopLimit=-1)
+    assert code_of(ann.modify_instance_metadata_defaults, HttpTokens="required") == "UnsupportedOperation"
+    for refused in (
+        ann.enable_serial_console_access,
+        ann.get_ebs_default_kms_key_id,
+    ):
+        assert code_of(refused) == "UnsupportedOperation"
+
+
+def test_all_ids_are_long(face):
+    every = face.ann.describe_id_format()["Statuses"]
+    assert len(every) == 31
+    assert all(each["UseLongIds"] for each in every)
+    assert face.ann.describe_id_format(Resource="volume")["Statuses"] == [
+        {"Resource": "volume", "UseLongIds": True}
+    ]
+    assert code_of(face.ann.describe_id_format, Resource="cloud") == "InvalidParameterValue"
+    arn = "arn:aws:iam::111122223333:root"
+    assert face.ann.describe_identity_id_format(PrincipalArn=arn)["Statuses"] == every
+    whole = face.ann.describe_aggregate_id_format()
+    assert (whole["UseLongIdsAggregated"], whole["Statuses"]) == (True, every)
+    assert face.ann.describe_principal_id_format()["Principals"] == []
+
+
+def test_the_pools_of_public_addresses(face):
+    first = face.ann.allocate_address()
+    (pool,) = face.ann.describe_public_ipv4_pools()["PublicIpv4Pools"]
+    assert pool == {
+        "PoolId": "public",
+        "Description": "",
+        "PoolAddressRanges": [
+            {
+                "FirstAddress": "203.0.113.0",
+                "LastAddress": "203.0.113.63",
+                "AddressCount": 64,
+                "AvailableAddressCount": 63,
+            }
+        ],
+        "TotalAddressCount": 64,
+        "TotalAvailableAddressCount": 63,
+        "NetworkBorderGroup": "us-east-1",
+        "Tags": [],
+    }
+    assert first["PublicIpv4Pool"] == pool["PoolId"]
+    assert face.ann.describe_public_ipv4_pools(PoolIds=["public"])["PublicIpv4Pools"] == [pool]
+    unknown = "ipv4pool-ec2-0123456789abcdef0"
+    assert code_of(face.ann.describe_public_ipv4_pools, PoolIds=[unknown]) == (
+        "InvalidPublicIpv4PoolID.NotFound"
+    )
+    mine = [{"Name": "tag:a", "Values": ["b"]}]
+    assert face.ann.describe_public_ipv4_pools(Filters=mine)["PublicIpv4Pools"] == []
+
+
+def test_snapshots_are_in_the_standard_tier(face):
+    volume = face.ann.create_volume(AvailabilityZone=ZONE, Size=1)["VolumeId"]
+    face.cloud.quiesce()
+    tags = [{"ResourceType": "snapshot", "Tags": [{"Key": "a", "Value": "b"}]}]
+    one = face.ann.create_snapshot(VolumeId=volume, TagSpecifications=tags)["SnapshotId"]
+    (told,) = face.ann.describe_snapshot_tier_status()["SnapshotTierStatuses"]
+    assert told == {
+        "SnapshotId": one,
+        "VolumeId": volume,
+        "Status": "pending",
+        "OwnerId": face.cloud.caller.account_id,
+        "Tags": [{"Key": "a", "Value": "b"}],
+        "StorageTier": "standard",
+    }
+    face.cloud.quiesce()
+    two = face.ann.create_snapshot(VolumeId=volume)["SnapshotId"]
+    face.cloud.quiesce()
+    face.ann.modify_snapshot_attribute(
+        SnapshotId=two, CreateVolumePermission={"Add": [{"UserId": face.cloud.other.account_id}]}
+    )
+    by_id = [{"Name": "snapshot-id", "Values": [two]}]
+    (told,) = face.ann.describe_snapshot_tier_status(Filters=by_id)["SnapshotTierStatuses"]
+    assert (told["SnapshotId"], told["Status"]) == (two, "completed")
+    pages = face.ann.get_paginator("describe_snapshot_tier_status").paginate(PaginationConfig={"PageSize": 1})
+    found = [each["SnapshotId"] for page in pages for each in page["SnapshotTierStatuses"]]
+    assert sorted(found) == sorted([one, two])
+    archived = [{"Name": "last-tiering-operation", "Values": ["archival-completed"]}]
+    assert face.ann.describe_snapshot_tier_status(Filters=archived)["SnapshotTierStatuses"] == []
+    assert face.bob.describe_snapshot_tier_status()["SnapshotTierStatuses"] == []
+
+
+def test_instances_with_their_images(face):
+    one, two = launch(face, 2)
+    face.ann.create_tags(Resources=[one], Tags=[{"Key": "a", "Value": "b"}])
+    tagged = [{"Name": "tag:a", "Values": ["b"]}]
+    (told,) = face.ann.describe_instance_image_metadata(Filters=tagged)["InstanceImageMetadata"]
+    image = face.cloud.image
+    assert told["InstanceId"] == one
+    assert (told["State"]["Name"], told["AvailabilityZone"], told["InstanceType"]) == (
+        "running",
+        ZONE,
+        "t2.nano",
+    )
+    metadata = told["ImageMetadata"]
+    assert metadata.pop("CreationDate").endswith("Z")
+    assert metadata == {
+        "ImageId": image.id,
+        "Name": image.name,
+        "OwnerId": image.account_id,
+        "State": "available",
+        "ImageAllowed": True,
+        "IsPublic": True,
+    }
+    every = face.ann.get_paginator("describe_instance_image_metadata").paginate(
+        PaginationConfig={"PageSize": 1}
+    )
+    assert [each["InstanceId"] for page in every for each in page["InstanceImageMetadata"]] == [one, two]
+    named = face.ann.describe_instance_image_metadata(InstanceIds=[two])["InstanceImageMetadata"]
+    assert [each["InstanceId"] for each in named] == [two]
+    assert code_of(face.bob.describe_instance_image_metadata, InstanceIds=[two]) == (
+        "InvalidInstanceID.NotFound"
+    )
+    assert face.bob.describe_instance_image_metadata()["InstanceImageMetadata"] == []
+    face.ann.deregister_image(ImageId=image.id)
+    told = face.ann.describe_instance_image_metadata(InstanceIds=[two])["InstanceImageMetadata"]
+    assert told[0]["ImageMetadata"]["State"] == "deregistered"
+
+
+def test_an_image_with_those_that_it_was_copied_from(face):
+    first = face.cloud.image.id
+    region = {"SourceRegion": "us-east-1"}
+    second = face.ann.copy_image(SourceImageId=first, Name="second", **region)["ImageId"]
+    third = face.ann.copy_image(SourceImageId=second, Name="third", **region)["ImageId"]
+    line = face.ann.get_image_ancestry(ImageId=third)["ImageAncestryEntries"]
+    assert [(each["ImageId"], each.get("SourceImageId")) for each in line] == [
+        (third, second),
+        (second, first),
+        (first, None),
+    ]
+    assert line[0]["SourceImageRegion"] == "us-east-1"
+    assert code_of(face.bob.get_image_ancestry, ImageId=third) == "InvalidAMIID.NotFound"
+
+
+# Options that are as they are ---------------------------------------------------------------------------
+
+
+def test_options_are_accepted_as_they_are_and_refused_otherwise(face):
+    (one,) = launch(face)
+    ann = face.ann
+    told = ann.modify_instance_maintenance_options(InstanceId=one, AutoRecovery="disabled")
+    assert (told["InstanceId"], told["AutoRecovery"], told["RebootMigration"]) == (
+        one,
+        "disabled",
+        "disabled",
+    )
+    assert ann.modify_private_dns_name_options(InstanceId=one, PrivateDnsHostnameType="ip-name")["Return"]
+    told = ann.modify_instance_cpu_options(InstanceId=one, CoreCount=1, ThreadsPerCore=1)
+    assert (told["CoreCount"], told["ThreadsPerCore"]) == (1, 1)
+    weighting = ann.modify_instance_network_performance_options
+    assert weighting(InstanceId=one, BandwidthWeighting="default")["BandwidthWeighting"] == "default"
+    capacity = ann.modify_instance_capacity_reservation_attributes
+    anyhow = {"CapacityReservationPreference": "open"}
+    assert capacity(InstanceId=one, CapacityReservationSpecification=anyhow)["Return"] is True
+    only = {"CapacityReservationPreference": "capacity-reservations-only"}
+    for call, more in (
+        (ann.modify_instance_maintenance_options, {"AutoRecovery": "default"}),
+        (ann.modify_private_dns_name_options, {"PrivateDnsHostnameType": "resource-name"}),
+        (ann.modify_instance_cpu_options, {"CoreCount": 2, "ThreadsPerCore": 1}),
+        (weighting, {"BandwidthWeighting": "vpc-1"}),
+        (capacity, {"CapacityReservationSpecification": only}),
+    ):
+        assert code_of(call, InstanceId=one, **more) == "UnsupportedOperation"
+    unknown = "i-0123456789abcdef0"
+    assert code_of(weighting, InstanceId=unknown, BandwidthWeighting="vpc-1") == "InvalidInstanceID.NotFound"
+
+
+def test_credits_have_an_outcome_for_each_instance(face):
+    one, two = launch(face, 2)
+    unknown = "i-0123456789abcdef0"
+    answer = face.ann.modify_instance_credit_specification(
+        InstanceCreditSpecifications=[
+            {"InstanceId": one, "CpuCredits": "standard"},
+            {"InstanceId": two, "CpuCredits": "unlimited"},
+            {"InstanceId": unknown, "CpuCredits": "standard"},
+            {"InstanceId": "i-x", "CpuCredits": "standard"},
+        ]
+    )
+    assert answer["SuccessfulInstanceCreditSpecifications"] == [{"InstanceId": one}]
+    failed = answer["UnsuccessfulInstanceCreditSpecifications"]
+    assert [(each["InstanceId"], each["Error"]["Code"]) for each in failed] == [
+        (two, "InstanceCreditSpecification.NotSupported"),
+        (unknown, "InvalidInstanceID.NotFound"),
+        ("i-x", "InvalidInstanceID.Malformed"),
+    ]
+    wrong = [{"InstanceId": one, "CpuCredits": "many"}]
+    assert (
+        code_of(face.ann.modify_instance_credit_specification, InstanceCreditSpecifications=wrong)
+        == "InvalidParameterValue"
+    )
+
+
+def test_lists_that_need_more_than_ids_are_empty_too(face):
+    assert face.ann.describe_byoip_cidrs(MaxResults=10)["ByoipCidrs"] == []
+    assert (
+        face.ann.describe_capacity_block_offerings(CapacityDurationHours=24)["CapacityBlockOfferings"] == []
+    )
+    assert code_of(face.ann.describe_image_references, ImageIds=[face.cloud.image.id]) == (
+        "UnsupportedOperation"
+    )
