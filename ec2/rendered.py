@@ -32,7 +32,8 @@ _MARK = Fragment("\0")  # no XML holds it, so it shows where content goes
 class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One instance with its tags, volumes and interfaces, and what DescribeInstances says of it.
 
-    ``head`` is the start of a reservation that begins with this instance.
+    ``head`` is the start of a reservation that begins with this instance. ``group_name`` is that of its
+    placement group, empty for none.
     """
 
     instance: Instance
@@ -42,6 +43,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     state: str
     xml: Fragment
     head: str
+    group_name: str = ""
 
 
 class _Templates(msgspec.Struct, frozen=True):
@@ -62,6 +64,7 @@ def show(
     tags: Mapping[str, str],
     volumes: Sequence[Volume] = (),
     interfaces: Sequence[Interface] = (),
+    group_name: str = "",
 ) -> Shown:
     """Render one instance."""
     reservation = reservation_head(instance.launch_id, instance.account_id) | {"Instances": [_MARK]}
@@ -71,8 +74,9 @@ def show(
         volumes=attached(instance, volumes),
         interfaces=interfaces_of(instance, interfaces),
         state=state_name(instance),
-        xml=_instance_xml(instance_document(instance, tags, volumes, interfaces)),
+        xml=_instance_xml(instance_document(instance, tags, volumes, interfaces, group_name)),
         head=_templates().item_open + _reservation_xml(reservation).split(_MARK)[0],
+        group_name=group_name,
     )
 
 
@@ -163,8 +167,15 @@ class RenderedInstances:
         known = [instance.id for instance in instances]
         tags, volumes = engine.tags_of(known), engine.disks_of(known)
         interfaces = interfaces_by_instance(engine, caller, known, public_domain=self._public_domain)
+        groups = engine.group_names(instances)
         made = {
-            each.id: show(each, tags.get(each.id, {}), volumes.get(each.id, ()), interfaces.get(each.id, ()))
+            each.id: show(
+                each,
+                tags.get(each.id, {}),
+                volumes.get(each.id, ()),
+                interfaces.get(each.id, ()),
+                groups.get(each.group_id, ""),
+            )
             for each in instances
         }
         for instance_id, shown in made.items():

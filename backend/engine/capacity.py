@@ -5,6 +5,7 @@ What is found here is a choice or an estimate. Only the scheduler's claim admits
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
@@ -123,22 +124,30 @@ def room(tx: Tx, instance: Instance, party: Party | None, most: int) -> tuple[in
 def _with_waiting(
     hosts: Sequence[Host], used: Mapping[str, Capacity], waiting: Sequence[Waiting]
 ) -> dict[str, Capacity]:
-    """What is used once everything that waits has found its place, as far as it does."""
+    """What is used once everything that waits has found its place, as far as it does: each where most memory
+    is free, as the scheduler does it.
+    """
     after = dict(used)
     for kind in waiting:
-        left = kind.count
         need = Capacity(cpu=kind.vcpus * 100, memory_mib=kind.memory_mib, disk_gib=kind.disk_gib)
-        for host in hosts:
-            if not left:
+        free = [
+            (after.get(host.id, Capacity()).memory_mib - host.limit.memory_mib, host.id, host)
+            for host in hosts
+            if _takes(host, kind) and _times(need, host, after.get(host.id, Capacity()))
+        ]
+        heapq.heapify(free)
+        for _ in range(kind.count):
+            if not free:
                 break
-            suits = host.zone == kind.zone and host.architecture in {"", kind.architecture}
-            if host.state is not HostState.ON or host.overcommitted or not suits:
-                continue
-            taken = after.get(host.id, Capacity())
-            here = min(left, _times(need, host, taken))
-            left -= here
-            more = Capacity(
-                cpu=need.cpu * here, memory_mib=need.memory_mib * here, disk_gib=need.disk_gib * here
-            )
-            after[host.id] = taken.plus(more)
+            negative, _, host = free[0]
+            taken = after[host.id] = after.get(host.id, Capacity()).plus(need)
+            if _times(need, host, taken):
+                heapq.heapreplace(free, (negative + need.memory_mib, host.id, host))
+            else:
+                heapq.heappop(free)
     return after
+
+
+def _takes(host: Host, kind: Waiting) -> bool:
+    suits = host.zone == kind.zone and host.architecture in {"", kind.architecture}
+    return suits and host.state is HostState.ON and not host.overcommitted

@@ -138,7 +138,7 @@ def own_placement_group(work: Work, name: str) -> PlacementGroup:
     group = rows.lock(found.id if found is not None else name)
     if group is None or not may_see(work.caller, group):
         raise BackendError(
-            Code.PLACEMENT_GROUP_NOT_FOUND, f"The placement group '{name[:255]}' is unknown.", name=name
+            Code.PLACEMENT_GROUP_NOT_FOUND, f"The placement group '{name[:255]}' is unknown.", ids=(name,)
         )
     return group
 

@@ -147,7 +147,7 @@ def _meta_data(view: GuestView, public_domain: str) -> Folder:
             "local-ipv4": instance.address,
             "mac": instance.mac.lower(),
             "network": _folder({"interfaces": _folder({"macs": _interfaces(view, public_domain)})}),
-            "placement": _placement(instance),
+            "placement": _placement(view),
             "profile": "default-hvm",
             "public-hostname": _public_name(view, public, instance.vpc_id, public_domain),
             "public-ipv4": public,
@@ -194,11 +194,14 @@ def _block_devices(view: GuestView) -> Folder:
     return _folder(entries)
 
 
-def _placement(instance: Instance) -> Folder:
+def _placement(view: GuestView) -> Folder:
+    instance = view.instance
     return _folder(
         {
             "availability-zone": instance.zone,
             "availability-zone-id": zone_id_of(instance.region, instance.zone),
+            "group-name": view.group_name,
+            "partition-number": str(instance.partition) if instance.partition else "",
             "region": instance.region,
         }
     )

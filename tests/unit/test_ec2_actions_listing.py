@@ -131,6 +131,9 @@ class Database:
     def tags_of(self, ids):
         return {item: {"n": item} for item in ids}
 
+    def group_names(self, _instances):
+        return {}
+
     def disks_of(self, ids):
         return {item: [a_volume(id=item.replace("i-", "vol-"), instance_id=item)] for item in ids}
 

@@ -121,7 +121,7 @@ def test_without_a_file_the_way_out_is_told(home):
 
 
 def test_defaults_are_the_engines_own(home):
-    mine, theirs = checked(home).engine(), EngineSettings()
+    mine, theirs = checked(home).engine(), EngineSettings(refuse_when_full=True)  # what EC2's users expect
     assert msgspec.structs.replace(mine, network=theirs.network) == theirs
     assert mine.network.default_vpc == theirs.network.default_vpc
     assert mine.network.capabilities.name == "user"
