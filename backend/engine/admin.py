@@ -9,6 +9,7 @@ from typing import NoReturn
 from backend import commands
 from backend.commands import Op, Operate
 from backend.engine.images import withdraw
+from backend.engine.launch_templates import forget_template
 from backend.engine.operate import operate
 from backend.engine.silence import host_silent
 from backend.engine.snapshots import forget_snapshot
@@ -239,6 +240,8 @@ def _purge_records(work: Work, tenant: Tenant) -> None:
     for pair in work.tx.key_pairs.of_tenant(tenant.id):
         work.tx.tags.drop([pair.id])
         work.tx.key_pairs.delete(pair.id)
+    for template in work.tx.launch_templates.of_tenant(tenant.id, None):
+        forget_template(work, template)
     for mixin in work.tx.mixins.of(tenant.id):
         work.tx.mixins.dissociate(tenant.id, mixin.scheme, mixin.term)
         work.tx.mixins.delete(tenant.id, mixin.scheme, mixin.term)

@@ -194,7 +194,7 @@ def inherited(
     source: Mapping[str, Any], data: Mapping[str, Any], without: Sequence[Sequence[str]] = ()
 ) -> dict[str, Any]:
     """The data of a version with the members of another in place of its own, some paths left out of it."""
-    kept = {name: _left(value, name, without) for name, value in source.items() if [name] not in without}
+    kept: dict[str, Any] = _pruned(dict(source), without)
     return kept | dict(data)
 
 
@@ -246,10 +246,15 @@ def set_default(work: Work, command: commands.SetDefaultVersion) -> LaunchTempla
 def delete_template(work: Work, command: commands.DeleteLaunchTemplate) -> LaunchTemplate:
     """Forget a template with all its versions; what was launched from it stays (DeleteLaunchTemplate)."""
     template = _own_template(work, command)
+    forget_template(work, template)
+    return template
+
+
+def forget_template(work: Work, template: LaunchTemplate) -> None:
+    """Remove a template, its versions and its tags."""
     work.tx.launch_template_versions.forget(template.id)
     work.tx.launch_templates.delete(template.id)
     work.tx.tags.drop([template.id])
-    return template
 
 
 def delete_versions(work: Work, command: commands.DeleteLaunchTemplateVersions) -> commands.VersionDeletions:
