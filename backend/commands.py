@@ -508,9 +508,13 @@ class CreateSnapshots(Command[tuple[Snapshot, ...]], frozen=True, kw_only=True):
 
 
 class CopySnapshot(Command[Snapshot], frozen=True, kw_only=True):
-    """A snapshot of one's own with the bytes of one that may be used."""
+    """A snapshot of one's own, in the caller's region, with the bytes of one that may be used.
+
+    ``source_region`` is where that one is; empty is the caller's.
+    """
 
     source_id: str
+    source_region: str = ""
     description: str = ""
     encrypted: bool = False
     tags: tuple[tuple[str, str], ...] = ()

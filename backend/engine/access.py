@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from backend import commands, identity_commands, launch_commands, network_commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
@@ -204,9 +206,10 @@ def seen_snapshots(caller: Caller, ids: Sequence[str], found: Mapping[str, Snaps
     return [found[item] for item in wanted]
 
 
-def seen_snapshot(work: Work, snapshot_id: str) -> Snapshot:
-    """A snapshot that the caller may make volumes of."""
-    return seen_snapshots(work.caller, [snapshot_id], work.tx.snapshots.some([snapshot_id]))[0]
+def seen_snapshot(work: Work, snapshot_id: str, *, region: str = "") -> Snapshot:
+    """A snapshot that the caller may make volumes of, in its region or one that is named."""
+    caller = msgspec.structs.replace(work.caller, region=region) if region else work.caller
+    return seen_snapshots(caller, [snapshot_id], work.tx.snapshots.some([snapshot_id]))[0]
 
 
 def own_snapshot(work: Work, snapshot_id: str) -> Snapshot:

@@ -407,9 +407,12 @@ def _protected(
     return msgspec.structs.replace(volume, encrypted=bool(each.encrypted) or encrypts_unasked(work))
 
 
-def usable_content(work: Work, snapshot_id: str) -> Snapshot:
-    """A snapshot that volumes can be made of now; nobody deletes it before this transaction has ended."""
-    snapshot = seen_snapshot(work, snapshot_id)
+def usable_content(work: Work, snapshot_id: str, *, region: str = "") -> Snapshot:
+    """A snapshot that volumes can be made of now; nobody deletes it before this transaction has ended.
+
+    It is in the caller's region unless another is named.
+    """
+    snapshot = seen_snapshot(work, snapshot_id, region=region)
     work.tx.snapshots.lock(snapshot.id)
     if snapshot.state is not SnapshotState.COMPLETED:
         raise BackendError(

@@ -75,8 +75,8 @@ class EngineSettings(Value, frozen=True, kw_only=True):
     ended instance stays listed (§7.1). ``history`` is how long jobs and events of an ended instance are kept;
     its accounting stays. ``pending_timeout`` ends a wait for capacity as a failure; None waits for ever.
     ``refuse_when_full`` refuses an EC2 launch that no host has room for now, instead of letting it wait.
-    ``picture_patience`` is how long somebody waits for a picture of a display, ``picture_memory`` how long one
-    is kept at least.
+    ``picture_patience`` is how long somebody waits for a picture of a display, ``picture_memory`` how long
+    one is kept at least.
     """
 
     zones: Mapping[str, tuple[str, ...]] = msgspec.field(

@@ -143,7 +143,7 @@ def check_snapshot_quota(work: Work, tenant_id: str, more: int) -> None:
 
 def copy_snapshot(work: Work, command: commands.CopySnapshot) -> Snapshot:
     """A snapshot of the caller's own with the same bytes, at once: bytes never change (CopySnapshot)."""
-    source = usable_content(work, command.source_id)
+    source = usable_content(work, command.source_id, region=command.source_region)
     if (command.encrypted or encrypts_unasked(work)) and not source.encrypted:
         raise BackendError(
             Code.UNSUPPORTED,

@@ -163,6 +163,7 @@ def copy_snapshot(context: Ec2Context, params: Params) -> Document:
         context.caller,
         commands.CopySnapshot(
             source_id=source_id,
+            source_region=region,
             description=described(params),
             encrypted=params.get("Encrypted", False),
             tags=tags,

@@ -115,10 +115,10 @@ class Ec2Cloud:
         signing.verify(presented, secret=secret, request=request, now=datetime.now(UTC), policy=policy)
         return caller
 
-    def client(self, key_id: str, service_name: str = "ec2") -> Any:
+    def client(self, key_id: str, service_name: str = "ec2", region: str = "us-east-1") -> Any:
         made = SESSION.client(
             service_name,
-            region_name="us-east-1",
+            region_name=region,
             endpoint_url=ENDPOINT,
             aws_access_key_id=key_id,
             aws_secret_access_key=self.keys[key_id][0],

@@ -357,10 +357,12 @@ class Cloud:
             known["content"] = self.contents.add(data, virtual_bytes=virtual)
         return self.engine.execute(caller or self.caller, RegisterImage(name=name, **{**known, **parameters}))
 
-    def add_host(self, total: Capacity | None = None, zone: str = "us-east-1a") -> SimulatedHost:
+    def add_host(
+        self, total: Capacity | None = None, zone: str = "us-east-1a", region: str = "us-east-1"
+    ) -> SimulatedHost:
         """One more host, met at the next poll."""
         uri = f"memory:{len(self.host_ids)}"
-        added = self.engine.execute(ADMIN, AddHost(uri=uri, region="us-east-1", zone=zone))
+        added = self.engine.execute(ADMIN, AddHost(uri=uri, region=region, zone=zone))
         self.host_ids.append(added.id)
         self._watch(added.id)
         host = self.host(len(self.host_ids) - 1)
