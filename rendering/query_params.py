@@ -251,12 +251,21 @@ def _check_required(required: tuple[Member, ...], out: Mapping[str, Any], prefix
 
 def _list_reader(shape: ListOf, made: dict[str, _Reader]) -> _Reader:
     read_item = _compiled(shape.item, made)
+    plain = isinstance(shape.item, Scalar) and not shape.wrapper
+
+    def unnumbered(text: str, path: str, unknown: list[str] | None) -> list[Any]:
+        # Libcloud's get_key_pair sends KeyName=x: one value needs no number. Nothing is the empty list.
+        if text and plain:
+            items = [read_item(text, path, unknown)]
+            _check_size(shape, 1, path)
+            return items
+        if text:
+            _refuse_unknown(path, unknown)
+        return []
 
     def read(node: _Node, path: str, unknown: list[str] | None) -> list[Any]:
         if isinstance(node, str):
-            if node:
-                _refuse_unknown(path, unknown)
-            return []
+            return unnumbered(node, path, unknown)
         if shape.wrapper:
             node, path = _unwrapped(node, shape.wrapper, path, unknown)
         steps = []

@@ -93,6 +93,16 @@ def test_list_numbers_are_only_an_order() -> None:
     assert parse("DescribeInstances", *fields) == {"InstanceIds": ["a", "b", "c"]}
 
 
+def test_one_value_of_a_list_needs_no_number() -> None:
+    """Libcloud asks so for a key pair."""
+    assert parse("DescribeKeyPairs", ("KeyName", "web")) == {"KeyNames": ["web"]}
+    assert refusal("DescribeKeyPairs", ("KeyName", "web"), ("KeyName.1", "db"))[0] in {
+        "UnknownParameter",
+        "MalformedQueryString",
+    }
+    assert refusal("DescribeKeyPairs", ("Filter", "web"))[0] == "UnknownParameter"
+
+
 def test_an_empty_list_may_be_named() -> None:
     assert parse("StartInstances", ("InstanceId", "")) == {"InstanceIds": []}
     assert parse("StartInstances", ("InstanceId", ""), ("InstanceId.1", "i-1")) == {"InstanceIds": ["i-1"]}
