@@ -356,10 +356,10 @@ def _wrong_state(image: Image, sentence: str) -> BackendError:
 def create_image(work: Work, command: commands.CreateImage) -> Image:
     """Make an image of an instance's disks: a snapshot of each; it is ready when all are (CreateImage)."""
     [instance] = own_instances(work, [command.instance_id])
+    _check_name(work, command.name, instance.tenant_id)
     busy = instance.job_id is not None or instance.detail not in _SAVED_FROM
     if instance.desired is Desired.GONE or (busy and not command.deferred):
         raise wrong_state(instance, "create_image")
-    _check_name(work, command.name, instance.tenant_id)
     volumes = work.tx.volumes.of_instance(instance.id)
     devices = merge([_device_of(volume) for volume in volumes], command.mappings)
     kept = [volume for volume in volumes if _is_kept(volume, devices)]

@@ -21,7 +21,9 @@ def modify_instance(work: Work, command: ModifyInstance) -> Instance:
         raise BackendError(Code.STALE, "The instance was changed by somebody else.", final=True)
     if instance.desired is Desired.GONE:
         raise wrong_state(instance, "modify")
-    changes = _plain(command) | _resize(work, instance, command) | _user_data(work, instance, command)
+    changes = (
+        _plain(instance, command) | _resize(work, instance, command) | _user_data(work, instance, command)
+    )
     changes |= _volumes_fate(work, instance, command)
     if not changes:
         return instance
@@ -51,9 +53,14 @@ def _volumes_fate(work: Work, instance: Instance, command: ModifyInstance) -> di
     return {"summary": instance.summary}  # the row changes, as what is shown with it does
 
 
-def _plain(command: ModifyInstance) -> dict[str, Any]:
+def _plain(instance: Instance, command: ModifyInstance) -> dict[str, Any]:
     names = ("locked_terminate", "locked_stop", "monitoring", "on_guest_shutdown", "hostname", "summary")
-    return {name: getattr(command, name) for name in names if getattr(command, name) is not None}
+    wanted = {name: getattr(command, name) for name in names}
+    return {
+        name: value
+        for name, value in wanted.items()
+        if value is not None and value != getattr(instance, name)
+    }
 
 
 def _resize(work: Work, instance: Instance, command: ModifyInstance) -> dict[str, Any]:

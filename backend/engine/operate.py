@@ -63,9 +63,16 @@ def _choose(work: Work, command: Operate, instance: Instance) -> Transition | No
         _require_host(work, edge, instance)
         return edge
     shown = ec2_state(instance.detail, gone=gone)
-    if shown in _FULFILLED.get(op, ()) and not command.strict:
+    under_way = op is Op.REBOOT and not gone and _is_rebooting(work, instance)
+    if (shown in _FULFILLED.get(op, ()) or under_way) and not command.strict:
         return None
     raise wrong_state(instance, op.value)
+
+
+def _is_rebooting(work: Work, instance: Instance) -> bool:
+    """Whether what is being done to an instance is a reboot already: a second one asks for nothing more."""
+    job = work.tx.jobs.get(instance.job_id) if instance.job_id is not None else None
+    return job is not None and job.op == Op.REBOOT.value
 
 
 def _check_locks(op: Op, instance: Instance, *, gone: bool) -> None:

@@ -157,14 +157,23 @@ def cancel_import_task(context: Ec2Context, params: Params) -> Document:
     (task,) = _named(context, [task_id], TaskKind.SNAPSHOT_IMPORT if snapshot else TaskKind.IMAGE_IMPORT)
     before = image_mapping.task_state(task)
     if before != "active":
-        raise Ec2Error("IncorrectState", f"The import task {task.id} is {before}: it cannot be cancelled.")
+        raise _not_cancelled(task, before)
     command: commands.Command[Any] = (
         commands.DeleteSnapshot(snapshot_id=task.resource_id)
         if snapshot
         else commands.DeregisterImage(image_id=task.resource_id)
     )
-    context.engine.execute(context.caller, command)
+    try:
+        context.engine.execute(context.caller, command)
+    except BackendError as error:
+        if error.code not in {Code.IMAGE_UNAVAILABLE, Code.SNAPSHOT_NOT_FOUND}:
+            raise
+        raise _not_cancelled(task, "deleting") from error  # somebody else was quicker
     return {"ImportTaskId": task.id, "PreviousState": before, "State": "deleting"}
+
+
+def _not_cancelled(task: Task, state: str) -> Ec2Error:
+    return Ec2Error("IncorrectState", f"The import task {task.id} is {state}: it cannot be cancelled.")
 
 
 # Export -------------------------------------------------------------------------------------------------
