@@ -131,7 +131,7 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
     minimum, maximum = _counts(params)
     user_data = decode_user_data(params.get("UserData", ""))
     refuse_all(params, _NOT_OFFERED)
-    refuse_unless(params, _AS_IT_IS)
+    refuse_unless(params, _as_it_is(context, params))
     return Launch(
         image_id=image_id,
         flavor=params.get("InstanceType") or None,
@@ -175,6 +175,17 @@ def _place(params: Params) -> dict[str, Any]:
         "address": params.get("PrivateIpAddress") or "",
         "groups": (*well_formed_ids(IdKind.SECURITY_GROUP, params.get("SecurityGroupIds") or ()), *names),
     }
+
+
+def _as_it_is(context: Ec2Context, params: Params) -> Mapping[str, Any]:
+    """What may be asked for because every instance has it, and because the type that is asked for does."""
+    wanted = params.get("CpuOptions", {}).get("CoreCount")
+    if wanted is None:
+        return _AS_IT_IS
+    name = params.get("InstanceType") or context.engine.settings.default_flavor
+    # A type that is not there is refused as that, and not for its cores.
+    cores = next((flavor.vcpus for flavor in context.engine.flavors() if flavor.name == name), wanted)
+    return {**_AS_IT_IS, "CpuOptions": {**_AS_IT_IS["CpuOptions"], "CoreCount": cores}}
 
 
 def _counts(params: Params) -> tuple[int, int]:

@@ -400,3 +400,13 @@ def test_lists_that_need_more_than_ids_are_empty_too(face):
     assert code_of(face.ann.describe_image_references, ImageIds=[face.cloud.image.id]) == (
         "UnsupportedOperation"
     )
+
+
+def test_a_launch_may_ask_for_the_cores_that_its_type_has(face):
+    wanted = {"ImageId": face.cloud.image.id, "MinCount": 1, "MaxCount": 1, "InstanceType": "t2.large"}
+    made = face.ann.run_instances(**wanted, CpuOptions={"CoreCount": 2, "ThreadsPerCore": 1})
+    assert made["Instances"][0]["CpuOptions"] == {"CoreCount": 2, "ThreadsPerCore": 1}
+    for options in ({"CoreCount": 1, "ThreadsPerCore": 1}, {"CoreCount": 1, "ThreadsPerCore": 2}):
+        assert code_of(face.ann.run_instances, **wanted, CpuOptions=options) == "UnsupportedOperation"
+    unknown = {**wanted, "InstanceType": "x9.none", "CpuOptions": {"CoreCount": 2}}
+    assert code_of(face.ann.run_instances, **unknown) == "InvalidParameterValue"
