@@ -25,7 +25,7 @@ from ec2.errors import Ec2Error, dry_run, http_status, in_words_of, request_limi
 from ec2.pages import PageTokens
 from ec2.refusals import from_backend
 from ec2.rendered import RenderedInstances
-from ec2.service import Endpoint, error_reply, operation, service_of
+from ec2.service import Endpoint, error_reply, operation, reads, service_of
 from ec2.signature import SignedRequest
 from rendering.query_params import Pair, QueryError, decode_pairs, envelope
 
@@ -112,10 +112,11 @@ class Ec2Face:
             raise Ec2Error("InvalidRequest", "The HTTP method must be GET or POST")
         request = self._received(req, call)
         caller = authenticate(request, call.request_id)
-        endpoint = operation(envelope(request.pairs, "Action"), call.version)
-        call.action = endpoint.name
-        if not self._admit(caller.account_id, "reading" if endpoint.reads else "changing"):
+        action_name = envelope(request.pairs, "Action")
+        if not self._admit(caller.account_id, "reading" if reads(action_name) else "changing"):
             raise request_limit_exceeded()
+        endpoint = operation(action_name, call.version)
+        call.action = endpoint.name
         unknown: list[str] | None = [] if self._settings.lenient else None
         params = endpoint.parse(request.pairs, unknown)
         if unknown:

@@ -72,11 +72,6 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         """The operation's name, which is the value of ``Action``."""
         return self.shape.name
 
-    @property
-    def reads(self) -> bool:
-        """Whether the operation only tells of things."""
-        return self.name.startswith(_READING) and self.name not in _CHANGING
-
     def reply(self, document: Mapping[str, Any] | None, *, version: str, request_id: str) -> bytes:
         """The reply as XML; ``document`` is keyed by SDK names and ignored by operations without output."""
         if self.service == "sts":
@@ -171,6 +166,11 @@ def _is_date(text: str) -> bool:
         return bool(_DATE.fullmatch(text) and date.fromisoformat(text))
     except ValueError:
         return False
+
+
+def reads(action: str | None) -> bool:
+    """Whether an action, if it is one, only tells of things."""
+    return bool(action) and str(action).startswith(_READING) and action not in _CHANGING
 
 
 def service_of(version: str | None) -> str:
