@@ -28,19 +28,26 @@ _FURTHER = 1000
 """How many rows are looked at in one go once the first ones did not fill a page."""
 
 
-class Column(msgspec.Struct, frozen=True):
-    """A filter that looks at nothing but a column: its name, and the column's value for a filter's text.
+def _text(text: str) -> Sequence[str]:
+    """A column's text. An empty one stands for a value that is not there, and that matches nothing."""
+    return (text,) if text else ()
 
-    ``read`` answers None for a text that no row can have there.
+
+class Column(msgspec.Struct, frozen=True):
+    """A filter that looks at a column: its name, and the values of the column for a filter's text.
+
+    ``read`` answers nothing for a text that no row can have there. A column that is not ``exact`` leaves rows
+    that the filter has yet to be asked of.
     """
 
     name: str
-    read: Callable[[str], str | int | bool | None] = lambda text: text or None
+    read: Callable[[str], Sequence[str | int | bool]] = _text
+    exact: bool = True
 
 
 def flag(name: str) -> Column:
     """A column of truth values."""
-    return Column(name, {"true": True, "false": False}.get)
+    return Column(name, lambda text: {"true": (True,), "false": (False,)}.get(text, ()))
 
 
 def whole(name: str) -> Column:
@@ -48,41 +55,60 @@ def whole(name: str) -> Column:
     return Column(name, _number)
 
 
-def _number(text: str) -> int | None:
+def as_it_is(text: str) -> Sequence[str]:
+    """A column's text, which a filter matches when it is empty, too."""
+    return (text,)
+
+
+def _number(text: str) -> Sequence[int]:
     """The number whose text this is: a filter is held against how a reply writes it."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        return None
-    return int(text) if str(int(text)) == text else None
+        return ()
+    return (int(text),) if str(int(text)) == text else ()
 
 
 Columns = Mapping[str, Column]
 
 
-def narrowed(table: FilterTable[Any], columns: Columns, filters: Sequence[Filter]) -> RowQuery | None:
-    """What the database can decide of some filters; None when nothing meets them.
+def narrowed(
+    table: FilterTable[Any], columns: Columns, filters: Sequence[Filter]
+) -> tuple[RowQuery | None, list[Filter]]:
+    """What the database can decide of some filters, and those that it cannot, or not fully.
 
-    It finds every row that meets them all, and perhaps others.
+    None when nothing meets them. The question finds every row that meets them all.
     """
     equal: dict[str, frozenset[Any]] = {}
     tags: list[tuple[str, tuple[str, ...]]] = []
+    rest: list[Filter] = []
     for each in filters:
-        name, values = each.get("Name") or "", each.get("Values") or ()
-        if not values:
-            return None
-        plain = plain_values(values)
-        if plain is None:
-            continue
+        name, plain = each.get("Name") or "", plain_values(each.get("Values") or ())
         column = columns.get(table.canonical(name))
-        if column is not None:
-            read = frozenset(value for text in plain if (value := column.read(text)) is not None)
+        tag = _tag(name, plain) if column is None else None
+        if plain is not None and column is not None:
+            read = frozenset(value for text in plain for value in column.read(text))
             equal[column.name] = equal[column.name] & read if column.name in equal else read
-        elif name.startswith("tag:") and name[4:] != LIMITS_TAG:
-            tags.append((name[4:], tuple(sorted(plain))))
-        elif name == "tag-key" and len(plain) == 1 and LIMITS_TAG not in plain:
-            tags.append((min(plain), ()))
-    if not all(equal.values()):
+        elif tag is not None:
+            tags.append(tag)
+        if tag is None and (plain is None or column is None or not column.exact):
+            rest.append(each)
+    if not all(equal.values()) or any(not each.get("Values") for each in filters):
+        return None, rest
+    return RowQuery(
+        equal={name: tuple(sorted(values)) for name, values in equal.items()}, tags=tuple(tags)
+    ), rest
+
+
+def _tag(name: str, plain: frozenset[str] | None) -> tuple[str, tuple[str, ...]] | None:
+    """The key and the values of a filter on tags; None for another, and for a tag that nobody has set."""
+    if not plain:
         return None
-    return RowQuery(equal={name: tuple(sorted(values)) for name, values in equal.items()}, tags=tuple(tags))
+    if name == "tag-key" and len(plain) == 1:
+        tag: tuple[str, tuple[str, ...]] = (min(plain), ())
+    elif name.startswith("tag:"):
+        tag = (name[4:], tuple(sorted(plain)))
+    else:
+        return None
+    return None if tag[0] == LIMITS_TAG else tag
 
 
 class Listing(msgspec.Struct, Generic[T, R], frozen=True, kw_only=True):
@@ -101,22 +127,6 @@ class Listing(msgspec.Struct, Generic[T, R], frozen=True, kw_only=True):
     order: tuple[str, ...] = ("created_at", "id")
     member: str = "Filters"
 
-    def all(
-        self,
-        context: Ec2Context,
-        params: Params,
-        *,
-        among: Mapping[str, tuple[Any, ...]] | None = None,
-    ) -> list[R]:
-        """Everything that meets the filters, for operations without pages."""
-        given = params.get(self.member, ())
-        matches = self.filters.compile(given)
-        query = narrowed(self.filters, self.columns, given)
-        if query is None:
-            return []
-        rows = context.engine.listing(context.caller, self.kind, _with(query, among or {}))
-        return [row for row in self.dress(context, rows) if matches(row)]
-
     def page(
         self,
         context: Ec2Context,
@@ -134,7 +144,7 @@ class Listing(msgspec.Struct, Generic[T, R], frozen=True, kw_only=True):
         given = params.get(self.member, ())
         matches = self.filters.compile(given)
         size, after = page_size(params, self.limits), self._after(context, params)
-        query = narrowed(self.filters, self.columns, given)
+        query, _ = narrowed(self.filters, self.columns, given)
         if query is None:
             return [], None
         most = None if size is None else size + 1

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Integer, Select, Table, bindparam, exists, select, tuple_
+from sqlalchemy import Column, ColumnElement, Integer, Select, Table, bindparam, exists, func, select, tuple_
 
 from backend.model import Value
 from backend.store import tables
@@ -24,8 +24,8 @@ T = TypeVar("T", bound=Value)
 CHUNK = 500  # ids in one IN list; both databases allow more, plans stay good with this
 _WILD = re.compile("[/%_]")  # what means something to LIKE, which is told that / takes it away
 FEW = 2000
-"""Up to so many rows with a tag are looked up by their ids; of more, each row of a listing is asked for its
-tag, which finds enough for a page soon."""
+"""Up to so many rows with a tag, or a value in a column that has an index, are looked up by their ids; of
+more, each row of a listing is asked, which finds enough for a page soon."""
 
 
 class View(Value, frozen=True, kw_only=True):
@@ -67,9 +67,13 @@ class Shape(Value, frozen=True, kw_only=True):
 
 
 class ListedRows(Rows[T]):
-    """Rows that can be listed: ``order`` names the columns of a position, the last ones a unique key."""
+    """Rows that can be listed: ``order`` names the columns of a position, the last ones a unique key.
+
+    ``identity`` is the column by which single rows are looked up.
+    """
 
     order: ClassVar[tuple[str, ...]] = ("created_at", "id")
+    identity: ClassVar[str] = "id"
 
     @classmethod
     def ways(cls, table: Table, shape: Shape) -> list[list[ColumnElement[bool]]]:
@@ -85,8 +89,10 @@ class ListedRows(Rows[T]):
 
     def cells(self, view: View, query: RowQuery, columns: tuple[Column[Any], ...]) -> Sequence[Sequence[Any]]:
         """Some columns of the rows of a page, in order."""
-        narrowed = self._few_by_tag(view, query)
-        if narrowed is None or not all(narrowed.equal.values()):
+        if not all(query.equal.values()):
+            return []
+        narrowed = self._narrowed(view, query)
+        if narrowed is None:
             return []
         shape = _shape(view, narrowed)
         given = _bound(view, narrowed)
@@ -115,29 +121,45 @@ class ListedRows(Rows[T]):
             found += map(self.decode, self.connection.execute(statement, {"values": part}))
         return found
 
-    def _few_by_tag(self, view: View, query: RowQuery) -> RowQuery | None:
-        """The question with tags that few rows have replaced by the ids of these; None: no row has them."""
-        ids: set[str] | None = None
-        left = []
+    def _narrowed(self, view: View, query: RowQuery) -> RowQuery | None:
+        """The question with conditions that few rows meet replaced by the ids of these; None: no row does."""
+        found = [self._few_with(view, query)] if self.identity not in query.equal else []
+        tags = []
         for key, values in query.tags:
-            given = {"tag_tenant": view.tenant_id, "tag_key": key, "tag_values": values, "most": FEW + 1}
-            statement = _tagged(view.tenant_id is not None, bool(values))
-            found = set(self.connection.execute(statement, given).scalars())
-            if len(found) > FEW:
-                left.append((key, values))
-            else:
-                ids = found if ids is None else ids & found
-        if ids is None:
+            few = self._few_tagged(view, key, values)
+            found.append(few)
+            if few is None:
+                tags.append((key, values))
+        sets = [few for few in found if few is not None]
+        if not sets:
             return query
-        chosen = ids & set(query.equal["id"]) if "id" in query.equal else ids
+        if self.identity in query.equal:
+            sets.append(set(query.equal[self.identity]))
+        chosen = set.intersection(*sets)
         if not chosen:
             return None
         return RowQuery(
-            equal={**query.equal, "id": tuple(sorted(chosen))},
-            tags=tuple(left),
+            equal={**query.equal, self.identity: tuple(sorted(chosen))},
+            tags=tuple(tags),
             after=query.after,
             limit=query.limit,
         )
+
+    def _few_with(self, view: View, query: RowQuery) -> set[str] | None:  # noqa: ARG002 - tags ask it
+        """The ids of rows with some values in a column that has an index; None for many, or without one."""
+        name = next((name for name in _indexed(self.table) if name in query.equal), None)
+        if name is None:
+            return None
+        return self._few(_with_value(self.table, name, self.identity), {"values": query.equal[name]})
+
+    def _few_tagged(self, view: View, key: str, values: Sequence[str]) -> set[str] | None:
+        """The ids of resources with a tag; None for many."""
+        given = {"tenant": view.tenant_id, "keys": (key,), "values": tuple(values)}
+        return self._few(tagged(view.tenant_id is not None, bool(values)), given)
+
+    def _few(self, statement: Select[Any], given: Mapping[str, Any]) -> set[str] | None:
+        found = self.connection.execute(statement, {**given, "most": FEW + 1}).scalars().all()
+        return None if len(found) > FEW else set(found)
 
 
 def _position(row: Sequence[Any], columns: Sequence[Any]) -> tuple[Any, ...]:
@@ -149,10 +171,17 @@ def own(table: Table, shape: Shape) -> list[ColumnElement[bool]]:
     """A tenant's own rows, in the region when there is one."""
     found: list[ColumnElement[bool]] = []
     if shape.scoped:
-        found.append(table.c.tenant_id == bindparam("tenant"))
+        found.append(_beside(table.c.tenant_id, shape) == bindparam("tenant"))
     if shape.regional and "region" in table.c:
-        found.append(table.c.region == bindparam("region"))
+        found.append(_beside(table.c.region, shape) == bindparam("region"))
     return found
+
+
+def _beside(column: ColumnElement[Any], shape: Shape) -> ColumnElement[Any]:
+    """A column that is compared; with ids given as an expression that no index answers, so that SQLite, which
+    knows nothing of how many rows there are, looks the ids up instead of going through all of a tenant's.
+    """
+    return func.coalesce(column, "") if {"id", "resource_id"} & {*shape.equal} else column
 
 
 def _shape(view: View, query: RowQuery) -> Shape:
@@ -214,14 +243,31 @@ def _has_tag(table: Table, shape: Shape, number: int) -> ColumnElement[bool]:
 
 
 @lru_cache
-def _tagged(scoped: bool, valued: bool) -> Select[Any]:
+def tagged(scoped: bool, valued: bool) -> Select[Any]:
+    """The ids of at most ``most`` resources with one of some ``keys``, and one of some ``values``."""
     t = tables.tag.c
-    conditions: list[ColumnElement[bool]] = [t.key == bindparam("tag_key")]
+    conditions: list[ColumnElement[bool]] = [t.key.in_(bindparam("keys", expanding=True))]
     if scoped:
-        conditions.append(t.tenant_id == bindparam("tag_tenant"))
+        conditions.append(t.tenant_id == bindparam("tenant"))
     if valued:
-        conditions.append(t.value.in_(bindparam("tag_values", expanding=True)))
+        conditions.append(t.value.in_(bindparam("values", expanding=True)))
     return select(t.resource_id).where(*conditions).limit(bindparam("most", type_=Integer))
+
+
+@cache
+def _indexed(table: Table) -> tuple[str, ...]:
+    """The columns that begin an index of all rows, but for those of listings: what may find few rows."""
+    full = [index for index in table.indexes if index.dialect_options["sqlite"]["where"] is None]
+    firsts = {index.columns[0].name for index in full}
+    firsts |= {column.name for column in table.columns if column.unique}
+    return tuple(sorted(firsts - {"tenant_id", "region"}))
+
+
+@lru_cache
+def _with_value(table: Table, column: str, identity: str) -> Select[Any]:
+    c = table.c
+    chosen = c[column].in_(bindparam("values", expanding=True))
+    return select(c[identity]).where(chosen).limit(bindparam("most", type_=Integer))
 
 
 @lru_cache

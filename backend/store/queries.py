@@ -57,7 +57,7 @@ from backend.model import (
     VolumeState,
 )
 from backend.store import tables
-from backend.store.listing import CHUNK, ListedRows, RowQuery, Shape, View, own
+from backend.store.listing import CHUNK, ListedRows, RowQuery, Shape, View, own, tagged
 from backend.store.network_queries import forget_networks
 from backend.store.rows import Rows, columns_of
 from backend.store.tables import CURRENT, IN_GROUP, LIVE, OPEN, PRESENT, PUBLIC, SHARED_IMAGE, SHARED_SNAPSHOT
@@ -700,6 +700,7 @@ class TagRows(ListedRows[Tag]):
     """Tags."""
 
     order: ClassVar[tuple[str, ...]] = ("resource_id", "key")
+    identity: ClassVar[str] = "resource_id"
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.tag, Tag)
@@ -724,6 +725,14 @@ class TagRows(ListedRows[Tag]):
         for kind, of in _OF_REGIONS.items() if shape.regional or shape.done else ():
             conditions.append(or_(table.c.resource_type != kind, _tagged_row(table, of, shape)))
         return [conditions]
+
+    def _few_with(self, view: View, query: RowQuery) -> set[str] | None:
+        """The resources with some keys, by the index for that."""
+        if "key" not in query.equal:
+            return None
+        values = query.equal.get("value", ())
+        given = {"tenant": view.tenant_id, "keys": query.equal["key"], "values": values}
+        return self._few(tagged(view.tenant_id is not None, bool(values)), given)
 
     def of_tenant(self, tenant_id: str) -> list[Tag]:
         """All tags of a tenant, by resource and key."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from backend.engine import InstanceQuery
+from backend.lifecycle import DETAILS, ec2_state
 from backend.network_model import PublicAddress
-from ec2 import instance_mapping, interface_mapping, mapping
-from ec2.filters import Filter, FilterTable, Value, plain_values, texts
+from ec2 import instance_mapping, interface_mapping, listing, mapping
+from ec2.filters import Filter, FilterTable, Value, texts
 from ec2.interface_mapping import Interface
+from ec2.listing import Column, Columns
 from ec2.rendered import Shown
 
 
@@ -216,18 +218,29 @@ FILTERS: FilterTable[Shown] = FilterTable(
     tags=lambda row: row.tags,
 )
 
-_COLUMNS: Mapping[str, str] = {
-    "architecture": "architecture",
-    "availability-zone": "zone",
-    "client-token": "client_token",
-    "image-id": "image_id",
-    "instance-id": "id",
-    "instance-type": "flavor",
-    "key-name": "key_name",
-    "owner-id": "account_id",
-    "reservation-id": "launch_id",
+
+def details_of(state: str) -> list[str]:
+    """The details that instances in a state are in; any that has not ended may be shutting down."""
+    return [
+        detail for detail in DETAILS if state in {ec2_state(detail, gone=False), ec2_state(detail, gone=True)}
+    ]
+
+
+_COLUMNS: Columns = {
+    "architecture": Column("architecture"),
+    "availability-zone": Column("zone"),
+    "client-token": Column("client_token"),
+    "image-id": Column("image_id"),
+    "instance-id": Column("id"),
+    "instance-state-name": Column("detail", details_of, exact=False),
+    "instance-type": Column("flavor"),
+    "key-name": Column("key_name"),
+    "owner-id": Column("account_id"),
+    "reservation-id": Column("launch_id"),
+    "subnet-id": Column("subnet_id", exact=False),
+    "vpc-id": Column("vpc_id", exact=False),
 }
-"""Filters that are columns: with plain values they are left to the database."""
+"""Filters that are columns: with plain values they are left to the database, or narrowed by it."""
 
 
 def narrowed(filters: Sequence[Filter]) -> tuple[InstanceQuery | None, list[Filter]]:
@@ -236,22 +249,5 @@ def narrowed(filters: Sequence[Filter]) -> tuple[InstanceQuery | None, list[Filt
     Raises the refusals of :meth:`FilterTable.compile` for all of them.
     """
     FILTERS.compile(filters)
-    equal: dict[str, frozenset[str]] = {}
-    tags: list[tuple[str, tuple[str, ...]]] = []
-    rest: list[Filter] = []
-    for each in filters:
-        name, values = each.get("Name") or "", plain_values(each.get("Values") or ())
-        column = _COLUMNS.get(FILTERS.canonical(name))
-        if values is not None and column is not None:
-            # An empty column stands for a value that is not there, and that matches nothing.
-            chosen = values - {""}
-            equal[column] = equal[column] & chosen if column in equal else chosen
-        elif values and name.startswith("tag:"):
-            tags.append((name[4:], tuple(sorted(values))))
-        else:
-            rest.append(each)
-    if not all(equal.values()) or any(not each.get("Values") for each in filters):
-        return None, rest
-    return InstanceQuery(
-        equal={column: tuple(sorted(values)) for column, values in equal.items()}, tags=tuple(tags)
-    ), rest
+    query, rest = listing.narrowed(FILTERS, _COLUMNS, filters)
+    return None if query is None else InstanceQuery(equal=query.equal, tags=query.tags), rest

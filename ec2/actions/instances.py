@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -34,26 +34,46 @@ def describe_instances(context: Ec2Context, params: Params) -> Document:
     query, rest = narrowed(params.get("Filters", ()))
     matches = FILTERS.compile(rest) if rest else None
     ids = params.get("InstanceIds")
-    cache = context.rendered
     if ids:
-        keys = keys_of(context, ids, query)
-    elif query is None:
+        chosen = rows_of(context, keys_of(context, ids, query))
+        return {"Reservations": reservations(filter(matches, chosen) if matches is not None else chosen)}
+    if query is None:
         return {"Reservations": []}
-    else:
-        keys = context.engine.instance_keys(
-            context.caller, paged(context, params, query, size if matches is None else None)
-        )
-    if size is None or len(keys) <= size:
-        rows = cache.rows(context.engine, context.caller, keys)
+    if size is None:
+        rows = rows_of(context, context.engine.instance_keys(context.caller, paged(context, params, query)))
         return {"Reservations": reservations(filter(matches, rows) if matches is not None else rows)}
-    groups = (
-        group
-        for batch in _batches(keys)
-        for group in by_launch(filter(matches, cache.rows(context.engine, context.caller, batch)))
-    )
+    batches = in_turn(context, paged(context, params, query), size + 1, whole=matches is not None)
+    groups = (group for batch in batches for group in by_launch(filter(matches, batch)))
     shown, more = whole_reservations(groups, size)
     token = context.next_token(params, position(shown[-1])) if more else None
     return {"Reservations": reservations(shown), "NextToken": token}
+
+
+def rows_of(context: Ec2Context, keys: Sequence[InstanceKey]) -> list[Shown]:
+    """What is told of the instances of some keys, in their order."""
+    return context.rendered.rows(context.engine, context.caller, keys)
+
+
+def in_turn(context: Ec2Context, query: InstanceQuery, first: int, *, whole: bool) -> Iterator[list[Shown]]:
+    """The instances of a listing, read as they are needed, ``first`` of them in the first go.
+
+    With ``whole`` launches none is cut: of the last one that was read, the rest may be yet to come.
+    """
+    held: list[InstanceKey] = []
+    limit = first
+    while True:
+        keys = context.engine.instance_keys(context.caller, msgspec.structs.replace(query, limit=limit))
+        held += keys
+        if len(keys) < limit:
+            yield rows_of(context, held)
+            return
+        last = keys[-1]
+        done = [key for key in held if key.launch_id != last.launch_id] if whole else held
+        if done:
+            yield rows_of(context, done)
+            held = held[len(done) :]
+        query = msgspec.structs.replace(query, after=(last.created_at, last.launch_id, last.launch_index))
+        limit = max(limit, _BATCH)
 
 
 def keys_of(context: Ec2Context, ids: Sequence[str], query: InstanceQuery | None) -> list[InstanceKey]:
@@ -70,16 +90,15 @@ def keys_of(context: Ec2Context, ids: Sequence[str], query: InstanceQuery | None
     return context.engine.instance_keys(context.caller, msgspec.structs.replace(query, ids=tuple(wanted)))
 
 
-def paged(context: Ec2Context, params: Params, query: InstanceQuery, size: int | None) -> InstanceQuery:
-    """A query that begins after the page before, and goes one beyond the page when its size is known."""
+def paged(context: Ec2Context, params: Params, query: InstanceQuery) -> InstanceQuery:
+    """A query that begins after the page before."""
     after = context.after(params)
-    limit = None if size is None else size + 1
     if after is None:
-        return msgspec.structs.replace(query, limit=limit)
+        return query
     if len(after) != 3:
         raise Ec2Error("InvalidNextToken", "The specified NextToken is not valid.")
     created, launch, index = after
-    return msgspec.structs.replace(query, limit=limit, after=(float(created), str(launch), int(index)))
+    return msgspec.structs.replace(query, after=(float(created), str(launch), int(index)))
 
 
 def position(row: Shown) -> Position:
@@ -95,17 +114,6 @@ def whole_reservations(groups: Iterable[list[Shown]], size: int) -> tuple[list[S
             return (shown, True) if shown else (group[:size], True)
         shown.extend(group)
     return shown, False
-
-
-def _batches(keys: list[InstanceKey]) -> Iterable[list[InstanceKey]]:
-    """Keys in batches that do not cut a reservation."""
-    start = 0
-    while start < len(keys):
-        end = min(start + _BATCH, len(keys))
-        while end < len(keys) and keys[end].launch_id == keys[end - 1].launch_id:
-            end += 1
-        yield keys[start:end]
-        start = end
 
 
 # Operations ---------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ec2.filters import FilterTable, Value, texts
 from ec2.ids import IdKind, not_found
 from ec2.interface_mapping import Interface
 from ec2.interfaces import interfaces
-from ec2.listing import Column, Listing, flag
+from ec2.listing import Column, Listing, as_it_is, flag
 from ec2.pages import PageLimits
 
 LIMITS = PageLimits(default=None, ids="NetworkInterfaceIds", ids_word="networkInterfaceIds")
@@ -105,7 +105,7 @@ COLUMNS: Mapping[str, Column] = {
     "attachment.attachment-id": Column("attachment_id"),
     "attachment.instance-id": Column("instance_id"),
     "availability-zone": Column("zone"),
-    "description": Column("description", lambda text: text),
+    "description": Column("description", as_it_is),
     "mac-address": Column("mac"),
     "network-interface-id": Column("id"),
     "owner-id": Column("account_id"),

@@ -17,7 +17,7 @@ from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value, texts
 from ec2.ids import IdKind, not_found, well_formed
-from ec2.listing import Column, Listing
+from ec2.listing import Column, Listing, as_it_is
 from ec2.pages import PageLimits
 
 GROUP_LIMITS = PageLimits(default=None, ids="GroupIds", ids_word="groupIds")
@@ -102,7 +102,7 @@ RULE_FILTERS: FilterTable[ListedRule] = FilterTable(
 
 
 COLUMNS: Mapping[str, Column] = {
-    "description": Column("description", lambda text: text),
+    "description": Column("description", as_it_is),
     "group-id": Column("id"),
     "group-name": Column("name"),
     "owner-id": Column("account_id"),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from backend.engine import InstanceQuery
 from backend.model import Instance
 from ec2 import mapping
-from ec2.actions.instances import keys_of
-from ec2.context import Document, Ec2Context, Params, page_of
+from ec2.actions.instance_filters import details_of
+from ec2.actions.instances import in_turn, keys_of, paged, position, rows_of
+from ec2.context import Document, Ec2Context, Params
 from ec2.filters import FilterTable, Value
-from ec2.pages import PageLimits, Position
+from ec2.listing import Column, Columns, narrowed
+from ec2.pages import PageLimits, page_size
+from ec2.rendered import Shown
 
 LIMITS = PageLimits(default=None, ids="InstanceIds", ids_word="instancesSet")
 
@@ -58,27 +63,47 @@ FILTERS: FilterTable[Checked] = FilterTable(
 )
 
 
+_COLUMNS: Columns = {
+    "availability-zone": Column("zone", exact=False),
+    "instance-state-name": Column("detail", details_of, exact=False),
+}
+_EVERY = 10_000
+
+
 def describe_instance_status(context: Ec2Context, params: Params) -> Document:
     """Status checks of running instances, or of all with IncludeAllInstances (DescribeInstanceStatus)."""
     matches = FILTERS.compile(params.get("Filters", ()))
-    now = context.now
-    found = [_checked(instance, now) for instance in _instances(context, params)]
+    size, now = page_size(params, LIMITS), context.now
     every = params.get("IncludeAllInstances", False)
-    rows = [
-        (_position(row.instance), row) for row in found if (every or row.state == "running") and matches(row)
-    ]
-    page, token = page_of(context, params, rows, LIMITS)
-    statuses = [mapping.status_document(row.instance, now) for row in page]
-    return {"InstanceStatuses": statuses, "NextToken": token}
+    found: list[Shown] = []
+    for batch in _batches(context, params, size):
+        for row in batch:
+            checked = _checked(row.instance, now)
+            if (every or checked.state == "running") and matches(checked):
+                found.append(row)
+        if size is not None and len(found) > size:
+            break
+    shown = found[:size]
+    token = context.next_token(params, position(shown[-1])) if len(shown) < len(found) else None
+    return {
+        "InstanceStatuses": [mapping.status_document(row.instance, now) for row in shown],
+        "NextToken": token,
+    }
 
 
-def _instances(context: Ec2Context, params: Params) -> list[Instance]:
+def _batches(context: Ec2Context, params: Params, size: int | None) -> Iterable[list[Shown]]:
+    """The instances that a call names, or after the page before as many as it takes to fill one."""
     ids = params.get("InstanceIds")
     if ids:
-        keys = keys_of(context, ids, InstanceQuery())
-    else:
-        keys = context.engine.instance_keys(context.caller, InstanceQuery())
-    return [row.instance for row in context.rendered.rows(context.engine, context.caller, keys)]
+        return [rows_of(context, keys_of(context, ids, InstanceQuery()))]
+    query, _ = narrowed(FILTERS, _COLUMNS, params.get("Filters", ()))
+    if query is None:
+        return []
+    equal = dict(query.equal)
+    if not params.get("IncludeAllInstances", False) and "detail" not in equal:
+        equal["detail"] = tuple(details_of("running"))
+    first = _EVERY if size is None else size + 1
+    return in_turn(context, paged(context, params, InstanceQuery(equal=equal)), first, whole=False)
 
 
 def _checked(instance: Instance, now: float) -> Checked:
@@ -89,8 +114,3 @@ def _checked(instance: Instance, now: float) -> Checked:
         instance_check=of_instance,
         system_check=of_system,
     )
-
-
-def _position(instance: Instance) -> Position:
-    # Microseconds as a number: text would sort by digits.
-    return (round(instance.created_at * 1e6), instance.launch_id, instance.launch_index)

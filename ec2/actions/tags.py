@@ -11,7 +11,7 @@ from ec2.context import Document, Ec2Context, Params
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable
 from ec2.ids import UNKNOWN_ID, IdKind, kind_of, not_found
-from ec2.listing import Column, Listing
+from ec2.listing import Column, Listing, as_it_is
 from ec2.mapping import writable
 from ec2.pages import PageLimits
 
@@ -58,9 +58,9 @@ LISTING = Listing(
         "key": Column("key"),
         "resource-id": Column("resource_id"),
         "resource-type": Column("resource_type"),
-        "value": Column("value", lambda text: text),
+        "value": Column("value", as_it_is),
         "tag-key": Column("key"),
-        "tag-value": Column("value", lambda text: text),
+        "tag-value": Column("value", as_it_is),
     },
     limits=LIMITS,
     order=("resource_id", "key"),
