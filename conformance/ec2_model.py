@@ -155,6 +155,7 @@ SERVED: dict[str, tuple[str, ...]] = {
         "GetImageAncestry",
         "GetImageBlockPublicAccessState",
         "GetInstanceMetadataDefaults",
+        "GetInstanceTypesFromInstanceRequirements",
         "GetLaunchTemplateData",
         "GetPasswordData",
         "GetSecurityGroupsForVpc",

@@ -105,7 +105,6 @@ _FAMILIES: Sequence[tuple[str, str]] = (
     ("ApplicationStatus", "DescribeInstanceStatus tells whether instances run."),
     ("ImageLaunchPermission", "The owner of an image says by ModifyImageAttribute who may launch it."),
     ("ImageInstanceType", "Any type may be launched from any image."),
-    ("InstanceRequirements", "Choose among the types by the filters of DescribeInstanceTypes."),
     (
         "DeclarativePolicies|ManagedResource|MetricCategory",
         "Accounts stand alone, each with its own settings.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from backend.engine.nics import MOST_ADDRESSES, MOST_NICS
 from backend.launch_model import Strategy
 from backend.model import Flavor
@@ -116,19 +118,24 @@ OFFERING_FILTERS: FilterTable[Document] = FilterTable(
 def describe_instance_types(context: Ec2Context, params: Params) -> Document:
     """Flavors by name (DescribeInstanceTypes)."""
     matches = FILTERS.compile(params.get("Filters", ()))
-    architectures = _architectures(context)
-    addresses = MOST_ADDRESSES if context.engine.settings.network.capabilities.secondary_addresses else 1
-    documents = [type_document(flavor, architectures, addresses) for flavor in _chosen(context, params)]
     rows: list[tuple[Position, Document]] = [
-        ((document["InstanceType"],), document) for document in documents if matches(document)
+        ((document["InstanceType"],), document)
+        for document in type_documents(context, params.get("InstanceTypes") or ())
+        if matches(document)
     ]
     page, token = page_of(context, params, rows, LIMITS)
     return {"InstanceTypes": page, "NextToken": token}
 
 
-def _chosen(context: Ec2Context, params: Params) -> list[Flavor]:
+def type_documents(context: Ec2Context, names: Sequence[str] = ()) -> list[Document]:
+    """Types by name, all of them without any; raises InvalidInstanceType for one that is not there."""
+    architectures = _architectures(context)
+    addresses = MOST_ADDRESSES if context.engine.settings.network.capabilities.secondary_addresses else 1
+    return [type_document(flavor, architectures, addresses) for flavor in _chosen(context, names)]
+
+
+def _chosen(context: Ec2Context, wanted: Sequence[str]) -> list[Flavor]:
     flavors = sorted(context.engine.flavors(), key=lambda flavor: flavor.name)
-    wanted = params.get("InstanceTypes")
     if not wanted:
         return flavors
     unknown = [name for name in dict.fromkeys(wanted) if name not in {flavor.name for flavor in flavors}]

@@ -410,3 +410,50 @@ def test_a_launch_may_ask_for_the_cores_that_its_type_has(face):
         assert code_of(face.ann.run_instances, **wanted, CpuOptions=options) == "UnsupportedOperation"
     unknown = {**wanted, "InstanceType": "x9.none", "CpuOptions": {"CoreCount": 2}}
     assert code_of(face.ann.run_instances, **unknown) == "InvalidParameterValue"
+
+
+# Types by requirements ----------------------------------------------------------------------------------
+
+EVERY = {"VCpuCount": {"Min": 0}, "MemoryMiB": {"Min": 0}}
+
+
+@pytest.mark.parametrize(
+    ("requirements", "expected"),
+    [
+        ({}, ["t2.large", "t2.nano"]),
+        ({"VCpuCount": {"Min": 2}}, ["t2.large"]),
+        ({"VCpuCount": {"Min": 1, "Max": 1}}, ["t2.nano"]),
+        ({"MemoryMiB": {"Min": 512, "Max": 8191}}, ["t2.nano"]),
+        ({"MemoryGiBPerVCpu": {"Min": 4, "Max": 4}}, ["t2.large"]),
+        ({"ExcludedInstanceTypes": ["t2.n*"]}, ["t2.large"]),
+        ({"AllowedInstanceTypes": ["*.nano", "c5.*"]}, ["t2.nano"]),
+        ({"LocalStorage": "required"}, ["t2.large"]),
+        ({"LocalStorage": "excluded"}, ["t2.nano"]),
+        ({"TotalLocalStorageGB": {"Min": 1}}, ["t2.large"]),
+        ({"BareMetal": "required"}, []),
+        ({"BurstablePerformance": "excluded", "BareMetal": "included"}, ["t2.large", "t2.nano"]),
+        ({"InstanceGenerations": ["previous"]}, []),
+        ({"AcceleratorCount": {"Min": 1}}, []),
+        ({"AcceleratorCount": {"Max": 0}}, ["t2.large", "t2.nano"]),
+        ({"AcceleratorTypes": ["gpu"]}, []),
+        ({"NetworkInterfaceCount": {"Min": 9}}, []),
+        ({"RequireHibernateSupport": True}, ["t2.large", "t2.nano"]),
+        ({"RequireEncryptionInTransit": True}, []),
+    ],
+)
+def test_types_by_what_they_must_have(face, requirements, expected):
+    found = face.ann.get_instance_types_from_instance_requirements(
+        ArchitectureTypes=["x86_64"], VirtualizationTypes=["hvm"], InstanceRequirements=EVERY | requirements
+    )
+    assert [each["InstanceType"] for each in found["InstanceTypes"]] == expected
+
+
+def test_requirements_that_nobody_could_judge_are_refused(face):
+    ask = face.ann.get_instance_types_from_instance_requirements
+    wanted = {"ArchitectureTypes": ["x86_64"], "VirtualizationTypes": ["hvm"]}
+    assert code_of(ask, **wanted, InstanceRequirements=EVERY | {"CpuManufacturers": ["amd"]}) == (
+        "UnsupportedOperation"
+    )
+    assert code_of(ask, **wanted, InstanceRequirements={"VCpuCount": {"Min": 1}}) == "MissingParameter"
+    arm = wanted | {"ArchitectureTypes": ["arm64"]}
+    assert ask(**arm, InstanceRequirements=EVERY)["InstanceTypes"] == []
