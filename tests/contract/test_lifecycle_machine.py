@@ -42,10 +42,13 @@ from backend.commands import (
 )
 from backend.drivers.memory import Fault, Guest
 from backend.engine import EngineSettings
+from backend.engine.capacity import candidates
 from backend.engine.disks import disk_spec
-from backend.engine.scheduler import candidates
+from backend.engine.groups import Party, parties
 from backend.engine.work import IN_PLACE
 from backend.errors import BackendError, Code
+from backend.launch_commands import CreatePlacementGroup, PlaceInstance
+from backend.launch_model import PlacementGroup, Strategy
 from backend.lifecycle import SAME, STAY, TRANSITIONS, VIEWS, WORKING, ec2_state
 from backend.model import (
     Api,
@@ -100,6 +103,7 @@ HOST = st.integers(0, HOSTS - 1)
 PICK = st.integers(0, 9)
 AHEAD = st.integers(0, 6)
 OWNERS = st.sampled_from([0, 0, 0, 1])
+GROUP = st.sampled_from(["", "", "", *Strategy])
 DEED = st.sampled_from(
     [
         *("create", "create of snapshot", "delete", "delete snapshot", "grow", "detach", "detach by force"),
@@ -193,6 +197,10 @@ class Lifecycle(RuleBasedStateMachine):
         self.may_hold: dict[str, set[bytes]] = {}
         self.writes = 0
         self.nics: dict[str, Nic] = {}
+        self.groups: dict[str, PlacementGroup] = {}
+        for strategy in Strategy:
+            made = self._try(cloud.caller, CreatePlacementGroup(name=strategy.value, strategy=strategy))
+            self.groups[made.id] = made
         self.cloud.host(1).tracks_changes = True
         self.sound = True
         for who, count in ((0, 2), (1, 1), (2, 1)):
@@ -238,6 +246,7 @@ class Lifecycle(RuleBasedStateMachine):
                 "locked_terminate": st.sampled_from([False, False, False, True]),
                 "on_guest_shutdown": st.sampled_from(GuestShutdown),
                 "flavor": st.sampled_from(["t2.nano", "t2.nano", "t2.large"]),
+                "group": GROUP,
             }
         ),
         image=PICK,
@@ -268,12 +277,21 @@ class Lifecycle(RuleBasedStateMachine):
                 Code.IMAGE_UNAVAILABLE,
                 Code.IMAGE_NOT_FOUND,
                 Code.TOKEN_TERMINATED,
+                *([Code.PLACEMENT_GROUP_NOT_FOUND] if who == 1 and flags.get("group") else []),
             }
         elif answer is not None:
             assert not (answer.replayed and made)  # 28
             assert answer.replayed or command.minimum <= len(made) <= command.maximum
             if tenant == self.cloud.tenant.id and made:  # 34
                 assert self.cloud.engine.usage(tenant)[0] <= LIMIT
+
+    @rule(who=st.integers(0, 2), pick=PICK, group=GROUP, partition=st.integers(0, 2))
+    def place(self, who: int, pick: int, group: str, partition: int) -> None:
+        """A stopped instance goes to another placement group, or leaves all."""
+        command = PlaceInstance(instance_id=self._pick(pick), group=group, partition=partition)
+        answer = self._try(self._callers()[who], command)
+        if isinstance(answer, Instance):
+            assert ec2_state(answer.detail, gone=False) == "stopped"
 
     def _instances(self) -> list[Instance]:
         with self.cloud.store.read() as tx:
@@ -855,6 +873,7 @@ class Lifecycle(RuleBasedStateMachine):
             self._domains,
             self._placements,
             self._capacity,
+            self._groups,
             self._addresses,
             self._files,
             self._volumes,
@@ -880,6 +899,23 @@ class Lifecycle(RuleBasedStateMachine):
         found = self.cloud.hosts.driver(host_id, "")
         assert isinstance(found, SimulatedHost)
         return found
+
+    def _groups(self, rows: Rows) -> None:
+        """What placement groups promise of their instances holds wherever these are."""
+        by_group: dict[str, list[Instance]] = defaultdict(list)
+        for row in rows.instances.values():
+            if row.group_id and row.host_id is not None and row.detail != "done":
+                by_group[row.group_id].append(row)
+        for group_id, placed in by_group.items():
+            hosts = Counter(row.host_id for row in placed)
+            match self.groups[group_id].strategy:
+                case Strategy.CLUSTER:
+                    assert len(hosts) == 1, "cluster"
+                case Strategy.SPREAD:
+                    assert max(hosts.values()) == 1, "spread"
+                case Strategy.PARTITION:
+                    assert all(1 <= row.partition <= 2 for row in placed), "partition"
+                    assert len({(row.host_id, row.partition) for row in placed}) == len(hosts), "partition"
 
     def _domains(self, rows: Rows) -> None:
         running: Counter[str] = Counter()
@@ -1095,6 +1131,10 @@ class Lifecycle(RuleBasedStateMachine):
             if row.state in {State.PEND, State.HOLD, State.DONE}:
                 assert not open_, "38"
 
+    def _parties(self) -> dict[str, Party]:
+        with self.cloud.store.read() as tx:
+            return parties(tx, self.groups)
+
     # What holds when it is QUIET ------------------------------------------------------------------------
 
     def _quiet(self, rows: Rows) -> None:
@@ -1108,7 +1148,8 @@ class Lifecycle(RuleBasedStateMachine):
             if row.host_id is not None and not row.detail.startswith("fail."):
                 self._agrees(row)
             if row.detail == "pend":
-                fitting, why = candidates(row, list(rows.hosts.values()), rows.used)
+                party = self._parties().get(row.group_id)
+                fitting, why = candidates(row, list(rows.hosts.values()), rows.used, party=party)
                 assert not fitting, "49"
                 assert row.reason_text == why, "49"
         here = {(row.id, row.host_id) for row in rows.instances.values() if row.host_id}
