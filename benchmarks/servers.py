@@ -82,7 +82,8 @@ def isthmus(*hosts: str, image: Path | None = None) -> Iterator[tuple[Target, Pa
         port = free_port()
         listen = f"127.0.0.1:{port}"
         command = [str(BIN / "isthmus"), "serve", "--home", str(home), "--listen", listen]
-        with _running(command, f"http://{listen}/readyz"):
+        waiting = {} if hosts else {"ISTHMUS_REFUSE_WHEN_FULL": "false"}  # all that is launched waits then
+        with _running(command, f"http://{listen}/readyz", **waiting):
             yield (
                 Target(
                     name="isthmus",

@@ -9,6 +9,8 @@ import heapq
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+import msgspec
+
 from backend.engine.groups import Party
 from backend.model import Capacity, Host, HostState, Instance, Value
 from backend.store import Tx, Waiting
@@ -106,9 +108,12 @@ def room(tx: Tx, instance: Instance, party: Party | None, most: int) -> tuple[in
     """How many like an instance that is to be the hosts of its zone have room for now, at most ``most``;
     and why there is not more.
 
-    What waits for a host already comes first. Others may claim the room before the scheduler does.
+    What waits for a host already comes first. Others may claim the room before the scheduler does. Hosts that
+    are being met count as if they were on; where nobody knows yet what one of them has, there may be room.
     """
-    hosts = tx.hosts.all()
+    hosts = [_as_met(host) for host in tx.hosts.all() if host.region == instance.region]
+    if any(host.zone == instance.zone and host.state is HostState.INIT for host in hosts):
+        return most, ""
     used = _with_waiting(hosts, tx.reservations.used(), tx.instances.waiting(instance.region))
     fits, why = candidates(instance, hosts, used, party=party)
     by_host = {fit.host.id: how_many(instance, fit.host, used.get(fit.host.id, Capacity())) for fit in fits}
@@ -119,6 +124,14 @@ def room(tx: Tx, instance: Instance, party: Party | None, most: int) -> tuple[in
     else:
         found = sum(by_host.values())
     return min(found, most), why
+
+
+def _as_met(host: Host) -> Host:
+    """A host that is being met anew, as it was when it was last asked; one in trouble stays what it is."""
+    known = host.state is HostState.INIT and not host.failures and host.total != Capacity()
+    trouble = host.state is HostState.INIT and host.failures
+    state = HostState.ON if known else HostState.ERR if trouble else host.state
+    return host if state is host.state else msgspec.structs.replace(host, state=state)
 
 
 def _with_waiting(

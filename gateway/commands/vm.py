@@ -113,7 +113,9 @@ def show(vm: TargetArgument, home: HomeOption = None, as_json: JsonOption = Fals
     """All about one instance: its rows, tags, jobs and events."""
     installation = installation_of(home)
     engine, instance_id = installation.engine, _id(vm)
-    shown = row(engine.instance(operator(), instance_id), volume.names_of(installation))
+    found = engine.instance(operator(), instance_id)
+    shown = row(found, volume.names_of(installation))
+    shown["group"] = engine.group_names([found]).get(found.group_id, "")
     output = Output(as_json=as_json)
     history = [_event_row(event) for event in engine.events(operator(), instance_id=instance_id)]
     work = [_job_row(job) for job in engine.jobs(operator(), instance_id=instance_id)]

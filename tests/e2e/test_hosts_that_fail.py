@@ -56,6 +56,7 @@ def site(tmp_path_factory: Any, blank_image: Path) -> Iterator[Site]:
         tmp_path_factory.mktemp("site"),
         ISTHMUS_REGIONS='{"us-east-1": ["us-east-1a", "us-east-1b"]}',
         ISTHMUS_POLL_INTERVAL="1",
+        ISTHMUS_REFUSE_WHEN_FULL="false",  # launches wait for the daemon to come back
         ISTHMUS_DEADLINES__SHUTDOWN="2",  # an empty disk does not heed the power button
     ).init()
     cloud.image = cloud.cli("image", "import", str(blank_image), "--name", "blank", "--public")["id"]

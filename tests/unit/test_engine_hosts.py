@@ -14,6 +14,7 @@ from backend.engine.scheduler import _deploy, litter
 from backend.engine.tasks import begin_task
 from backend.engine.worker import Worker
 from backend.errors import BackendError, Code
+from backend.launch_commands import CreatePlacementGroup, DeletePlacementGroup, PlaceInstance
 from backend.model import (
     Api,
     BlockDevice,
@@ -416,8 +417,9 @@ def shared():
     cloud.settle()
     snapshot = cloud.engine.execute(cloud.other, commands.CreateSnapshot(volume_id=volume.id))
     cloud.settle()
+    group = cloud.engine.execute(cloud.other, CreatePlacementGroup(name="g"))
     ids = {"i": instance.id, "ami": image.id, "key": pair.id, "vol": volume.id, "snap": snapshot.id}
-    return cloud, ids
+    return cloud, ids | {"pg": group.id}
 
 
 CONTENT = Content(checksum="a" * 64, path="/a", format="raw", size_bytes=1, virtual_bytes=1)
@@ -427,7 +429,7 @@ def disk_of(snapshot_id):
     return BlockDevice(device="/dev/sdf", snapshot_id=snapshot_id)
 
 
-UNKNOWN = {name: f"{name}-00000000000000000" for name in ("i", "ami", "key", "vol", "snap")}
+UNKNOWN = {name: f"{name}-00000000000000000" for name in ("i", "ami", "key", "vol", "snap", "pg")}
 BY_ID = {
     **{f"Operate {op.value}": lambda ids, op=op: commands.Operate(op=op, ids=(ids["i"],)) for op in Op},
     "ModifyInstance": lambda ids: ModifyInstance(instance_id=ids["i"], summary="x"),
@@ -459,6 +461,9 @@ BY_ID = {
     "ModifySnapshot": lambda ids: commands.ModifySnapshot(snapshot_id=ids["snap"], public=True),
     "DeleteSnapshot": lambda ids: commands.DeleteSnapshot(snapshot_id=ids["snap"]),
     "DeleteKeyPair": lambda ids: commands.DeleteKeyPair(key_pair_id=ids["key"]),
+    "DeletePlacementGroup": lambda ids: DeletePlacementGroup(name=ids["pg"]),
+    "PlaceInstance": lambda ids: PlaceInstance(instance_id=ids["i"]),
+    "Launch group": lambda ids: commands.Launch(group=ids["pg"]),
     "Associate": lambda ids: commands.Associate(scheme="http://x/#", term="m", add=(ids["i"],)),
     "Associate remove": lambda ids: commands.Associate(scheme="http://x/#", term="m", remove=(ids["i"],)),
     **{
@@ -471,6 +476,7 @@ BY_ID = {
 }
 WITHOUT_IDS = {
     "ImportKeyPair",
+    "CreatePlacementGroup",
     "CreateMixin",
     "ImportImage",
     "ImportSnapshot",

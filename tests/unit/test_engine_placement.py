@@ -282,6 +282,28 @@ def test_a_host_that_takes_nothing_new_is_no_room(state):
     assert refused(cloud, Launch(image_id=cloud.image.id)) is Code.NO_CAPACITY
 
 
+def test_a_host_that_is_being_met_may_have_room():
+    cloud = cloud_of(512, refuse_when_full=True)
+    cloud.started()
+    cloud.add_host(Capacity(cpu=400, memory_mib=512, disk_gib=9))  # nobody has asked it yet
+    two = cloud.launch(minimum=2, maximum=2)
+    cloud.poll()
+    cloud.settle()
+    assert sorted(cloud.get(each).detail for each in two) == ["pend", "runn"]
+    cloud.operate(Op.TERMINATE, *two)
+    cloud.settle()
+    cloud.set_host(1, HostState.INIT)  # what it has is known
+    assert len(cloud.launch(minimum=1, maximum=2)) == 1
+
+
+def test_a_host_that_cannot_be_met_has_no_room():
+    cloud = cloud_of(512, refuse_when_full=True)
+    cloud.started()
+    cloud.add_host(Capacity(cpu=400, memory_mib=512, disk_gib=9)).silent = True
+    cloud.poll()
+    assert refused(cloud, Launch(image_id=cloud.image.id)) is Code.NO_CAPACITY
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     hosts=st.lists(st.integers(1, 5), min_size=1, max_size=4),

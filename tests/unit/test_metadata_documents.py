@@ -12,6 +12,8 @@ from metadata_guest import Guest, primary, service_of
 from moto.instance_metadata.responses import INSTANCE_METADATA
 from simulation import Cloud
 
+from backend.launch_commands import CreatePlacementGroup
+from backend.launch_model import Strategy
 from backend.model import AttachState, MetadataOptions, Volume, VolumeState
 from backend.network_model import Nic, PublicAddress
 from gateway.metadata import documents
@@ -401,3 +403,13 @@ def test_no_path_leads_out_of_the_tree(path):
     found = documents.find(tree, path)
     expected = {(): tree, ("a",): tree.entries["a"], ("a", "b"): Leaf(body=b"x")}
     assert found == expected.get(tuple(path))
+
+
+def test_the_placement_group_is_told():
+    cloud = Cloud()
+    group = CreatePlacementGroup(name="db", strategy=Strategy.PARTITION)
+    cloud.engine.execute(cloud.caller, group)
+    instance = cloud.started(group="db", partition=2)
+    guest = Guest(service_of(cloud), primary(cloud, instance))
+    assert guest.read("meta-data/placement/group-name") == "db"
+    assert guest.read("meta-data/placement/partition-number") == "2"
