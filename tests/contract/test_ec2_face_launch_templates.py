@@ -444,30 +444,34 @@ def test_which_versions_are_not_there(ec2):
     assert refused(call, LaunchTemplateName="web", Versions=["first"])[0] == "InvalidParameterValue"
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("ebs-optimized", "true"),
-        ("host-resource-group-arn", "arn:aws:x"),
-        ("http-endpoint", "enabled"),
-        ("http-protocol-ipv4", "enabled"),
-        ("http-tokens", "required"),
-        ("image-id", "ami-00000000"),
-        ("instance-type", "m5.*"),
-        ("is-default-version", "true"),
-        ("kernel-id", "aki-1"),
-        ("license-configuration-arn", "arn:aws:license"),
-        ("network-card-index", "0"),
-        ("ram-disk-id", "ari-1"),
-        ("create-time", "2027*"),
-        ("iam-instance-profile", "arn:aws:iam::1:instance-profile/x"),
-    ],
-)
-def test_filters_of_versions(ec2, name, value):
+BY = {
+    "ebs-optimized": "true",
+    "host-resource-group-arn": "arn:aws:x",
+    "http-endpoint": "enabled",
+    "http-protocol-ipv4": "enabled",
+    "http-tokens": "required",
+    "image-id": "ami-00000000",
+    "instance-type": "m5.*",
+    "is-default-version": "true",
+    "kernel-id": "aki-1",
+    "license-configuration-arn": "arn:aws:license",
+    "network-card-index": "0",
+    "ram-disk-id": "ari-1",
+    "create-time": "2027*",
+    "iam-instance-profile": "arn:aws:iam::1:instance-profile/x",
+}
+
+
+def test_filters_of_versions(ec2):
     profile = {"Arn": "arn:aws:iam::1:instance-profile/x"}
     create(ec2, **EVERYTHING | {"IamInstanceProfile": profile})
-    assert versions(ec2, LaunchTemplateName="web", Filters=[{"Name": name, "Values": [value]}]) == [1]
-    assert versions(ec2, LaunchTemplateName="web", Filters=[{"Name": name, "Values": ["no"]}]) == []
+    for name, value in BY.items():
+        assert versions(ec2, LaunchTemplateName="web", Filters=[{"Name": name, "Values": [value]}]) == [1], (
+            name
+        )
+        assert versions(ec2, LaunchTemplateName="web", Filters=[{"Name": name, "Values": ["no"]}]) == [], name
+    every = [{"Name": name, "Values": [value]} for name, value in BY.items()]
+    assert versions(ec2, Versions=["$Latest"], Filters=every) == [1]
 
 
 # Changing and deleting ----------------------------------------------------------------------------------
