@@ -26,6 +26,7 @@ from ec2.app import Ec2Face
 from ec2.context import Ec2Settings
 from ec2.service import operation, service
 from ec2.signature import SignaturePolicy, SignedRequest, refused
+from gateway.crypto import SecretBox, SessionMint
 
 ENDPOINT = "http://cloud.example:8773"
 VERSION = "2016-11-15"
@@ -94,7 +95,10 @@ class Ec2Cloud:
         monkeypatch.setattr(ec2.rendered, "_instance_xml", strict.fragment("Instance"))
         self.cloud = cloud or Cloud()
         self.face = Ec2Face(
-            self.cloud.engine, Ec2Settings(page_secret="secret", **settings), importer=importer
+            self.cloud.engine,
+            Ec2Settings(page_secret="secret", **settings),
+            importer=importer,
+            mint=SessionMint(SecretBox(bytes(32))),
         )
         self.keys = {
             "AKIAANN": ("ann-secret", self.cloud.caller),
