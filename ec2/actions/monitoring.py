@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from backend.commands import ModifyInstance
 from backend.model import Instance
+from ec2.actions.common import refuse_all
 from ec2.actions.instances import still_there, wanted
 from ec2.context import Document, Ec2Context, Params
+
+NOT_OFFERED = ("MetricCategoryIds",)
+"""Categories of measurements to choose among: there are none."""
 
 
 def monitor_instances(context: Ec2Context, params: Params) -> Document:
@@ -23,6 +27,7 @@ def unmonitor_instances(context: Ec2Context, params: Params) -> Document:
 
 def _set(context: Ec2Context, params: Params, *, enabled: bool) -> list[Instance]:
     """Record it; answers the instances as they were."""
+    refuse_all(params, NOT_OFFERED)
     instances = context.engine.instances_by_id(context.caller, wanted(params))
     for instance in instances:
         still_there(instance)

@@ -15,6 +15,7 @@ from backend.engine.launch import USER_DATA_LIMIT
 from backend.errors import BackendError, Code
 from backend.model import GuestShutdown, MetadataOptions, Volume
 from ec2 import instance_mapping, mapping
+from ec2.actions import monitoring
 from ec2.actions.block_devices import block_devices
 from ec2.actions.common import (
     missing,
@@ -131,6 +132,7 @@ def launch_command(context: Ec2Context, params: Params) -> Launch:
     minimum, maximum = _counts(params)
     user_data = decode_user_data(params.get("UserData", ""))
     refuse_all(params, _NOT_OFFERED)
+    refuse_all(params.get("Monitoring", {}), monitoring.NOT_OFFERED)
     refuse_unless(params, _as_it_is(context, params))
     return Launch(
         image_id=image_id,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 from ec2_face import Ec2Cloud
+
+from backend.commands import CreateVolume
+from backend.model import Api
 
 ZONE = "us-east-1a"
 
@@ -78,6 +82,15 @@ def test_monitoring_is_for_all_or_none(face):
     face.ann.terminate_instances(InstanceIds=[one])
     face.cloud.quiesce()
     assert code_of(face.ann.monitor_instances, InstanceIds=[one]) == "IncorrectInstanceState"
+
+
+def test_there_are_no_categories_of_measurements(face):
+    (one,) = launch(face)
+    some = {"MetricCategoryIds": ["cat-1"]}
+    assert code_of(face.ann.monitor_instances, InstanceIds=[one], **some) == "UnsupportedOperation"
+    wanted = {"ImageId": face.cloud.image.id, "MinCount": 1, "MaxCount": 1, "InstanceType": "t2.nano"}
+    asked = {"Enabled": True, **some}
+    assert code_of(face.ann.run_instances, **wanted, Monitoring=asked) == "UnsupportedOperation"
 
 
 def test_there_is_no_password(face):
@@ -457,3 +470,16 @@ def test_requirements_that_nobody_could_judge_are_refused(face):
     assert code_of(ask, **wanted, InstanceRequirements={"VCpuCount": {"Min": 1}}) == "MissingParameter"
     arm = wanted | {"ArchitectureTypes": ["arm64"]}
     assert ask(**arm, InstanceRequirements=EVERY)["InstanceTypes"] == []
+
+
+# Encryption by default, on both faces -------------------------------------------------------------------
+
+
+def test_encryption_by_default_is_of_volumes_made_through_the_other_face_too(face):
+    face.ann.enable_ebs_encryption_by_default()
+    caller = msgspec.structs.replace(face.cloud.caller, api=Api.OCCI)
+    volume = face.cloud.engine.execute(caller, CreateVolume(size_gib=1))
+    (instance,) = face.cloud.launch(caller)
+    face.cloud.quiesce()
+    assert volume.encrypted
+    assert [disk.encrypted for disk in face.cloud.disks(instance)] == [True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -296,3 +297,23 @@ def test_an_encrypted_volume_is_encrypted_on_the_host_and_clear_in_the_guest(ten
     (seen,) = guest.found(tenant.console(vm), copy)
     assert seen.count >= 2
     assert seen.checksum == guest.checksum(seen.count)
+
+
+def test_a_root_disk_of_a_plain_image_is_encrypted_where_all_volumes_are_to_be(tenant: Tenant):
+    tenant.ec2.enable_ebs_encryption_by_default()
+    try:
+        vm = tenant.machine()
+    finally:
+        tenant.ec2.disable_ebs_encryption_by_default()
+    tenant.ready(vm)
+    mine = [{"Name": "attachment.instance-id", "Values": [vm]}]
+    (root,) = tenant.ec2.describe_volumes(Filters=mine)["Volumes"]
+    assert root["Encrypted"]
+    (path,) = (tenant.cloud.home / "hosts").rglob(f"{root['VolumeId']}*")
+    told = json.loads(
+        subprocess.run(
+            ["qemu-img", "info", "-U", "--output", "json", str(path)], check=True, capture_output=True
+        ).stdout
+    )
+    assert told["encrypted"]
+    assert "backing-filename" not in told

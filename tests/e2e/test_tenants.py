@@ -36,6 +36,8 @@ NO_REFERENCES = {
     "Ipv4IpamPoolId", "Ipv6IpamPoolId", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId",
     "DestinationPrefixListId",
     "CarrierGatewayId", "CoreNetworkArn", "EgressOnlyInternetGatewayId", "LocalGatewayId", "OdbNetworkArn",
+    "PoolId",  # the operator's
+    "MetricCategoryId",
     "TransitGatewayId", "VpcEndpointId", "VpcPeeringConnectionId", "AssociatedSubnetId", "SecondaryAllocationId",
 }  # fmt: skip
 REFER_TO_NOTHING = {
@@ -45,6 +47,15 @@ REFER_TO_NOTHING = {
     "CreateSnapshots",  # inside a structure: below
     "AllocateAddress", "CreateDefaultSubnet", "CreateDefaultVpc", "CreateDhcpOptions", "CreateInternetGateway",
     "CreateVpc",
+    "EnableEbsEncryptionByDefault", "DisableEbsEncryptionByDefault",  # settings of the account
+    "GetSerialConsoleAccessStatus", "DisableSerialConsoleAccess", "GetImageBlockPublicAccessState",
+    "DisableImageBlockPublicAccess", "GetSnapshotBlockPublicAccessState", "DisableSnapshotBlockPublicAccess",
+    "GetAllowedImagesSettings", "DisableAllowedImagesSettings", "GetInstanceMetadataDefaults",
+    "ModifyInstanceMetadataDefaults", "DescribeInstanceEventNotificationAttributes",
+    "DescribeVpcBlockPublicAccessOptions", "DescribeSpotDatafeedSubscription",
+    "DescribeIdFormat", "DescribeIdentityIdFormat", "DescribeAggregateIdFormat",
+    "DescribePublicIpv4Pools", "DescribeSnapshotTierStatus", "GetInstanceTypesFromInstanceRequirements",
+    "ModifyInstanceCreditSpecification",  # inside a structure, and told of each
 }  # fmt: skip
 # What a call needs besides the reference, so that only the reference can be at fault.
 BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -72,6 +83,10 @@ BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
     "ModifyImageAttribute": (("Description.Value", "mine now"),),
     "ModifyInstanceAttribute": (("DisableApiTermination.Value", "false"),),
     "ResetInstanceAttribute": (("Attribute", "sourceDestCheck"),),
+    "ModifyInstanceCapacityReservationAttributes": (
+        ("CapacityReservationSpecification.CapacityReservationPreference", "open"),
+    ),
+    "ModifyInstanceNetworkPerformanceOptions": (("BandwidthWeighting", "default"),),
     "RunInstances": (("MinCount", "1"), ("MaxCount", "1"), ("InstanceType", "t2.nano")),
     "StopInstances": (("Force", "true"),),
     "TerminateInstances": (("Force", "true"),),
