@@ -171,13 +171,13 @@ def own(table: Table, shape: Shape) -> list[ColumnElement[bool]]:
     """A tenant's own rows, in the region when there is one."""
     found: list[ColumnElement[bool]] = []
     if shape.scoped:
-        found.append(_beside(table.c.tenant_id, shape) == bindparam("tenant"))
+        found.append(beside(table.c.tenant_id, shape) == bindparam("tenant"))
     if shape.regional and "region" in table.c:
-        found.append(_beside(table.c.region, shape) == bindparam("region"))
+        found.append(beside(table.c.region, shape) == bindparam("region"))
     return found
 
 
-def _beside(column: ColumnElement[Any], shape: Shape) -> ColumnElement[Any]:
+def beside(column: ColumnElement[Any], shape: Shape) -> ColumnElement[Any]:
     """A column that is compared; with ids given as an expression that no index answers, so that SQLite, which
     knows nothing of how many rows there are, looks the ids up instead of going through all of a tenant's.
     """

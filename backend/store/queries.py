@@ -57,7 +57,7 @@ from backend.model import (
     VolumeState,
 )
 from backend.store import tables
-from backend.store.listing import CHUNK, ListedRows, RowQuery, Shape, View, own, tagged
+from backend.store.listing import CHUNK, ListedRows, RowQuery, Shape, View, beside, own, tagged
 from backend.store.network_queries import forget_networks
 from backend.store.rows import Rows, columns_of
 from backend.store.tables import CURRENT, IN_GROUP, LIVE, OPEN, PRESENT, PUBLIC, SHARED_IMAGE, SHARED_SNAPSHOT
@@ -569,7 +569,7 @@ class SnapshotRows(ListedRows[Snapshot]):
         if not shape.scoped:
             return [own(table, shape)]
         shared = table.c.accounts.contains(bindparam("account"), escape="/")
-        there = [table.c.region == bindparam("region")] if shape.regional else []
+        there = [beside(table.c.region, shape) == bindparam("region")] if shape.regional else []
         return [own(table, shape), [*there, PUBLIC], [*there, SHARED_SNAPSHOT, shared]]
 
     def visible(self, tenant_id: str | None, account_id: str, region: str | None) -> list[Snapshot]:
