@@ -80,6 +80,21 @@ def real_cloud(tmp_path_factory: Any, guest_image: Path, request: Any) -> Iterat
         cloud.end()
 
 
+@pytest.fixture(scope="session")
+def client_cloud(tmp_path_factory: Any, guest_image: Path, request: Any) -> Iterator[LiveCloud]:
+    """A cloud with real guests that admits old clients too: signature version 2, scopes made of host names."""
+    cloud = LiveCloud(tmp_path_factory.mktemp("clients")).init("--host")
+    _remember(request.config, cloud)
+    settings = cloud.home / "isthmus.toml"
+    settings.write_text(f"{settings.read_text()}\n[ec2]\nversion_2 = true\nany_service = true\n")
+    cloud.image = cloud.cli("image", "import", str(guest_image), "--name", "guest", "--public")["id"]
+    try:
+        cloud.start().wait_hosts()
+        yield cloud
+    finally:
+        cloud.end()
+
+
 def _remember(config: pytest.Config, cloud: LiveCloud) -> None:
     config.stash.setdefault(CLOUDS, []).append(cloud)
 
@@ -90,6 +105,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     report = yield
     if report.failed:
         for cloud in item.config.stash.get(CLOUDS, []):
-            if set(getattr(item, "fixturenames", ())) & {"cloud", "own_cloud", "real_cloud"}:
+            if set(getattr(item, "fixturenames", ())) & {"cloud", "own_cloud", "real_cloud", "client_cloud"}:
                 report.sections.append((f"log of {cloud.home}", cloud.tail()))
     return report
