@@ -113,6 +113,9 @@ def minimal(face: Ec2Cloud, action: str) -> dict[str, str]:
         "InstanceId.1": f"i-{UNKNOWN}",
         "ImageId": f"ami-{UNKNOWN}",
         "KeyName": "name",
+        "LaunchTemplateData.InstanceType": "t2.nano",
+        "LaunchTemplateName": "name",
+        "LaunchTemplateVersion.1": "1",
         "MinCount": "1",
         "MaxCount": "1",
         "Name": "name",
@@ -279,7 +282,7 @@ def test_actions_and_versions(face):
         assert tree.tag == f"{{http://ec2.amazonaws.com/doc/{version}/}}DescribeRegionsResponse"
         assert tree[0].tag.endswith("requestId")
         assert tree[0].text == reply.headers["x-amzn-requestid"] == reply.headers["x-amz-request-id"]
-    assert face.refusal("GetCallerIdentity", version="2011-06-15", Nonsense="1")[1] == "UnknownParameter"
+    assert face.refusal("GetCallerIdentity", version="2011-06-15", Nonsense="1")[1] == "InvalidQueryParameter"
     reply = face.post("GetCallerIdentity", version="2011-06-15", Nonsense="1")
     assert etree.fromstring(reply.content).tag == "{https://sts.amazonaws.com/doc/2011-06-15/}ErrorResponse"
 
