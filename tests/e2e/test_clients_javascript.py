@@ -85,3 +85,15 @@ def test_guests_and_their_disks(client_cloud: LiveCloud, tmp_path: Path):
         read(reply)
     wait_for(lambda: client_cloud.cli("task", "list", "--open") == [], "all work done", PATIENCE)
     assert client_cloud.cli("check") == []
+
+
+def test_who_is_throttled_tries_again(own_cloud: LiveCloud, tmp_path: Path):
+    settings = own_cloud.home / "isthmus.toml"
+    settings.write_text(f"{settings.read_text()}\n[limits]\nreading = 1.0\nreading_burst = 1\n")
+    own_cloud.start()
+    folder = tmp_path / "scenario"
+    folder.mkdir()
+    replies = run(own_cloud, folder, "throttled.mjs")
+    assert {reply["statusCode"] for reply in replies} == {200, 503}
+    for reply in replies:
+        read(reply)
