@@ -316,7 +316,7 @@ def test_user_data(face):
         ({"NetworkInterfaces": [{"DeviceIndex": 0, "Ipv6AddressCount": 1}]}, "UnsupportedOperation"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "Ebs": {}}]}, "InvalidBlockDeviceMapping"),
         ({"BlockDeviceMappings": [{"DeviceName": "/dev/sdb", "Ebs": {"KmsKeyId": "k"}}]}, "UnsupportedOperation"),
-        ({"LaunchTemplate": {"LaunchTemplateName": "t"}}, "UnsupportedOperation"),
+        ({"LaunchTemplate": {"LaunchTemplateName": "nobody"}}, "InvalidLaunchTemplateName.NotFoundException"),
         ({"IamInstanceProfile": {"Name": "p"}}, "UnsupportedOperation"),
         ({"Monitoring": {"Enabled": True}}, "UnsupportedOperation"),
         ({"MetadataOptions": {"HttpProtocolIpv6": "enabled"}}, "UnsupportedOperation"),
