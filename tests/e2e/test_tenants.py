@@ -38,6 +38,7 @@ NO_REFERENCES = {
     "CarrierGatewayId", "CoreNetworkArn", "EgressOnlyInternetGatewayId", "LocalGatewayId", "OdbNetworkArn",
     "PoolId",  # the operator's
     "MetricCategoryId",
+    "RoleSessionName", "ExternalId",
     "TransitGatewayId", "VpcEndpointId", "VpcPeeringConnectionId", "AssociatedSubnetId", "SecondaryAllocationId",
 }  # fmt: skip
 REFER_TO_NOTHING = {
@@ -56,6 +57,7 @@ REFER_TO_NOTHING = {
     "DescribeIdFormat", "DescribeIdentityIdFormat", "DescribeAggregateIdFormat",
     "DescribePublicIpv4Pools", "DescribeSnapshotTierStatus", "GetInstanceTypesFromInstanceRequirements",
     "ModifyInstanceCreditSpecification",  # inside a structure, and told of each
+    "AssumeRole", "GetSessionToken",  # roles are asked for with the other tests of sessions
 }  # fmt: skip
 # What a call needs besides the reference, so that only the reference can be at fault.
 BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
