@@ -128,7 +128,7 @@ def everything(site: Site) -> dict[str, Any]:
 def test_networks_are_drawn_once_and_rubbed_out_again(site: Site):
     before = everything(site)
     first = site.play("networks", "networks_shown")
-    assert first.changed == 14, first.tasks
+    assert first.changed == 15, first.tasks
     drawn = everything(site)
     assert all(drawn[kind] > before[kind] for kind in before), drawn
     again = site.play("networks")
@@ -155,8 +155,6 @@ def test_machines_and_their_disks_are_made_once_change_and_go(site: Site):
     assert len(shown["pool_pair"]["hosts"]) == 2
     site.play("machines_change")
     assert "isthmus-guest: power button" in console(site, machine)
-    site.play("machines_gone", check=True)
-    assert [each["InstanceId"] for each in of_name(site, "web")] == [machine["InstanceId"]]
     assert site.play("machines_gone").changed > 0
     assert site.play("machines_gone").changed == 0
     assert of_name(site, "web") == []
@@ -169,8 +167,6 @@ def test_machines_are_launched_from_templates_into_placement_groups(site: Site):
     first = site.play("templates")
     assert first.changed == 3, first.tasks
     [machine] = of_name(site, "templated")
-    again = site.play("templates", check=True)
-    assert again.changed == 0, again.tasks
     again = site.play("templates")
     assert again.changed == 0, again.tasks
     wait_for(lambda: "user-data: from a template" in console(site, machine), "user data", BOOTED)
