@@ -6,6 +6,7 @@ What is found here is a choice or an estimate. Only the scheduler's claim admits
 from __future__ import annotations
 
 import heapq
+import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
@@ -14,6 +15,8 @@ import msgspec
 from backend.engine.groups import Party
 from backend.model import Capacity, Host, HostState, Instance, Value
 from backend.store import Tx, Waiting
+
+_FEW = 4
 
 
 class Fit(Value, frozen=True, kw_only=True):
@@ -111,10 +114,14 @@ def room(tx: Tx, instance: Instance, party: Party | None, most: int) -> tuple[in
     What waits for a host already comes first. Others may claim the room before the scheduler does. Hosts that
     are being met count as if they were on; where nobody knows yet what one of them has, there may be room.
     """
-    hosts = [_as_met(host) for host in tx.hosts.all() if host.region == instance.region]
-    if any(host.zone == instance.zone and host.state is HostState.INIT for host in hosts):
+    every = tx.hosts.all()
+    hosts = [_as_met(host) for host in every if (host.region, host.zone) == (instance.region, instance.zone)]
+    if any(host.state is HostState.INIT for host in hosts):
         return most, ""
-    used = _with_waiting(hosts, tx.reservations.used(), tx.instances.waiting(instance.region))
+    waiting = [kind for kind in tx.instances.waiting(instance.region) if kind.zone == instance.zone]
+    if party is None and _have_plenty(tx, instance, hosts, waiting, most):
+        return most, ""
+    used, _ = _with_waiting(hosts, tx.reservations.used(), waiting)
     fits, why = candidates(instance, hosts, used, party=party)
     by_host = {fit.host.id: how_many(instance, fit.host, used.get(fit.host.id, Capacity())) for fit in fits}
     if party is not None and party.apart:
@@ -124,6 +131,26 @@ def room(tx: Tx, instance: Instance, party: Party | None, most: int) -> tuple[in
     else:
         found = sum(by_host.values())
     return min(found, most), why
+
+
+def _have_plenty(
+    tx: Tx, instance: Instance, hosts: Sequence[Host], waiting: Sequence[Waiting], most: int
+) -> bool:
+    """Whether some of the hosts alone have room for all that waits and for a launch: then it is no matter
+    what the others have, and of a large cloud only a few hosts are summed up.
+    """
+    suited = [host for host in hosts if not refusal(instance, host, Capacity())]
+    count = _FEW
+    while count < len(suited):
+        some = random.sample(suited, count)
+        used, all_placed = _with_waiting(some, tx.reservations.used([host.id for host in some]), waiting)
+        if (
+            all_placed
+            and sum(how_many(instance, host, used.get(host.id, Capacity())) for host in some) >= most
+        ):
+            return True
+        count *= _FEW
+    return False
 
 
 def _as_met(host: Host) -> Host:
@@ -136,11 +163,11 @@ def _as_met(host: Host) -> Host:
 
 def _with_waiting(
     hosts: Sequence[Host], used: Mapping[str, Capacity], waiting: Sequence[Waiting]
-) -> dict[str, Capacity]:
+) -> tuple[dict[str, Capacity], bool]:
     """What is used once everything that waits has found its place, as far as it does: each where most memory
-    is free, as the scheduler does it.
+    is free, as the scheduler does it. And whether all did.
     """
-    after = dict(used)
+    after, all_placed = dict(used), True
     for kind in waiting:
         need = Capacity(cpu=kind.vcpus * 100, memory_mib=kind.memory_mib, disk_gib=kind.disk_gib)
         free = [
@@ -151,6 +178,7 @@ def _with_waiting(
         heapq.heapify(free)
         for _ in range(kind.count):
             if not free:
+                all_placed = False
                 break
             negative, _, host = free[0]
             taken = after[host.id] = after.get(host.id, Capacity()).plus(need)
@@ -158,7 +186,7 @@ def _with_waiting(
                 heapq.heapreplace(free, (negative + need.memory_mib, host.id, host))
             else:
                 heapq.heappop(free)
-    return after
+    return after, all_placed
 
 
 def _takes(host: Host, kind: Waiting) -> bool:

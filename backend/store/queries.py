@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
     Select,
     Table,
     and_,
@@ -359,18 +360,20 @@ class ReservationRows(Rows[Reservation]):
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection, tables.reservation, Reservation)
 
-    def used(self) -> dict[str, Capacity]:
-        """What is reserved on each host, and the volumes that are there."""
+    def used(self, host_ids: Collection[str] | None = None) -> dict[str, Capacity]:
+        """What is reserved on each host (or on some), and the volumes that are there."""
         c, v = self.table.c, tables.volume.c
-        query = select(c.host_id, func.sum(c.cpu), func.sum(c.memory_mib), func.sum(c.disk_gib)).group_by(
-            c.host_id
-        )
+        claims: ColumnElement[bool] = true()
+        volumes: ColumnElement[bool] = v.host_id.is_not(None)
+        if host_ids is not None:
+            claims, volumes = c.host_id.in_(host_ids), v.host_id.in_(host_ids)
+        query = select(c.host_id, func.sum(c.cpu), func.sum(c.memory_mib), func.sum(c.disk_gib))
         found = {
             row[0]: Capacity(cpu=int(row[1]), memory_mib=int(row[2]), disk_gib=int(row[3]))
-            for row in self.connection.execute(query)
+            for row in self.connection.execute(query.where(claims).group_by(c.host_id))
         }
-        volumes = select(v.host_id, func.sum(v.size_gib)).where(v.host_id.is_not(None)).group_by(v.host_id)
-        for host_id, gib in self.connection.execute(volumes):
+        there = select(v.host_id, func.sum(v.size_gib)).where(volumes).group_by(v.host_id)
+        for host_id, gib in self.connection.execute(there):
             found[host_id] = found.get(host_id, Capacity()).plus(Capacity(disk_gib=int(gib)))
         return found
 
@@ -664,6 +667,13 @@ class KeyPairRows(ListedRows[KeyPair]):
         return int(self.connection.execute(query).scalar_one())
 
 
+@cache
+def _one_tag() -> Delete:
+    c = tables.tag.c
+    at = and_(c.resource_id == bindparam("of_resource"), c.key == bindparam("of_key"))
+    return delete(tables.tag).where(at)
+
+
 _OF_REGIONS: Mapping[str, Table] = {
     "instance": tables.instance,
     "key-pair": tables.key_pair,
@@ -740,9 +750,11 @@ class TagRows(ListedRows[Tag]):
 
     def put(self, tags: Iterable[Tag]) -> None:
         """Set tags, overwriting by key."""
-        for item in tags:
-            self.delete(item.resource_id, item.key)
-            self.insert(item)
+        given = list(tags)
+        if given:
+            keys = [{"of_resource": item.resource_id, "of_key": item.key} for item in given]
+            self.connection.execute(_one_tag(), keys)
+            self.insert_all(given)
 
     def drop(self, resource_ids: Collection[str]) -> None:
         """Remove all tags of resources."""

@@ -407,3 +407,19 @@ def test_the_rules_hold_whatever_is_done(steps):
         keeps_the_rules(cloud, groups)
     cloud.settle()
     keeps_the_rules(cloud, groups)
+
+
+@pytest.mark.parametrize("wanted", [1, 8, 9, 21, 24, 25])
+def test_room_in_a_large_cloud_is_the_sum_of_its_hosts(wanted):
+    """However few of them are looked at: twelve hosts, each with room for two."""
+    cloud = cloud_of(*[1024] * 12, refuse_when_full=True)
+    cloud.engine.execute(ADMIN, SetQuota(tenant_id=cloud.tenant.id, quotas={"instances": 99, "cores": 99}))
+    cloud.launch(minimum=wanted % 5 + 1, maximum=wanted % 5 + 1)  # these wait, and come first
+    left = 24 - (wanted % 5 + 1)
+    command = Launch(image_id=cloud.image.id, minimum=wanted, maximum=wanted)
+    if wanted > left:
+        assert refused(cloud, command) is Code.NO_CAPACITY
+    else:
+        cloud.engine.execute(cloud.caller, command)
+        cloud.settle()
+        assert sum(len(cloud.host(number).running()) for number in range(12)) == wanted + 24 - left
