@@ -449,6 +449,35 @@ RACES: tuple[Race, ...] = (
         "ModifyInstancePlacement",
         lambda w: {"InstanceId": w.instance("stopped"), "GroupName": w.placement_group()},
     ),
+    # What stays as it is
+    Race(
+        "ModifyInstanceCapacityReservationAttributes",
+        lambda w: {
+            "InstanceId": w.instance("stopped"),
+            "CapacityReservationSpecification": {"CapacityReservationPreference": "none"},
+        },
+    ),
+    Race("ModifyInstanceCpuOptions", lambda w: {"InstanceId": w.instance("stopped"), "ThreadsPerCore": 1}),
+    Race(
+        "ModifyInstanceCreditSpecification",
+        lambda w: {"InstanceCreditSpecifications": [{"InstanceId": w.instance(), "CpuCredits": "standard"}]},
+    ),
+    Race(
+        "ModifyInstanceMaintenanceOptions", lambda w: {"InstanceId": w.instance(), "AutoRecovery": "disabled"}
+    ),
+    Race(
+        "ModifyInstanceNetworkPerformanceOptions",
+        lambda w: {"InstanceId": w.instance("stopped"), "BandwidthWeighting": "default"},
+    ),
+    Race(
+        "ModifyPrivateDnsNameOptions",
+        lambda w: {"InstanceId": w.instance("stopped"), "PrivateDnsHostnameType": "ip-name"},
+    ),
+    Race("ModifyInstanceMetadataDefaults", lambda _: {"HttpTokens": "no-preference"}),
+    Race("DisableAllowedImagesSettings", lambda _: {}),
+    Race("DisableImageBlockPublicAccess", lambda _: {}),
+    Race("DisableSerialConsoleAccess", lambda _: {}),
+    Race("DisableSnapshotBlockPublicAccess", lambda _: {}),
     # Keys, tags, templates, groups of places
     Race("CreateKeyPair", lambda w: {"KeyName": w.name()}, one_ok("InvalidKeyPair.Duplicate")),
     Race(

@@ -87,6 +87,10 @@ def valid_requests(named: Mapping[str, str]) -> dict[str, list[Request]]:
         "DescribeInstanceTypes": {},
         "DescribeInstanceTypeOfferings": [{}, {"LocationType": "availability-zone"}],
         "DescribeInstanceTopology": {},
+        "GetInstanceTypesFromInstanceRequirements": {
+            "ArchitectureTypes": ["x86_64"], "VirtualizationTypes": ["hvm"],
+            "InstanceRequirements": {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": 1}},
+        },
         "DescribeIdentityIdFormat": {"PrincipalArn": "arn:aws:iam::111122223333:root"},
         "ModifyInstancePlacement": {"InstanceId": n["stopped"], "GroupName": "empty"},
         "ModifyInstanceCapacityReservationAttributes": {
@@ -106,6 +110,11 @@ def valid_requests(named: Mapping[str, str]) -> dict[str, list[Request]]:
             "InstanceId": n["running"], "PrivateDnsHostnameType": "ip-name",
         },
         "GetImageAncestry": {"ImageId": n["saved image"]},
+        "GetInstanceTypesFromInstanceRequirements": {
+            "ArchitectureTypes": ["x86_64"],
+            "VirtualizationTypes": ["hvm"],
+            "InstanceRequirements": {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": 1}},
+        },
         # Launch templates and placement groups
         "CreateLaunchTemplate": {
             "LaunchTemplateName": "another", "VersionDescription": "first",
@@ -132,7 +141,7 @@ def valid_requests(named: Mapping[str, str]) -> dict[str, list[Request]]:
         "GetLaunchTemplateData": {"InstanceId": n["running"]},
         "CreatePlacementGroup": [
             {"GroupName": "another", "Strategy": "cluster"},
-            {"GroupName": "parts", "Strategy": "partition", "PartitionCount": 2},
+            {"GroupName": "more parts", "Strategy": "partition", "PartitionCount": 2},
         ],
         "DeletePlacementGroup": {"GroupName": "empty"},
         "DescribePlacementGroups": {},
