@@ -24,7 +24,7 @@ from ec2.context import Ec2Context, Ec2Settings, ImageImporter, KeyMint
 from ec2.errors import Ec2Error, dry_run, http_status, in_words_of, request_limit_exceeded
 from ec2.pages import PageTokens
 from ec2.refusals import from_backend
-from ec2.rendered import RenderedInstances
+from ec2.rendered import Fragments, RenderedInstances
 from ec2.service import Endpoint, error_reply, operation, reads, service_of
 from ec2.signature import SignedRequest
 from rendering.query_params import Pair, QueryError, decode_pairs, envelope
@@ -80,6 +80,7 @@ class Ec2Face:
         self._admit = admit
         self._tokens = PageTokens(settings.page_secret)
         self._rendered = RenderedInstances(settings.rendered_instances, public_domain=settings.public_domain)
+        self._fragments = Fragments(settings.rendered_fragments)
 
     def on_request(
         self, req: falcon.Request, resp: falcon.Response, authenticate: Authenticate, *, request_id: str = ""
@@ -168,6 +169,7 @@ class Ec2Face:
             action=endpoint.name,
             tokens=self._tokens,
             rendered=self._rendered,
+            fragments=self._fragments,
             endpoint=self._settings.endpoint or request.headers.get("host", ""),
             importer=self._importer,
             mint=self._mint,

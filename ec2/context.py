@@ -15,7 +15,7 @@ from backend.engine import Engine
 from backend.model import Caller, Content
 from ec2.errors import Ec2Error
 from ec2.pages import PageLimits, PageTokens, Position, page_size
-from ec2.rendered import RenderedInstances
+from ec2.rendered import Fragments, RenderedInstances
 
 Params = dict[str, Any]
 Document = dict[str, Any]
@@ -38,6 +38,7 @@ class Ec2Settings(msgspec.Struct, frozen=True, kw_only=True):
     lenient: bool = False
     export_directory: Path | None = None
     rendered_instances: int = 40_000
+    rendered_fragments: int = 20_000
     public_domain: str = ""
 
 
@@ -86,6 +87,7 @@ class Ec2Context(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     tokens: PageTokens
     rendered: RenderedInstances
+    fragments: Fragments
     endpoint: str = ""
     importer: ImageImporter | None = None
     mint: KeyMint | None = None

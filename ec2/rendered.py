@@ -1,17 +1,18 @@
-"""Instances as listings need them: typed for filters and already written as XML, kept by id and version.
+"""What listings show, already written as XML.
 
-A row's version rises with everything that is shown of it, tags, volumes and interfaces included, so an entry
-is right exactly as long as its version is the row's. Nothing that depends on the time of a call is kept. The
-cache is one for the process; it holds instances of all tenants, and which of them a caller sees is decided by
-the engine's keys alone.
+Instances are kept by id and version, typed for filters, too. A row's version rises with everything that is
+shown of it, tags, volumes and interfaces included, so an entry is right exactly as long as its version is the
+row's. Nothing that depends on the time of a call is kept. A cache is one for the process; it holds things of
+all tenants, and which of them a caller sees is decided by the engine alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from operator import attrgetter
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -25,6 +26,9 @@ from ec2.service import EC2
 from rendering.query_shapes import ListOf
 from rendering.query_xml import Fragment
 
+E = TypeVar("E")
+R = TypeVar("R")
+Document = dict[str, Any]
 _CHUNK = 1000
 _MARK = Fragment("\0")  # no XML holds it, so it shows where content goes
 
@@ -119,27 +123,81 @@ def reservations(rows: Iterable[Shown]) -> Fragment:
 _Entry = tuple[int, float, Shown]
 
 
-class RenderedInstances:
-    """The cache: at most ``limit`` entries, those used least recently go first.
+class _Kept(Generic[E]):
+    """At most ``limit`` entries, those used least recently go first.
 
     Two generations instead of a linked list: what is found in the old one moves to the young one, and when
     the young one is full it becomes the old one. All steps are single dictionary operations, so threads need
-    no lock; the worst of a race is an entry rendered twice.
+    no lock; the worst of a race is an entry made twice.
     """
+
+    def __init__(self, limit: int) -> None:
+        self._half = max(limit // 2, 1)
+        self._young: dict[str, E] = {}
+        self._old: dict[str, E] = {}
+
+    def get(self, key: str) -> E | None:
+        """The entry of a key."""
+        entry = self._young.get(key)
+        if entry is not None:
+            return entry
+        entry = self._old.get(key)
+        if entry is not None:
+            self.put(key, entry)
+        return entry
+
+    def put(self, key: str, entry: E) -> None:
+        """Keep an entry."""
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._young[key] = entry
+
+
+@cache
+def writer(shape: str) -> Callable[[Mapping[str, Any]], Fragment]:
+    """What writes one structure of EC2's, for example ``Volume``."""
+    return EC2.fragment(shape)
+
+
+class Fragments:
+    """Other things as they were written last, for all tenants, at most ``limit``.
+
+    An entry is kept with all that it was written from, and is right exactly as long as that is the same:
+    nothing has to be told of a change.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._kept: _Kept[tuple[object, Fragment]] = _Kept(limit)
+
+    def of(
+        self, shape: str, rows: Iterable[R], identity: Callable[[R], str], tell: Callable[[R], Document]
+    ) -> list[Fragment]:
+        """Rows as XML of a shape; ``tell`` makes the document of one, of nothing but the row."""
+        found = []
+        for row in rows:
+            key = identity(row)
+            entry = self._kept.get(key)
+            if entry is None or entry[0] != row:
+                entry = (row, writer(shape)(tell(row)))
+                self._kept.put(key, entry)
+            found.append(entry[1])
+        return found
+
+
+class RenderedInstances:
+    """Instances as they were written last, for all tenants, at most ``limit``."""
 
     def __init__(self, limit: int, *, public_domain: str = "") -> None:
         self._public_domain = public_domain
-        self._half = max(limit // 2, 1)
-        self._young: dict[str, _Entry] = {}
-        self._old: dict[str, _Entry] = {}
+        self._kept: _Kept[_Entry] = _Kept(limit)
 
     def rows(self, engine: Engine, caller: Caller, keys: Sequence[InstanceKey]) -> list[Shown]:
         """What the keys stand for, in their order; an instance that went meanwhile is left out."""
-        young = self._young
+        kept = self._kept.get
         found: dict[str, Shown] = {}
         missing: list[str] = []
         for key in keys:
-            entry = young.get(key.id) or self._promoted(key.id)
+            entry = kept(key.id)
             if entry is not None and entry[0] == key.version and entry[1] == key.created_at:
                 found[key.id] = entry[2]
             else:
@@ -149,17 +207,6 @@ class RenderedInstances:
         for start in range(0, len(missing), _CHUNK):
             found.update(self._render(engine, caller, tuple(missing[start : start + _CHUNK])))
         return [found[key.id] for key in keys if key.id in found]
-
-    def _promoted(self, instance_id: str) -> _Entry | None:
-        entry = self._old.get(instance_id)
-        if entry is not None:
-            self._keep(instance_id, entry)
-        return entry
-
-    def _keep(self, instance_id: str, entry: _Entry) -> None:
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
-        self._young[instance_id] = entry
 
     def _render(self, engine: Engine, caller: Caller, ids: tuple[str, ...]) -> dict[str, Shown]:
         # Rows first: what is read later is at least as new as the version it is kept under.
@@ -179,7 +226,7 @@ class RenderedInstances:
             for each in instances
         }
         for instance_id, shown in made.items():
-            self._keep(instance_id, (shown.instance.version, shown.instance.created_at, shown))
+            self._kept.put(instance_id, (shown.instance.version, shown.instance.created_at, shown))
         return made
 
 

@@ -133,8 +133,10 @@ def describe_network_interfaces(context: Ec2Context, params: Params) -> Document
         wanted = well_formed_ids(IdKind.NETWORK_INTERFACE, ids)
         named = context.engine.networks.some(context.caller, Nic, wanted)
     page, token = LISTING.page(context, params, named=named)
-    documents = [interface_mapping.interface_document(row) for row in page]
-    return {"NetworkInterfaces": documents, "NextToken": token}
+    shown = context.fragments.of(
+        "NetworkInterface", page, lambda row: row.nic.id, interface_mapping.interface_document
+    )
+    return {"NetworkInterfaces": shown, "NextToken": token}
 
 
 def _nic_id(params: Params) -> str:

@@ -191,8 +191,13 @@ def describe_snapshots(context: Ec2Context, params: Params) -> Document:
     page, token = LISTING.page(
         context, params, named=named, keep=lambda each: _is_chosen(context, params, each), among=among
     )
-    documents = [volume_mapping.snapshot_document(row.snapshot, row.tags) for row in page]
-    return {"Snapshots": documents, "NextToken": token}
+    shown = context.fragments.of(
+        "Snapshot",
+        page,
+        lambda row: row.snapshot.id,
+        lambda row: volume_mapping.snapshot_document(row.snapshot, row.tags),
+    )
+    return {"Snapshots": shown, "NextToken": token}
 
 
 def _is_chosen(context: Ec2Context, params: Params, snapshot: Snapshot) -> bool:

@@ -138,8 +138,13 @@ def _zone(context: Ec2Context, params: Params) -> str:
 def describe_volumes(context: Ec2Context, params: Params) -> Document:
     """Volumes by id or filter, oldest first (DescribeVolumes)."""
     page, token = LISTING.page(context, params, named=named(context, params))
-    documents = [volume_mapping.volume_document(row.volume, row.tags) for row in page]
-    return {"Volumes": documents, "NextToken": token}
+    shown = context.fragments.of(
+        "Volume",
+        page,
+        lambda row: row.volume.id,
+        lambda row: volume_mapping.volume_document(row.volume, row.tags),
+    )
+    return {"Volumes": shown, "NextToken": token}
 
 
 def named(context: Ec2Context, params: Params) -> list[Volume] | None:

@@ -93,6 +93,7 @@ class Ec2Cloud:
             ec2.app, "operation", functools.partial(operation, ec2=strict, sts=service("sts", strict=True))
         )
         monkeypatch.setattr(ec2.rendered, "_instance_xml", strict.fragment("Instance"))
+        monkeypatch.setattr(ec2.rendered, "writer", functools.cache(strict.fragment))
         self.cloud = cloud or Cloud()
         self.face = Ec2Face(
             self.cloud.engine,
