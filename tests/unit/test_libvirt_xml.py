@@ -413,3 +413,9 @@ def test_the_boot_probe_is_a_bootable_disk():
     assert len(disk) == PROBE_BYTES
     assert disk[510:512] == b"\x55\xaa"
     assert os.path.commonprefix([disk[512:], bytes(PROBE_BYTES)]) == disk[512:]
+
+
+def test_a_guest_has_a_display_that_nobody_is_connected_to():
+    devices = etree.fromstring(domain_document(SPEC, LAYOUT, acceleration="kvm")).find("devices")
+    assert [each.get("type") for each in devices.findall("video/model")] == ["vga"]
+    assert devices.findall("graphics") == []
