@@ -80,7 +80,10 @@ def test_requests_of_every_kind_and_refusals(cloud: LiveCloud, tmp_path: Path):
 @pytest.mark.qemu
 def test_guests_and_their_disks(client_cloud: LiveCloud, tmp_path: Path):
     replies = run(client_cloud, tmp_path, "instances.mjs")
-    assert {reply["statusCode"] for reply in replies} == {200}
+    refused = {(reply["action"], reply["statusCode"]) for reply in replies} - {
+        (reply["action"], 200) for reply in replies
+    }
+    assert refused <= {("DescribeVolumes", 400)}, refused  # the waiter for a volume to be gone
     for reply in replies:
         read(reply)
     wait_for(lambda: client_cloud.cli("task", "list", "--open") == [], "all work done", PATIENCE)
