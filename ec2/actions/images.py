@@ -40,11 +40,17 @@ _NAME = re.compile(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}")
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """An image with its tags; only its owner sees those."""
+    """An image with its tags, which only its owner sees, and the region in which it is looked at."""
 
     image: Image
     tags: Mapping[str, str]
     own: bool
+    region: str
+
+    @property
+    def source_region(self) -> str | None:
+        """Where the image is that this one was made of: images are in every region."""
+        return image_mapping.source_region(self.image, self.region, own=self.own)
 
 
 def _absent(_row: Listed) -> Value:
@@ -75,7 +81,6 @@ _NEVER = (
     "scan-result.informational-fix-available-since",
     "scan-result.low-fix-available-since",
     "scan-result.medium-fix-available-since",
-    "source-image-region",
     "sriov-net-support",
 )
 """Filters on things that no image has: known, and matching nothing."""
@@ -118,6 +123,7 @@ FILTERS: FilterTable[Listed] = FilterTable(
         "root-device-name": lambda row: image_mapping.root_device_name(row.image),
         "root-device-type": lambda _: mapping.ROOT_DEVICE_TYPE,
         "state": lambda row: image_mapping.image_state(row.image),
+        "source-image-region": lambda row: row.source_region,
         "source-image-id": lambda row: row.image.source_image_id or None if row.own else None,
         "source-instance-id": lambda row: row.image.source_instance_id or None if row.own else None,
         "state-reason-code": _of_reason("Code"),
@@ -137,8 +143,8 @@ COLUMNS: Mapping[str, Column] = {
     "is-public": flag("public"),
     "name": Column("name"),
     "owner-id": Column("account_id"),
-    "source-image-id": Column("source_image_id"),
-    "source-instance-id": Column("source_instance_id"),
+    "source-image-id": Column("source_image_id", exact=False),
+    "source-instance-id": Column("source_instance_id", exact=False),
 }
 """Filters that the database can decide, or at least narrow."""
 
@@ -146,7 +152,10 @@ COLUMNS: Mapping[str, Column] = {
 def _with_tags(context: Ec2Context, images: Sequence[Image]) -> list[Listed]:
     owned = {image.id for image in images if image.tenant_id == context.caller.tenant_id}
     tags = context.engine.tags_of(sorted(owned))
-    return [Listed(image=image, tags=tags.get(image.id, {}), own=image.id in owned) for image in images]
+    return [
+        Listed(image=image, tags=tags.get(image.id, {}), own=image.id in owned, region=context.region)
+        for image in images
+    ]
 
 
 LISTING = Listing(kind=Image, dress=_with_tags, filters=FILTERS, columns=COLUMNS, limits=LIMITS)
@@ -166,7 +175,9 @@ def describe_images(context: Ec2Context, params: Params) -> Document:
         keep=lambda image: _is_chosen(context, params, image),
         among=among,
     )
-    documents = [image_mapping.image_document(row.image, row.tags, own=row.own) for row in page]
+    documents = [
+        image_mapping.image_document(row.image, row.tags, own=row.own, region=row.region) for row in page
+    ]
     return {"Images": documents, "NextToken": token}
 
 

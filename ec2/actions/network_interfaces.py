@@ -102,8 +102,8 @@ FILTERS: FilterTable[Interface] = FilterTable(
 
 
 COLUMNS: Mapping[str, Column] = {
-    "attachment.attachment-id": Column("attachment_id"),
-    "attachment.instance-id": Column("instance_id"),
+    "attachment.attachment-id": Column("attachment_id", exact=False),
+    "attachment.instance-id": Column("instance_id", exact=False),
     "availability-zone": Column("zone"),
     "description": Column("description", as_it_is),
     "mac-address": Column("mac"),

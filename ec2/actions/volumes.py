@@ -65,7 +65,7 @@ FILTERS: FilterTable[Listed] = FilterTable(
 
 
 COLUMNS: Mapping[str, Column] = {
-    "attachment.instance-id": Column("instance_id"),
+    "attachment.instance-id": Column("instance_id", exact=False),
     "availability-zone": Column("zone"),
     "encrypted": flag("encrypted"),
     "size": whole("size_gib"),
