@@ -32,7 +32,7 @@ MOST_VERSIONS = 10_000
 MOST_DELETED = 200
 LONGEST_DESCRIPTION = 255
 _NAME = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")
-_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 # Names and versions -------------------------------------------------------------------------------------
