@@ -150,10 +150,8 @@ def test_machines_and_their_disks_are_made_once_change_and_go(site: Site):
     [machine] = of_name(site, "web")
     wait_for(lambda: "user-data: ansible was here" in console(site, machine), "user data", BOOTED)
     shown = inventory(site)
-    [address] = shown["_meta"]["hostvars"][machine["InstanceId"]][
-        "ansible_host"
-    ].values()  # marked: no template of ours
-    assert address == machine["PublicIpAddress"]
+    told = shown["_meta"]["hostvars"][machine["InstanceId"]]
+    assert told["ansible_host"] == {"__ansible_unsafe": machine["PublicIpAddress"]}
     assert shown["role_web"]["hosts"] == [machine["InstanceId"]]
     assert len(shown["pool_pair"]["hosts"]) == 2
     site.play("machines_change")
