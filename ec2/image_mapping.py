@@ -114,8 +114,13 @@ def _ebs(each: BlockDevice, snapshot_id: str, size: int | None, *, encrypted: bo
     }
 
 
-def image_document(image: Image, tags: Mapping[str, str], *, own: bool) -> Document:
-    """``Image`` of DescribeImages; its owner also sees what it was made of, and its tags."""
+def source_region(image: Image, region: str, *, own: bool) -> str | None:
+    """Where the image is that this one was made of, for its owner: where it is looked at itself."""
+    return region if own and image.source_image_id else None
+
+
+def image_document(image: Image, tags: Mapping[str, str], *, own: bool, region: str) -> Document:
+    """``Image`` of DescribeImages in a region; its owner also sees what it was made of, and its tags."""
     return {
         "ImageId": image.id,
         "ImageLocation": writable(image_location(image, own=own)),
@@ -140,6 +145,7 @@ def image_document(image: Image, tags: Mapping[str, str], *, own: bool) -> Docum
         "RootDeviceName": root_device_name(image),
         "RootDeviceType": ROOT_DEVICE_TYPE,
         "SourceImageId": (image.source_image_id if own else "") or None,
+        "SourceImageRegion": source_region(image, region, own=own),
         "SourceInstanceId": (image.source_instance_id if own else "") or None,
         "UsageOperation": USAGE_OPERATION,
         "VirtualizationType": "hvm",

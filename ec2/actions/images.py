@@ -45,7 +45,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     image: Image
     tags: Mapping[str, str]
     own: bool
-    region: str
+    region: str = ""
 
     @property
     def source_region(self) -> str | None:

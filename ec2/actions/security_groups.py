@@ -13,7 +13,7 @@ from backend.network_commands import RuleSpec
 from backend.network_model import SecurityGroup, SecurityRule, Vpc
 from ec2 import interface_mapping, mapping
 from ec2.actions.common import missing, specified_tags, well_formed_ids
-from ec2.context import Document, Ec2Context, Params
+from ec2.context import Document, Ec2Context, Params, page_of
 from ec2.errors import Ec2Error
 from ec2.filters import FilterTable, Value, texts
 from ec2.ids import IdKind, not_found, well_formed
@@ -23,6 +23,7 @@ from ec2.pages import PageLimits
 GROUP_LIMITS = PageLimits(default=None, ids="GroupIds", ids_word="groupIds")
 RULE_LIMITS = PageLimits(default=None, ids="SecurityGroupRuleIds", ids_word="securityGroupRuleIds")
 VPC_LIMITS = PageLimits(default=None)
+STALE_LIMITS = PageLimits(maximum=255, default=None)
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,7 +167,8 @@ def get_security_groups_for_vpc(context: Ec2Context, params: Params) -> Document
 def describe_stale_security_groups(context: Ec2Context, params: Params) -> Document:
     """Groups whose rules name groups of deleted peerings: there are none (DescribeStaleSecurityGroups)."""
     _vpc(context, params)
-    return {"StaleSecurityGroupSet": []}
+    page, token = page_of(context, params, [], STALE_LIMITS)
+    return {"StaleSecurityGroupSet": page, "NextToken": token}
 
 
 def describe_security_group_references(context: Ec2Context, params: Params) -> Document:

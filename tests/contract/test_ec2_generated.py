@@ -4,7 +4,7 @@ Whatever is asked, the answer is one of two. A refusal has a known code, a sente
 changed nothing. A reply is what botocore's model says of it, to the last member, and says all that the real
 service always says (``ec2_always.toml``).
 
-``ISTHMUS_TEST_EXAMPLES`` is the number of requests for each operation; without it as many as take a minute.
+``ISTHMUS_TEST_EXAMPLES`` is the number of requests for each operation; without it few enough for every day.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def tells_tags(name: str) -> bool:
 
 @pytest.mark.parametrize("name", SERVED)
 def test_made_up_requests(populated, name):
-    @profile(40)
+    @profile(15)
     @example([])
     @given(generator(populated, name).requests(name, EC2.endpoints[name].shape.input))
     def check(pairs):
@@ -125,7 +125,7 @@ def test_made_up_requests(populated, name):
 
 @pytest.mark.parametrize("name", EMPTY)
 def test_made_up_requests_for_what_there_is_none_of(populated, name):
-    @profile(6)
+    @profile(3)
     @example([])
     @given(generator(populated, name).requests(name, LISTS.endpoints[name].shape.input))
     def check(pairs):

@@ -49,4 +49,5 @@ def documented_filters(operation: str) -> list[str]:
         return []
     parser = _FilterNames()
     parser.feed(MODEL.operation_model(operation).input_shape.members[member].documentation)
-    return [name.replace("<key>", "Name").rstrip(":,") for name in parser.names]
+    names = [name.replace("<key>", "Name").rstrip(":,") for name in parser.names]
+    return ["tag:Name" if name == "tag" else name for name in names]

@@ -93,7 +93,11 @@ class Population:
         self.cloud.poll()
         self.cloud.contents.sources[SOURCE] = b"a disk image"
         self.face = Ec2Cloud(
-            monkeypatch, cloud=self.cloud, importer=Importer(self.cloud), export_directory=folder
+            monkeypatch,
+            cloud=self.cloud,
+            importer=Importer(self.cloud),
+            export_directory=folder,
+            public_domain="compute.example.com",
         )
         monkeypatch.setattr(console, "_pause", lambda _: self.cloud.settle())  # the worker works meanwhile
         for client in (self.face.bob, self.face.ann):
@@ -151,7 +155,8 @@ class Population:
         stopped, ended = run("stopped", **here), run("ended", TagSpecifications=tags("instance", Name="old"))
         apart = {"Placement": {"GroupName": "apart"}} if "CreatePlacementGroup" in ACTIONS else {}
         run("far", SubnetId=self.named["subnet"], SecurityGroupIds=[self.named["group"]], **apart)
-        run("sleeper", HibernationOptions={"Configured": True})
+        parts = {"Placement": {"GroupName": "parts"}} if "CreatePlacementGroup" in ACTIONS else {}
+        run("sleeper", HibernationOptions={"Configured": True}, **parts)
         self.cloud.settle()
         ec2.stop_instances(InstanceIds=[stopped])
         ec2.terminate_instances(InstanceIds=[ended])
@@ -180,6 +185,13 @@ class Population:
         plain = ec2.create_security_group(GroupName="plain", Description="in the default VPC")
         self._note("plain group", plain["GroupId"])
         every = {"IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "all"}]}
+        ec2.authorize_security_group_egress(
+            GroupId=group,
+            IpPermissions=[
+                {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": group}]},
+                {"IpProtocol": "udp", "FromPort": 53, "ToPort": 53, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]},
+            ],
+        )
         rules = ec2.authorize_security_group_ingress(
             GroupId=group,
             IpPermissions=[
@@ -193,7 +205,13 @@ class Population:
         self._note("peer rule", rules[1]["SecurityGroupRuleId"])
         for name, more in (
             ("nic", {"TagSpecifications": tags("network-interface", Name="spare"), "Description": "spare"}),
-            ("second nic", {"SecondaryPrivateIpAddressCount": 1}),
+            (
+                "second nic",
+                {
+                    "SecondaryPrivateIpAddressCount": 1,
+                    "TagSpecifications": tags("network-interface", Name="second"),
+                },
+            ),
         ):
             made = ec2.create_network_interface(SubnetId=self.named["subnet"], **more)["NetworkInterface"]
             self._note(name, made["NetworkInterfaceId"])
@@ -208,16 +226,22 @@ class Population:
         idle = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
         quiet = self._note("quiet vpc", ec2.create_vpc(CidrBlock="10.5.0.0/16")["Vpc"]["VpcId"])
         ec2.attach_internet_gateway(InternetGatewayId=self._note("idle gateway", idle), VpcId=quiet)
-        table = self._note("table", ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"])
+        named = {"TagSpecifications": tags("route-table", Name="t")}
+        made = ec2.create_route_table(VpcId=vpc, **named)["RouteTable"]
+        table = self._note("table", made["RouteTableId"])
         self._note("spare table", ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"])
         made = ec2.associate_route_table(RouteTableId=table, SubnetId=self.named["subnet"])
         self._note("table association", made["AssociationId"])
         ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
         for name, domain in (("options", "example.com"), ("spare options", "example.org")):
-            made = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": [domain]}])
+            made = ec2.create_dhcp_options(
+                DhcpConfigurations=[{"Key": "domain-name", "Values": [domain]}],
+                TagSpecifications=tags("dhcp-options", Name=domain),
+            )
             self._note(name, made["DhcpOptions"]["DhcpOptionsId"])
         ec2.associate_dhcp_options(DhcpOptionsId=self.named["options"], VpcId=vpc)
-        acl = self._note("acl", ec2.create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"])
+        made = ec2.create_network_acl(VpcId=vpc, TagSpecifications=tags("network-acl", Name="a"))
+        acl = self._note("acl", made["NetworkAcl"]["NetworkAclId"])
         entry = {"NetworkAclId": acl, "RuleAction": "allow", "CidrBlock": "0.0.0.0/0"}
         ec2.create_network_acl_entry(
             RuleNumber=100, Protocol="6", Egress=False, PortRange={"From": 22, "To": 22}, **entry
@@ -242,7 +266,9 @@ class Population:
                 LaunchTemplateName="template", LaunchTemplateData={"KeyName": "ours"}, SourceVersion="1"
             )
         if "CreatePlacementGroup" in ACTIONS:
-            ec2.create_placement_group(GroupName="apart", Strategy="spread")
+            named = {"TagSpecifications": tags("placement-group", Name="apart")}
+            ec2.create_placement_group(GroupName="apart", Strategy="spread", **named)
+            ec2.create_placement_group(GroupName="parts", Strategy="partition", PartitionCount=3)
             ec2.create_placement_group(GroupName="empty", Strategy="partition", PartitionCount=3)
 
     def _storage(self, ec2: Any) -> None:
@@ -283,8 +309,16 @@ class Population:
         self._note("address", ec2.allocate_address(Domain="vpc")["AllocationId"])
         self._note("second address", ec2.allocate_address(Domain="vpc")["AllocationId"])
         for_nat = ec2.allocate_address(Domain="vpc")["AllocationId"]
-        made = ec2.create_nat_gateway(SubnetId=self.named["subnet"], AllocationId=for_nat)
+        made = ec2.create_nat_gateway(
+            SubnetId=self.named["subnet"],
+            AllocationId=for_nat,
+            TagSpecifications=tags("natgateway", Name="n"),
+        )
         self._note("nat", made["NatGateway"]["NatGatewayId"])
+        ec2.create_route(
+            RouteTableId=self.named["table"], DestinationCidrBlock="10.97.0.0/16",
+            NatGatewayId=self.named["nat"],
+        )  # fmt: skip
         nic = self.named["second nic"]
         made = ec2.attach_network_interface(
             NetworkInterfaceId=nic, InstanceId=self.named["far"], DeviceIndex=1

@@ -109,8 +109,8 @@ def test_what_is_the_owners_business_is_told_nobody_else():
     image = an_image(
         location="/srv/images/a", source_instance_id="i-1", source_image_id="ami-1", description="\x00"
     )
-    own = image_mapping.image_document(image, {}, own=True)
-    other = image_mapping.image_document(image, {}, own=False)
+    own = image_mapping.image_document(image, {}, own=True, region="r")
+    other = image_mapping.image_document(image, {}, own=False, region="r")
     assert (own["ImageLocation"], own["SourceInstanceId"], own["SourceImageId"]) == (
         "/srv/images/a",
         "i-1",
@@ -121,6 +121,7 @@ def test_what_is_the_owners_business_is_told_nobody_else():
         None,
         None,
     )
+    assert (own["SourceImageRegion"], other["SourceImageRegion"]) == ("r", None)
     assert own["Description"] == "\ufffd"
     uploaded = an_image(location="upload:t-1/disk")
     assert image_mapping.image_location(uploaded, own=True) == "upload:disk"
