@@ -303,10 +303,11 @@ def test_addresses(ec2: Any, client: Any, instance: Any):
     assert (instance.public_ip_address, held.private_ip_address) == (held.public_ip, "172.31.0.88")
     assert [each.allocation_id for each in instance.vpc_addresses.all()] == [held.allocation_id]
     assert instance.network_interfaces[0].association_attribute["PublicIp"] == held.public_ip
+    public = held.public_ip
     held.association.delete()
     held.release()
     instance.reload()
-    assert instance.public_ip_address != held.public_ip
+    assert instance.public_ip_address != public
 
 
 # What a program is told ---------------------------------------------------------------------------------
