@@ -110,11 +110,6 @@ def valid_requests(named: Mapping[str, str]) -> dict[str, list[Request]]:
             "InstanceId": n["running"], "PrivateDnsHostnameType": "ip-name",
         },
         "GetImageAncestry": {"ImageId": n["saved image"]},
-        "GetInstanceTypesFromInstanceRequirements": {
-            "ArchitectureTypes": ["x86_64"],
-            "VirtualizationTypes": ["hvm"],
-            "InstanceRequirements": {"VCpuCount": {"Min": 1}, "MemoryMiB": {"Min": 1}},
-        },
         # Launch templates and placement groups
         "CreateLaunchTemplate": {
             "LaunchTemplateName": "another", "VersionDescription": "first",
