@@ -307,11 +307,19 @@ def _scalar_reader(shape: Scalar) -> _Reader:
 
     def read(node: _Node, path: str, unknown: list[str] | None) -> Any:
         if isinstance(node, dict):
-            _refuse_unknown(f"{path}.{next(iter(node), '')}", unknown)
-            node = ""
+            node = _only(node, path, unknown)
         return convert(shape, node, path)
 
     return read
+
+
+def _only(node: dict[str, _Node], path: str, unknown: list[str] | None) -> str:
+    # boto 2 asks for the console of InstanceId.1: one value may be numbered, as one of a list need not be.
+    below = node.get("1")
+    if isinstance(below, str) and len(node) == 1:
+        return below
+    _refuse_unknown(f"{path}.{next(iter(node), '')}", unknown)
+    return ""
 
 
 def _string(shape: Scalar, text: str, path: str) -> str:

@@ -103,6 +103,14 @@ def test_one_value_of_a_list_needs_no_number() -> None:
     assert refusal("DescribeKeyPairs", ("Filter", "web"))[0] == "UnknownParameter"
 
 
+def test_one_value_may_be_numbered() -> None:
+    """boto 2 asks so for a console."""
+    assert parse("GetConsoleOutput", ("InstanceId.1", "i-1")) == {"InstanceId": "i-1"}
+    for fields in ([("InstanceId.2", "i-1")], [("InstanceId.1", "i-1"), ("InstanceId.2", "i-2")]):
+        assert refusal("GetConsoleOutput", *fields)[0] == "UnknownParameter"
+    assert refusal("GetConsoleOutput", ("InstanceId.1.Value", "i-1"))[0] == "UnknownParameter"
+
+
 def test_an_empty_list_may_be_named() -> None:
     assert parse("StartInstances", ("InstanceId", "")) == {"InstanceIds": []}
     assert parse("StartInstances", ("InstanceId", ""), ("InstanceId.1", "i-1")) == {"InstanceIds": ["i-1"]}
