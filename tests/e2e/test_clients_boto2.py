@@ -26,6 +26,7 @@ import boto.vpc
 from boto.ec2.blockdevicemapping import BlockDeviceMapping, BlockDeviceType
 from boto.ec2.networkinterface import NetworkInterfaceCollection, NetworkInterfaceSpecification
 from boto.ec2.regioninfo import RegionInfo
+from boto.ec2.volume import Volume
 from boto.exception import EC2ResponseError
 
 pytestmark = pytest.mark.qemu
@@ -222,14 +223,14 @@ def test_what_was_launched_is_what_runs(ec2: Any, instance: Any, guest: Guest):
 
 def test_pages(ec2: Any):
     made = [ec2.create_volume(1, "us-east-1a") for _ in range(7)]
-    seen, token = [], None
+    seen, more = [], {}
     while True:
-        page = ec2.get_all_volume_status(max_results=5, next_token=token)
+        page = ec2.get_list("DescribeVolumes", {"MaxResults": "5", **more}, [("item", Volume)])
         assert 0 < len(page) <= 5
         seen += [each.id for each in page]
-        token = page.next_token
-        if not token:
+        if not page.next_token:
             break
+        more = {"NextToken": page.next_token}
     assert sorted(seen) == sorted(each.id for each in ec2.get_all_volumes())
     assert {each.id for each in made} < set(seen)
     for each in made:
@@ -244,7 +245,7 @@ def test_volumes(ec2: Any, instance: Any, guest: Guest):
     assert volume.attach(instance.id, "/dev/sdg")
     guest.says(f"added size={1 << 30} serial={serial(volume.id)}")
     becomes(volume.update, "in-use")
-    wait_for(lambda: volume.update() and volume.attachment_state() == "attached", "attached")
+    wait_for(lambda: volume.update() and volume.attachment_state() == "attached", "attached", LONG)
     snapshot = volume.create_snapshot("kept")
     wait_for(lambda: snapshot.update() == "100%", "the snapshot", LONG)
     assert snapshot.status == "completed"
@@ -253,7 +254,7 @@ def test_volumes(ec2: Any, instance: Any, guest: Guest):
     assert (restored.size, restored.snapshot_id) == (1, snapshot.id)
     assert ec2.attach_volume(restored.id, instance.id, "/dev/sdh")
     guest.says(f"added size={1 << 30} serial={serial(restored.id)}")
-    wait_for(lambda: restored.update() and restored.attachment_state() == "attached", "attached")
+    wait_for(lambda: restored.update() and restored.attachment_state() == "attached", "attached", LONG)
     removed = guest.console().count(" removed")
     assert restored.detach()
     assert volume.detach()
@@ -293,7 +294,8 @@ def test_rebooted_stopped_changed_and_started(ec2: Any, instance: Any, guest: Gu
     becomes(instance.update, "stopped")
     assert (guest.runs(), guest.shown()["state"]) == (False, "poff")
     assert instance.modify_attribute("instanceType", "t2.micro")
-    assert instance.modify_attribute("userData", SCRIPT.replace("hello", "hello again"))
+    changed = base64.b64encode(SCRIPT.replace("hello", "hello again").encode()).decode()
+    assert instance.modify_attribute("userData", changed)
     instance.start()
     becomes(instance.update, "running")
     guest.ready(3)

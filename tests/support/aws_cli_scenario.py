@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aws_cli import AwsCli
-from client_guest import SCRIPT, Guest, serial
+from client_guest import BOOTED, SCRIPT, Guest, serial
 from live_cloud import LiveCloud, key_of, wait_for
 
 DRY = "Request would have succeeded, but DryRun flag is set."
@@ -405,7 +405,7 @@ class AwsCliScenario:
         port = ("--group-id", group["GroupId"], "--protocol", "tcp", "--port", "22", "--cidr", "0.0.0.0/0")
         assert not greets(held["PublicIp"])
         aws("authorize-security-group-ingress", *port)
-        wait_for(lambda: greets(held["PublicIp"]), "the guest's ssh server")
+        wait_for(lambda: greets(held["PublicIp"]), "the guest's ssh server", BOOTED)
         aws("revoke-security-group-ingress", *port)
         wait_for(lambda: not greets(held["PublicIp"]), "the closed port")
         assert (
