@@ -129,8 +129,10 @@ def test_an_instance_that_is_protected(populated):
     populated.face.ann.modify_instance_attribute(InstanceId=one, DisableApiTermination={"Value": True})
     assert refused(populated, "TerminateInstances", InstanceIds=[one]) == (
         "OperationNotPermitted",
-        f"The instance '{one}' may not be terminated. Modify its 'disableApiTermination' instance attribute "
-        "and try again.",
+        (
+            f"The instance '{one}' may not be terminated. Modify its 'disableApiTermination' instance "
+            "attribute and try again."
+        ),
     )
 
 

@@ -14,7 +14,8 @@ SERVER_CODES = frozenset(
 
 CODES = frozenset(
     """
-    InstanceCreditSpecification.NotSupported InvalidInstanceAttributeValue InvalidPrefixListID.NotFound
+    InstanceCreditSpecification.NotSupported InvalidInstanceAttributeValue InvalidPrefixListID.NotFound InvalidInstanceID
+    InvalidPublicIpv4PoolID.NotFound
     InvalidPlacementGroupId.Malformed
     AddressLimitExceeded AttachmentLimitExceeded AuthFailure CannotDelete CidrLimitExceeded
     DefaultSubnetAlreadyExistsInAvailabilityZone DefaultVpcAlreadyExists DependencyViolation
