@@ -687,19 +687,24 @@ _OF_REGIONS: Mapping[str, Table] = {
     "dhcp-options": tables.dhcp_options,
     "network-acl": tables.network_acl,
     "security-group": tables.security_group,
+    "security-group-rule": tables.security_rule,
     "network-interface": tables.nic,
     "elastic-ip": tables.public_address,
     "launch-template": tables.launch_template,
     "placement-group": tables.placement_group,
 }
-"""What is in one region, by EC2's resource type."""
+"""What is in one region, by EC2's resource type; a rule of a security group is where that is."""
 
 
 def _tagged_row(tag: Table, of: Table, shape: Shape) -> ColumnElement[bool]:
     """Whether the row that a tag is of is there to be seen: one look-up by primary key."""
     conditions: list[ColumnElement[bool]] = [of.c.id == tag.c.resource_id]
+    place = of
+    if of is tables.security_rule:
+        place = tables.security_group
+        conditions.append(place.c.id == of.c.group_id)
     if shape.regional:
-        conditions.append(of.c.region == bindparam("region"))
+        conditions.append(place.c.region == bindparam("region"))
     if of is tables.instance:
         conditions.append(CURRENT)
         conditions.append(or_(LIVE, of.c.ended_at > bindparam("since")) if shape.done else LIVE)

@@ -11,6 +11,7 @@ from simulation import NETWORK, Cloud
 from backend.engine import EngineSettings
 
 EAST, WEST = "us-east-1", "eu-west-9"
+ANYWHERE = [{"CidrIp": "0.0.0.0/0"}]
 ZONES = {EAST: ("us-east-1a", "us-east-1b"), WEST: ("eu-west-9a",)}
 
 
@@ -74,6 +75,18 @@ def test_both_regions_are_told_with_their_zones(regions):
     assert code_of(regions.west.describe_availability_zones, ZoneNames=["us-east-1a"]) == (
         "InvalidParameterValue"
     )
+
+
+def test_tags_of_rules_are_told_where_their_group_is(regions):
+    group = regions.east.create_security_group(GroupName="web", Description="doors")["GroupId"]
+    opened = regions.east.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": ANYWHERE}],
+    )
+    rule = opened["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    regions.east.create_tags(Resources=[group, rule], Tags=[{"Key": "Name", "Value": "door"}])
+    assert {tag["ResourceId"] for tag in regions.east.describe_tags()["Tags"]} == {group, rule}
+    assert regions.west.describe_tags()["Tags"] == []
 
 
 def test_an_instance_is_in_the_region_that_it_was_launched_in(regions):
