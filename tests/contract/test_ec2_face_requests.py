@@ -92,8 +92,11 @@ def minimal(face: Ec2Cloud, action: str) -> dict[str, str]:
         "CidrBlock": "10.0.0.0/16",
         "AssociationId": f"rtbassoc-{UNKNOWN}",
         "AllocationId": f"eipalloc-{UNKNOWN}",
+        "ArchitectureType.1": "x86_64",
         "AttachmentId": f"eni-attach-{UNKNOWN}",
         "Attribute": _ATTRIBUTES.get(action, "userData"),
+        "BandwidthWeighting": "default",
+        "CapacityReservationSpecification.CapacityReservationPreference": "open",
         "DeprecateAt": "2030-01-01T00:00:00Z",
         "Device": "/dev/sdf",
         "DeviceIndex": "1",
@@ -102,12 +105,17 @@ def minimal(face: Ec2Cloud, action: str) -> dict[str, str]:
         "GroupId": f"sg-{UNKNOWN}",
         "GroupId.1": f"sg-{UNKNOWN}",
         "GroupName": "name",
+        "InstanceCreditSpecification.1.CpuCredits": "standard",
+        "InstanceCreditSpecification.1.InstanceId": f"i-{UNKNOWN}",
+        "InstanceRequirements.MemoryMiB.Min": "0",
+        "InstanceRequirements.VCpuCount.Min": "0",
         "InstanceSpecification.InstanceId": f"i-{UNKNOWN}",
         "S3ExportLocation.S3Bucket": "bucket",
         "SnapshotId": f"snap-{UNKNOWN}",
         "SourceImageId": f"ami-{UNKNOWN}",
         "SourceRegion": "us-east-1",
         "SourceSnapshotId": f"snap-{UNKNOWN}",
+        "VirtualizationType.1": "hvm",
         "VolumeId": f"vol-{UNKNOWN}",
         "InstanceId": f"i-{UNKNOWN}",
         "InstanceId.1": f"i-{UNKNOWN}",
@@ -141,6 +149,22 @@ def test_every_operation_of_the_model_has_an_action():
     assert set(ACTIONS) == set(EC2.endpoints) | set(STS.endpoints)
 
 
+def anything(shape: Any) -> Any:
+    """A value that is right for a shape of botocore's: of a choice the first."""
+    match shape.type_name:
+        case "structure":
+            wanted = shape.required_members or list(shape.members)[:1]  # an empty one is not sent at all
+            return {name: anything(shape.members[name]) for name in wanted}
+        case "list":
+            return [anything(shape.member)]
+        case "string":
+            return next(iter(shape.enum), "x" * 22)
+        case "timestamp":
+            return "2030-01-01T00:00:00Z"
+        case _:
+            return 5
+
+
 def test_what_this_cloud_has_none_of_is_listed_as_nothing(face):
     """For every operation of the real service that is not served: lists are empty, everything else refused."""
     model = face.ann.meta.service_model
@@ -151,10 +175,7 @@ def test_what_this_cloud_has_none_of_is_listed_as_nothing(face):
             assert code == "UnsupportedOperation", name
             continue
         shape = model.operation_model(name).input_shape
-        needed = {
-            each: "x" * 22 if shape.members[each].type_name == "string" else ["x" * 22]
-            for each in shape.required_members
-        }
+        needed = {each: anything(shape.members[each]) for each in shape.required_members}
         reply = getattr(face.ann, xform_name(name))(**needed)
         del reply["ResponseMetadata"]
         assert reply, name
@@ -328,7 +349,7 @@ def test_a_failure_inside_is_an_internal_error_with_its_id(face, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr(type(face.cloud.engine), "images", broken)
+    monkeypatch.setattr(type(face.cloud.engine), "listing", broken)
     with structlog.testing.capture_logs() as lines:
         status, code, message = face.refusal("DescribeImages")
     assert (status, code) == (500, "InternalError")
@@ -340,8 +361,11 @@ def test_a_failure_inside_is_an_internal_error_with_its_id(face, monkeypatch):
 
 def test_lenient_mode_ignores_what_the_model_does_not_know(monkeypatch):
     face = Ec2Cloud(monkeypatch, lenient=True)
-    assert face.post("DescribeRegions", FutureParameter="x").status_code == 200
-    assert face.post("DescribeRegions", RegionName="x").status_code == 200
+    strict = Ec2Cloud(monkeypatch)
+    for unknown in ("FutureParameter", "Filter.1.Future", "Filter.1.Value.Future"):
+        wanted = {"Filter.1.Name": "region-name", "Filter.1.Value.1": "*", unknown: "x"}
+        assert strict.refusal("DescribeRegions", **wanted)[1] == "UnknownParameter", unknown
+        assert face.post("DescribeRegions", **wanted).status_code == 200, unknown
 
 
 # Fuzz ---------------------------------------------------------------------------------------------------
