@@ -20,6 +20,7 @@ import botocore.session
 from botocore import xform_name
 
 from ec2.actions import ACTIONS
+from ec2.advice import instead_of
 from ec2.service import LISTS, STS
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +32,8 @@ END = "<!-- end of operations -->"
 #: Where a test weighs most: real guests before a cloud in memory, before pure functions.
 LAYERS = ("tests/e2e", "tests/contract", "tests/unit")
 SHOWN = 2
+EMPTY = "tests/contract/test_ec2_generated.py::test_made_up_requests_for_what_there_is_none_of"
+REFUSED = "tests/unit/test_ec2_advice.py::test_every_refusal_says_what_to_use_or_why_there_is_nothing"
 
 
 def spellings(operation: str) -> frozenset[str]:
@@ -115,15 +118,17 @@ def table(model: Sequence[str]) -> str:
         "",
         "### Nothing to list",
         "",
-        "These answer the empty list, as in an account that has none of it.",
+        f"These answer the empty list, as in an account that has none of it (shown by {_link(EMPTY)}).",
         "",
-        *(f"- {line}" for line in _families(empty)),
+        ", ".join(f"`{name}`" for name in empty),
         "",
         "### Refused",
         "",
-        "`UnsupportedOperation`, with a sentence that says what to use where there is something.",
+        f"`UnsupportedOperation`, with a sentence that says what to use (shown by {_link(REFUSED)}).",
         "",
-        *(f"- {line}" for line in _families(refused)),
+        "| What the refusal says | Operations |",
+        "|---|---|",
+        *(f"| {advice} | {names} |" for advice, names in _by_advice(refused)),
         "",
         END,
     ]
@@ -131,18 +136,21 @@ def table(model: Sequence[str]) -> str:
 
 
 def _links(tests: Sequence[str]) -> str:
-    chosen = tests[:SHOWN]
-    return "<br>".join(f"[{test.partition('::')[2]}](../{test.partition('::')[0]})" for test in chosen)
+    return "<br>".join(_link(test) for test in tests[:SHOWN])
 
 
-def _families(names: Sequence[str]) -> Iterator[str]:
-    """Operations by their verb, one line each: hundreds of rows would tell no more."""
-    by_verb: dict[str, list[str]] = {}
-    for name in names:
-        verb = re.match(r"[A-Z][a-z]+", name)
-        by_verb.setdefault(verb.group() if verb else name, []).append(name)
-    for verb in sorted(by_verb):
-        yield ", ".join(f"`{name}`" for name in sorted(by_verb[verb]))
+def _link(test: str) -> str:
+    path, _, name = test.partition("::")
+    return f"[{name}](../{path})"
+
+
+def _by_advice(refused: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What refusals say, each with the operations that it is said of, the longest lists first."""
+    families: dict[str, list[str]] = {}
+    for name in refused:
+        families.setdefault(instead_of(name), []).append(f"`{name}`")
+    for advice, names in sorted(families.items(), key=lambda each: (-len(each[1]), each[0])):
+        yield advice, ", ".join(names)
 
 
 def page(text: str) -> str:
