@@ -64,7 +64,9 @@ def candidates(
 
 
 def _sentence(hosts: int, reasons: str) -> str:
-    return f"{hosts} hosts: {reasons}" if hosts else "There is no host."
+    if not hosts:
+        return "There is no host."
+    return f"{hosts} hosts: {reasons}" if reasons else ""
 
 
 def refusal(instance: Instance, host: Host, used: Capacity) -> str:
@@ -111,26 +113,29 @@ def room(tx: Tx, instance: Instance, party: Party | None, most: int) -> tuple[in
     """How many like an instance that is to be the hosts of its zone have room for now, at most ``most``;
     and why there is not more.
 
-    What waits for a host already comes first. Others may claim the room before the scheduler does. Hosts that
-    are being met count as if they were on; where nobody knows yet what one of them has, there may be room.
+    What waits for a host already comes first: of the same cluster or spread group by number, as it takes the
+    places that are looked for here, and all else wherever it fits. Others may claim the room before the
+    scheduler does. Hosts that are being met count as if they were on; where nobody knows yet what one of them
+    has, there may be room.
     """
     every = tx.hosts.all()
     hosts = [_as_met(host) for host in every if (host.region, host.zone) == (instance.region, instance.zone)]
     if any(host.state is HostState.INIT for host in hosts):
         return most, ""
-    waiting = [kind for kind in tx.instances.waiting(instance.region) if kind.zone == instance.zone]
+    bound = party if party is not None and (party.apart or party.together) else None
+    besides = bound.group.id if bound is not None else ""
+    waiting = [
+        kind for kind in tx.instances.waiting(instance.region, besides=besides) if kind.zone == instance.zone
+    ]
     if party is None and _have_plenty(tx, instance, hosts, waiting, most):
         return most, ""
     used, _ = _with_waiting(hosts, tx.reservations.used(), waiting)
     fits, why = candidates(instance, hosts, used, party=party)
     by_host = {fit.host.id: how_many(instance, fit.host, used.get(fit.host.id, Capacity())) for fit in fits}
-    if party is not None and party.apart:
-        found = max(len(by_host) - party.awaited_in(instance.zone), 0)
-    elif party is not None and party.together:
-        found = max(by_host.values(), default=0)
-    else:
-        found = sum(by_host.values())
-    return min(found, most), why
+    if bound is None:
+        return min(sum(by_host.values()), most), why
+    places = len(by_host) if bound.apart else max(by_host.values(), default=0)
+    return min(max(places - bound.awaited_in(instance.zone), 0), most), why
 
 
 def _have_plenty(

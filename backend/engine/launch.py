@@ -378,10 +378,12 @@ def _within_room(draft: _Draft, command: Launch, count: int) -> int:
     """How many of them hosts have room for; refused when below the minimum."""
     if draft.room < command.minimum:
         first = draft.prototype
+        fewer = f", but for {draft.room}" if draft.room else ""
+        why = f": {draft.why}" if draft.why else "."
         raise BackendError(
             Code.NO_CAPACITY,
             f"There is not sufficient {first.flavor} capacity for {command.minimum} instances in the "
-            f"availability zone {first.zone} now: {draft.why}",
+            f"availability zone {first.zone} now{fewer}{why}",
             zone=first.zone,
         )
     return min(count, draft.room)

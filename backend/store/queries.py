@@ -185,8 +185,10 @@ class InstanceRows(ListedRows[Instance]):
             found.setdefault(member.group_id, []).append(member)
         return found
 
-    def waiting(self, region: str) -> list[Waiting]:
-        """What waits for hosts in a region, summed by size: the largest first."""
+    def waiting(self, region: str, *, besides: str = "") -> list[Waiting]:
+        """What waits for hosts in a region, summed by size: the largest first. The instances of one placement
+        group are left out when there is one ``besides``.
+        """
         return [
             Waiting(
                 zone=row[0],
@@ -196,7 +198,9 @@ class InstanceRows(ListedRows[Instance]):
                 disk_gib=row[4] + row[5],
                 count=row[6],
             )
-            for row in self.connection.execute(_WAITING, {"region": region})
+            for row in self.connection.execute(
+                _waiting(besides=bool(besides)), {"region": region, "besides": besides}
+            )
         ]
 
     def usage(self, tenant_id: str) -> tuple[int, int, int]:
@@ -267,14 +271,15 @@ _MEMBERS = select(
 ).where(IN_GROUP, tables.instance.c.group_id.in_(bindparam("groups", expanding=True)))
 
 
-def _waiting() -> Select[Any]:
+@cache
+def _waiting(*, besides: bool) -> Select[Any]:
     c = tables.instance.c
     size = (c.zone, c.architecture, c.vcpus, c.memory_mib, c.root_gib, c.ephemeral_gib)
     wanted = and_(LIVE, c.detail == "pend", c.desired != "gone", c.region == bindparam("region"))
+    if besides:
+        wanted = and_(wanted, c.group_id != bindparam("besides"))
     return select(*size, func.count()).where(wanted).group_by(*size).order_by(c.memory_mib.desc(), *size)
 
-
-_WAITING = _waiting()
 
 _USAGE = select(
     func.count(),

@@ -263,6 +263,16 @@ def test_a_spread_group_has_a_host_for_each(face):
     assert face.describe(other)["Placement"]["AvailabilityZone"] == "us-east-1b"
 
 
+def test_a_refusal_tells_how_many_there_is_room_for(monkeypatch):
+    face = cloud_of(monkeypatch, ("a", 512), ("a", 512))
+    where = {"AvailabilityZone": "us-east-1a"}
+    asked = refused(face.run, InstanceType="t2.nano", MinCount=3, MaxCount=3, Placement=where)
+    assert asked[1] == (
+        "There is not sufficient t2.nano capacity for 3 instances in the availability zone us-east-1a now, "
+        "but for 2."
+    )
+
+
 def test_a_spread_group_has_seven_instances_in_a_zone(monkeypatch):
     face = cloud_of(monkeypatch, *[("a", 1024)] * 9)
     for name, level, most in (("racks", "rack", 7), ("hosts", "host", 9)):
@@ -270,6 +280,20 @@ def test_a_spread_group_has_seven_instances_in_a_zone(monkeypatch):
         where = {"GroupName": name, "AvailabilityZone": "us-east-1a"}
         assert len(face.run(MinCount=1, MaxCount=20, Placement=where)) == most
         assert refused(face.run, Placement=where)[0] == "InsufficientInstanceCapacity"
+
+
+def test_what_waits_in_a_group_takes_one_place_each(monkeypatch):
+    """The scheduler looks only once all have asked."""
+    face = cloud_of(monkeypatch, ("a", 512), ("a", 512), ("a", 512), ("b", 1536), ("b", 1024))
+    for name, strategy, zone in (("web", "spread", "us-east-1a"), ("hpc", "cluster", "us-east-1b")):
+        face.ann.create_placement_group(GroupName=name, Strategy=strategy)
+        where = {"GroupName": name, "AvailabilityZone": zone}
+        for _ in range(3):
+            face.run(InstanceType="t2.nano", Placement=where)
+        more = refused(face.run, InstanceType="t2.nano", Placement=where)
+        assert more[0] == "InsufficientInstanceCapacity"
+    face.cloud.settle()
+    assert [face.state(each) for each in face.listed()] == ["running"] * 6
 
 
 def test_partitions_do_not_share_hosts(face):
