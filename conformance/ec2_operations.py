@@ -64,7 +64,7 @@ def shown_by(operations: Iterable[str]) -> dict[str, list[str]]:
 
 def _tests(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
     """The tests of a module, each with the words that it, and the functions of the module it calls, say."""
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    functions = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef)}
     said = {name: set(_words(node)) for name, node in functions.items()}
     for name, node in functions.items():
         if name.startswith("test_"):
