@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from simulation import ADMIN, Cloud, Op
 
-from backend import commands, network_commands
+from backend import commands, identity_commands, network_commands
 from backend.commands import DeleteHost, DeregisterImage, ImportKeyPair, ModifyImage, ModifyInstance
 from backend.drivers.memory import Fault
 from backend.engine import EngineSettings
@@ -14,7 +14,16 @@ from backend.engine.scheduler import _deploy, litter
 from backend.engine.tasks import begin_task
 from backend.engine.worker import Worker
 from backend.errors import BackendError, Code
-from backend.launch_commands import CreatePlacementGroup, DeletePlacementGroup, PlaceInstance
+from backend.launch_commands import (
+    CreateLaunchTemplate,
+    CreateLaunchTemplateVersion,
+    CreatePlacementGroup,
+    DeleteLaunchTemplate,
+    DeleteLaunchTemplateVersions,
+    DeletePlacementGroup,
+    PlaceInstance,
+    SetDefaultVersion,
+)
 from backend.model import (
     Api,
     BlockDevice,
@@ -418,8 +427,13 @@ def shared():
     snapshot = cloud.engine.execute(cloud.other, commands.CreateSnapshot(volume_id=volume.id))
     cloud.settle()
     group = cloud.engine.execute(cloud.other, CreatePlacementGroup(name="g"))
+    template = cloud.engine.execute(cloud.other, CreateLaunchTemplate(name="bobs", data={}))
+    of_template = CreateLaunchTemplateVersion(template_id=template.id, data={})
+    cloud.engine.execute(cloud.other, of_template)
+    role = identity_commands.CreateRole(tenant_id=cloud.other_tenant.id, name="bobs")
+    cloud.engine.execute(ADMIN, role)
     ids = {"i": instance.id, "ami": image.id, "key": pair.id, "vol": volume.id, "snap": snapshot.id}
-    return cloud, ids | {"pg": group.id}
+    return cloud, ids | {"pg": group.id, "lt": template.id, "name": "bobs"}
 
 
 CONTENT = Content(checksum="a" * 64, path="/a", format="raw", size_bytes=1, virtual_bytes=1)
@@ -429,7 +443,8 @@ def disk_of(snapshot_id):
     return BlockDevice(device="/dev/sdf", snapshot_id=snapshot_id)
 
 
-UNKNOWN = {name: f"{name}-00000000000000000" for name in ("i", "ami", "key", "vol", "snap", "pg")}
+KINDS = ("i", "ami", "key", "vol", "snap", "pg", "lt")
+UNKNOWN = {kind: f"{kind}-00000000000000000" for kind in KINDS} | {"name": "nobodys"}
 BY_ID = {
     **{f"Operate {op.value}": lambda ids, op=op: commands.Operate(op=op, ids=(ids["i"],)) for op in Op},
     "ModifyInstance": lambda ids: ModifyInstance(instance_id=ids["i"], summary="x"),
@@ -464,6 +479,28 @@ BY_ID = {
     "DeletePlacementGroup": lambda ids: DeletePlacementGroup(name=ids["pg"]),
     "PlaceInstance": lambda ids: PlaceInstance(instance_id=ids["i"]),
     "Launch group": lambda ids: commands.Launch(group=ids["pg"]),
+    **{
+        f"{kind.__name__} by {name}": lambda ids, kind=kind, name=name, key=key, more=more: kind(
+            **{name: ids[key]}, **more
+        )
+        for kind, more in {
+            CreateLaunchTemplateVersion: {"data": {}, "source": "1"},
+            SetDefaultVersion: {"version": "2"},
+            DeleteLaunchTemplateVersions: {"versions": (2, 9)},
+            DeleteLaunchTemplate: {},
+        }.items()
+        for name, key in (("template_id", "lt"), ("name", "name"))
+    },
+    "AskPicture": lambda ids: commands.AskPicture(instance_id=ids["i"]),
+    "AssumeRole": lambda ids: identity_commands.AssumeRole(
+        account_id="444455556666",
+        role=ids["name"],
+        name="me",
+        seconds=900,
+        key_id="ASIA",
+        secret=b"s",
+        token_digest="d",
+    ),
     "Associate": lambda ids: commands.Associate(scheme="http://x/#", term="m", add=(ids["i"],)),
     "Associate remove": lambda ids: commands.Associate(scheme="http://x/#", term="m", remove=(ids["i"],)),
     **{
@@ -471,11 +508,14 @@ BY_ID = {
             ids=(ids[name],), tags=(("a", "b"),)
         )
         for kind in (commands.CreateTags, commands.DeleteTags)
-        for name in UNKNOWN
+        for name in KINDS
     },
 }
 WITHOUT_IDS = {
+    "BeginSession",  # the caller's own
+    "EncryptByDefault",  # in the caller's tenant: below
     "ImportKeyPair",
+    "CreateLaunchTemplate",
     "CreatePlacementGroup",
     "CreateMixin",
     "ImportImage",
@@ -487,20 +527,46 @@ WITHOUT_IDS = {
 @pytest.mark.parametrize("name", BY_ID)
 def test_a_foreign_id_is_answered_like_an_unknown_one(shared, name):
     cloud, known = shared
-    before = cloud._standing()
+    before = everything(cloud)
 
     def answer(ids):
         try:
             return cloud.engine.execute(cloud.caller, BY_ID[name](ids))
         except BackendError as refusal:
             context = {key: value for key, value in refusal.context.items() if key != "ids"}
+            if context.get("name") == ids["name"]:
+                context["name"] = "name"
             text = refusal.message
             for prefix in ids:
                 text = text.replace(ids[prefix], prefix)
             return (refusal.code, text, context)
 
     assert answer(known) == answer(UNKNOWN)
-    assert cloud._standing() == before
+    assert everything(cloud) == before
+
+
+def everything(cloud):
+    """What stands, and what is only written down."""
+    with cloud.store.read() as tx:
+        templates = tx.launch_templates.all()
+        versions = [tx.launch_template_versions.of_template(each.id) for each in templates]
+        rows = (tx.placement_groups, tx.roles, tx.sessions, tx.tenants, tx.tags)
+        written = [table.all() for table in rows]
+    return [cloud._standing(), templates, versions, written]
+
+
+def test_encryption_by_default_is_of_ones_own_tenant_only(shared):
+    cloud, _ = shared
+
+    def regions():
+        with cloud.store.read() as tx:
+            return [tx.tenants.get(each.id).encrypted_regions for each in (cloud.tenant, cloud.other_tenant)]
+
+    before = regions()
+    cloud.engine.execute(cloud.caller, commands.EncryptByDefault(enabled=True))
+    assert regions() == [(cloud.caller.region,), ()]
+    cloud.engine.execute(cloud.caller, commands.EncryptByDefault(enabled=False))
+    assert regions() == before
 
 
 def test_every_command_of_a_member_is_covered_above():
