@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from backend import commands
 from backend.commands import Op, Operate
+from backend.engine.identity import forget_trust
 from backend.engine.images import withdraw
 from backend.engine.launch_templates import forget_template
 from backend.engine.operate import operate
@@ -231,6 +232,7 @@ def purge_tenant(work: Work, command: commands.PurgeTenant) -> int:
     left = len(work.tx.instances.find(InstanceQuery(tenant_id=tenant.id))) + len(volumes)
     if command.remove and not left:
         drawn = _drawn(work, tenant)
+        forget_trust(work, tenant.account_id)
         work.tx.forget_tenant(tenant.id)
         work.network_changed(*drawn)
     return left

@@ -66,6 +66,14 @@ def delete_role(work: Work, command: identity_commands.DeleteRole) -> None:
     work.tx.roles.delete(role.id)
 
 
+def forget_trust(work: Work, account_id: str) -> None:
+    """Have no role trust an account any more: its tenant goes, and another may be given the same id."""
+    for role in work.tx.roles.all():
+        if account_id in role.trusted:
+            left = tuple(each for each in role.trusted if each != account_id)
+            work.tx.roles.update(role, trusted=left)
+
+
 def assume_role(work: Work, command: identity_commands.AssumeRole) -> Session:
     """Begin a session in a role.
 

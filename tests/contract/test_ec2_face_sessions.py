@@ -10,6 +10,7 @@ from ec2_door import DoorCloud, Keys, keys_of
 from simulation import ADMIN
 
 from backend.commands import (
+    CreateTenant,
     CreateUser,
     DeleteAccessKey,
     DeleteUser,
@@ -108,6 +109,16 @@ def test_a_trusted_account_works_in_the_roles_tenant(doors):
     ]
     [event] = doors.engine.events(ADMIN, instance_id=reservation[0]["InstanceId"])[:1]
     assert event.actor == "ec2:operator/build-7"
+
+
+def test_trust_ends_with_the_tenant_that_is_trusted(doors):
+    doors.role(trusted=(BETA,))
+    doors.engine.execute(ADMIN, PurgeTenant(tenant_id=doors.cloud.other_tenant.id, remove=True))
+    assert [role.trusted for role in doors.engine.roles()] == [()]
+    doors.engine.execute(ADMIN, CreateTenant(name="new", account_id=BETA))  # the same number once more
+    [tenant] = [each for each in doors.engine.tenants() if each.name == "new"]
+    doors.engine.execute(ADMIN, CreateUser(tenant_id=tenant.id, name="eve", password_hash=""))
+    assert refused(doors.assume, doors.keys("eve"))[1] == "AccessDenied"
 
 
 def test_an_administrator_is_none_in_a_role(doors):
