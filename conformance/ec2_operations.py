@@ -71,11 +71,11 @@ def _tests(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
             words = set(said[name])
             words.update(*(said[other] for other in _called(node) & functions.keys()))
             yield name, words
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            for each in node.body:
+    for block in tree.body:
+        if isinstance(block, ast.ClassDef):
+            for each in block.body:
                 if isinstance(each, ast.FunctionDef) and each.name.startswith("test_"):
-                    yield f"{node.name}::{each.name}", set(_words(each))
+                    yield f"{block.name}::{each.name}", set(_words(each))
 
 
 def _called(node: ast.AST) -> set[str]:
