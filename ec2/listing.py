@@ -114,13 +114,14 @@ def _tag(name: str, plain: frozenset[str] | None) -> tuple[str, tuple[str, ...]]
 class Listing(msgspec.Struct, Generic[T, R], frozen=True, kw_only=True):
     """How a kind of rows is listed.
 
-    ``dress`` gives some rows with all that is told of them, in a fixed number of questions; ``filters`` are
-    asked of the result, and ``columns`` says which of these are columns of the row. ``order`` are the columns
-    of a position, as the store lists the kind, and ``member`` the parameter with the filters.
+    ``dress`` gives some rows with all that is told of them, in a fixed number of questions, and None for one
+    that went meanwhile; ``filters`` are asked of the result, and ``columns`` says which of these are columns
+    of the row. ``order`` are the columns of a position, as the store lists the kind, and ``member`` the
+    parameter with the filters.
     """
 
     kind: type[T]
-    dress: Callable[[Ec2Context, Sequence[T]], Sequence[R]]
+    dress: Callable[[Ec2Context, Sequence[T]], Sequence[R | None]]
     filters: FilterTable[R]
     columns: Columns = {}
     limits: PageLimits = PageLimits(default=None)
@@ -157,7 +158,7 @@ class Listing(msgspec.Struct, Generic[T, R], frozen=True, kw_only=True):
         for batch in batches:
             rows = batch if keep is None else [row for row in batch if keep(row)]
             dressed = zip(rows, self.dress(context, rows), strict=True)
-            found += [(row, shown) for row, shown in dressed if matches(shown)]
+            found += [(row, shown) for row, shown in dressed if shown is not None and matches(shown)]
             if size is not None and len(found) > size:
                 last = found[size - 1][0]
                 token = context.next_token(params, self.position(last))

@@ -129,10 +129,16 @@ def _listed(context: Ec2Context, groups: Sequence[SecurityGroup]) -> list[Listed
     ]
 
 
-def _with_groups(context: Ec2Context, rules: Sequence[SecurityRule]) -> list[ListedRule]:
+def _with_groups(context: Ec2Context, rules: Sequence[SecurityRule]) -> list[ListedRule | None]:
+    """Rules with their groups; a rule goes with its group."""
     groups = context.engine.networks.groups_by_id({rule.group_id for rule in rules})
     tags = context.engine.tags_of([rule.id for rule in rules])
-    return [ListedRule(rule=rule, group=groups[rule.group_id], tags=tags.get(rule.id, {})) for rule in rules]
+    return [
+        ListedRule(rule=rule, group=groups[rule.group_id], tags=tags.get(rule.id, {}))
+        if rule.group_id in groups
+        else None
+        for rule in rules
+    ]
 
 
 GROUPS = Listing(kind=SecurityGroup, dress=_listed, filters=FILTERS, columns=COLUMNS, limits=GROUP_LIMITS)

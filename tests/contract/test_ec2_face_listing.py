@@ -272,3 +272,21 @@ def test_what_xml_cannot_carry_breaks_no_listing(face):
         face.ann.describe_image_attribute(ImageId=image, Attribute="description")["Description"]["Value"]
         == "\ufffd"
     )
+
+
+def test_a_rule_whose_group_goes_meanwhile_is_left_out(monkeypatch):
+    face = Ec2Cloud(monkeypatch)
+    group = face.ann.create_security_group(GroupName="web", Description="doors")["GroupId"]
+    rules = face.ann.describe_security_group_rules()["SecurityGroupRules"]
+    assert group in {rule["GroupId"] for rule in rules}
+    networks = face.cloud.engine.networks
+    read = networks.groups_by_id
+
+    def late(ids):
+        monkeypatch.setattr(networks, "groups_by_id", read)
+        face.ann.delete_security_group(GroupId=group)
+        return read(ids)
+
+    monkeypatch.setattr(networks, "groups_by_id", late)
+    left = face.ann.describe_security_group_rules()["SecurityGroupRules"]
+    assert left == [rule for rule in rules if rule["GroupId"] != group]
