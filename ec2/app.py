@@ -7,6 +7,7 @@ an unexpected failure is an ``InternalError`` with the request's id and a line i
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
@@ -81,6 +82,7 @@ class Ec2Face:
         self._tokens = PageTokens(settings.page_secret)
         self._rendered = RenderedInstances(settings.rendered_instances, public_domain=settings.public_domain)
         self._fragments = Fragments(settings.rendered_fragments)
+        self._waits = threading.Semaphore(settings.waits)
 
     def on_request(
         self, req: falcon.Request, resp: falcon.Response, authenticate: Authenticate, *, request_id: str = ""
@@ -170,6 +172,7 @@ class Ec2Face:
             tokens=self._tokens,
             rendered=self._rendered,
             fragments=self._fragments,
+            waits=self._waits,
             endpoint=self._settings.endpoint or request.headers.get("host", ""),
             importer=self._importer,
             mint=self._mint,

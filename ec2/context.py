@@ -5,6 +5,7 @@ Settings are a value handed down by the gateway; nothing here is global.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +30,8 @@ class Ec2Settings(msgspec.Struct, frozen=True, kw_only=True):
     bytes above which a request is refused. ``lenient`` ignores parameters that the pinned model does not
     know, instead of refusing them. ``export_directory`` holds a directory for each bucket that ExportImage
     may name; without it, nothing is exported. ``public_domain`` is where public addresses have names
-    (``ec2-203-0-113-10.<domain>``); empty where nobody serves such names.
+    (``ec2-203-0-113-10.<domain>``); empty where nobody serves such names. ``waits`` is how many calls of a
+    process may wait for the worker at one time, so that the others find threads.
     """
 
     page_secret: str
@@ -40,6 +42,7 @@ class Ec2Settings(msgspec.Struct, frozen=True, kw_only=True):
     rendered_instances: int = 40_000
     rendered_fragments: int = 20_000
     public_domain: str = ""
+    waits: int = 4
 
 
 class ImageImporter(Protocol):
@@ -79,7 +82,10 @@ The engine comes to know neither secret nor token.
 
 
 class Ec2Context(msgspec.Struct, frozen=True, kw_only=True):
-    """One call: who makes it, what it names, and what serves it."""
+    """One call: who makes it, what it names, and what serves it.
+
+    ``waits`` are the places for calls that wait for the worker.
+    """
 
     engine: Engine
     caller: Caller
@@ -88,6 +94,7 @@ class Ec2Context(msgspec.Struct, frozen=True, kw_only=True):
     tokens: PageTokens
     rendered: RenderedInstances
     fragments: Fragments
+    waits: threading.Semaphore
     endpoint: str = ""
     importer: ImageImporter | None = None
     mint: KeyMint | None = None

@@ -103,6 +103,7 @@ class Gateway:
                 lenient=settings.ec2.lenient,
                 export_directory=settings.images.export_directory,
                 public_domain=settings.ec2.public_domain,
+                waits=max(settings.web.threads // 4, 1),
             ),
             importer=Importer(
                 installation.images, installation.uploads, settings.images, run=installation.home.run

@@ -79,6 +79,22 @@ def test_who_asks_while_one_is_being_taken_shares_it(face, instance, monkeypatch
     assert before is None or face.cloud.host().calls["display"] == before + 1
 
 
+def test_only_some_wait_at_one_time(monkeypatch):
+    made = Ec2Cloud(monkeypatch, waits=1)
+    instance = made.cloud.started().id
+    codes = []
+
+    def meanwhile(_seconds: float) -> None:
+        codes.append(code_of(made.ann.get_console_screenshot, InstanceId=instance))
+        codes.append(code_of(made.bob.get_console_screenshot, InstanceId=instance))
+        made.cloud.settle()
+
+    monkeypatch.setattr(console, "_pause", meanwhile)
+    for _ in range(2):  # the place is free again
+        assert shade(made.ann.get_console_screenshot(InstanceId=instance)) < 60
+    assert codes == ["RequestLimitExceeded", "InvalidInstanceID.NotFound"] * 2
+
+
 def test_a_host_that_cannot_or_does_not_answer(face, instance):
     ask = face.ann.get_console_screenshot
     host = face.cloud.host()
