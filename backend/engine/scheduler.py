@@ -159,6 +159,8 @@ def _deploy(work: Work, instance_id: str, host_id: str, partition: int = 0) -> b
     instance = work.tx.instances.get(instance_id)
     if host is None or instance is None or instance.detail != "pend":
         return False
+    if waiting is None or instance.group_id != waiting.group_id:  # another group than the one that is locked
+        return False
     if party is not None and partition not in party.partitions_on(instance, host_id):
         return False
     used = work.tx.reservations.used_on(host_id)

@@ -12,11 +12,13 @@ from backend.commands import CreateTags, DeleteTags, Launch, PurgeTenant, SetHos
 from backend.drivers.memory import Fault
 from backend.engine import EngineSettings
 from backend.engine.groups import Party
+from backend.engine.scheduler import _deploy
 from backend.errors import BackendError, Code
 from backend.launch_commands import CreatePlacementGroup, DeletePlacementGroup, PlaceInstance
 from backend.launch_model import PlacementGroup, Strategy
 from backend.model import Api, Capacity, HostState, Reason
 from backend.store import GroupMember
+from backend.store.queries import InstanceRows
 
 
 def cloud_of(*memory_mib, **changes):
@@ -423,3 +425,23 @@ def test_room_in_a_large_cloud_is_the_sum_of_its_hosts(wanted):
         cloud.engine.execute(cloud.caller, command)
         cloud.settle()
         assert sum(len(cloud.host(number).running()) for number in range(12)) == wanted + 24 - left
+
+
+def test_an_instance_that_changed_its_group_meanwhile_is_not_placed_by_the_old_one(monkeypatch):
+    cloud = cloud_of(2048)
+    group = group_of(cloud, Strategy.SPREAD)
+    instance = cloud.launch(group="g")[0]
+    read, seen = InstanceRows.get, []
+
+    def moved(rows, *key):
+        """As it was at the first look."""
+        found = read(rows, *key)
+        seen.append(found)
+        return msgspec.structs.replace(found, group_id="") if len(seen) == 1 else found
+
+    with cloud.store.begin() as tx:
+        monkeypatch.setattr(InstanceRows, "get", moved)
+        assert not _deploy(cloud.engine.work(tx, ADMIN), instance.id, cloud.host_ids[0])
+    assert seen[-1].group_id == group.id
+    cloud.settle()
+    assert cloud.get(instance).detail == "runn"
