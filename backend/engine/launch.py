@@ -23,6 +23,7 @@ from backend.engine.nics import (
     zone_of_nics,
 )
 from backend.engine.placement_groups import check_zone, party_of_launch
+from backend.engine.registry import lock_tenant
 from backend.engine.tagging import check_tags, give_origin, give_tags
 from backend.engine.volumes import require_attachable
 from backend.engine.work import Work
@@ -53,9 +54,7 @@ USER_DATA_LIMIT = 16 * 1024
 def launch(work: Work, command: Launch) -> Launched:
     """Create instances (Launch): between minimum and maximum, as many as quotas and subnets allow."""
     _check_shape(command)
-    tenant = work.tx.tenants.lock(work.caller.tenant_id)
-    if tenant is None:
-        raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    tenant = lock_tenant(work, work.caller.tenant_id)
     replay = replayed(
         work, command.client_token, command.token_digest
     )  # behind the lock: a retry beside its original waits for it

@@ -14,6 +14,7 @@ from backend.commands import Launch
 from backend.engine.access import own_instances
 from backend.engine.groups import Party, locked_party
 from backend.engine.network_reads import may_see
+from backend.engine.registry import lock_tenant
 from backend.engine.tagging import check_tags, give_tags
 from backend.engine.work import Work, wrong_state
 from backend.errors import BackendError, Code
@@ -46,8 +47,7 @@ def create_placement_group(work: Work, command: CreatePlacementGroup) -> Placeme
         partitions=_partitions(command),
         spread_level=_spread_level(command),
     )
-    if tx.tenants.lock(caller.tenant_id) is None:
-        raise BackendError(Code.TENANT_NOT_FOUND, "The tenant does not exist.")
+    lock_tenant(work, caller.tenant_id)
     if tx.placement_groups.named(caller.tenant_id, work.region, command.name) is not None:
         raise BackendError(
             Code.PLACEMENT_GROUP_EXISTS,
@@ -148,15 +148,20 @@ def own_placement_group(work: Work, name: str) -> PlacementGroup:
 
 def party_of_launch(work: Work, command: Launch) -> Party | None:
     """The party that a launch's instances join, its group locked; None when it names none."""
-    if not command.group:
-        if command.partition:
+    return _named_party(work, command.group, command.partition)
+
+
+def _named_party(work: Work, name: str, partition: int) -> Party | None:
+    """The party of a group that has a partition (0: any), locked; None without a name."""
+    if not name:
+        if partition:
             raise BackendError(
                 Code.PARAMETER_COMBINATION,
                 "The parameter partitionNumber needs a placement group with the strategy partition.",
             )
         return None
-    group = own_placement_group(work, command.group)
-    _check_partition(group, command.partition)
+    group = own_placement_group(work, name)
+    _check_partition(group, partition)
     return locked_party(work.tx, group)
 
 
@@ -218,17 +223,11 @@ def place_instance(work: Work, command: PlaceInstance) -> Instance:
 
 def _party_to_be(work: Work, command: PlaceInstance, instance: Instance) -> Party | None:
     """The party that an instance is to belong to, without itself."""
-    if not command.group:
-        if command.partition:
-            raise BackendError(
-                Code.PARAMETER_COMBINATION,
-                "The parameter partitionNumber needs a placement group with the strategy partition.",
-            )
+    party = _named_party(work, command.group, command.partition)
+    if party is None:
         return None
-    group = own_placement_group(work, command.group)
-    _check_partition(group, command.partition)
-    members = locked_party(work.tx, group).members
-    return Party(group=group, members=tuple(each for each in members if each.instance_id != instance.id))
+    others = tuple(each for each in party.members if each.instance_id != instance.id)
+    return Party(group=party.group, members=others)
 
 
 def _partition_there(party: Party, instance: Instance, wanted: int) -> int:
