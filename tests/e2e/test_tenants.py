@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from live_cloud import Answer, LiveCloud, key_of, wait_for
 from occi_client import COMPUTE, JSON, PLAIN, RENDERINGS, OcciClient, category, request
-from wire import Refusal, call, census, refusal
+from wire import Refusal, call, census, refusal, signed
 
 from backend.model import id_of, uuid_of
 from ec2.actions import ACTIONS
@@ -25,14 +25,33 @@ WAIT = {"Delay": 1, "MaxAttempts": 60}
 REFERENCES = {
     "InstanceId": "i", "ImageId": "ami", "SourceImageId": "ami", "VolumeId": "vol", "SnapshotId": "snap",
     "SourceSnapshotId": "snap", "ImportTaskId": "import-snap", "ExportImageTaskId": "export", "KeyPairId": "key",
-    "KeyName": "name", "ResourceId": "*",
+    "KeyName": "name", "ResourceId": "*", "LaunchTemplateId": "lt", "LaunchTemplateName": "template",
 }  # fmt: skip
-NEW_NAMES = {("CreateKeyPair", "KeyName"), ("ImportKeyPair", "KeyName")}
+NEW_NAMES = {
+    ("CreateKeyPair", "KeyName"), ("ImportKeyPair", "KeyName"), ("CreateLaunchTemplate", "LaunchTemplateName"),
+}  # fmt: skip
+# What is called as a security group is, and is a placement group.
+PLACEMENT_GROUPS = {
+    ("DeletePlacementGroup", "GroupName"): "group", ("DescribeInstanceTopology", "GroupName"): "group",
+    ("DescribePlacementGroups", "GroupName"): "group", ("DescribePlacementGroups", "GroupId"): "pg",
+    ("ModifyInstancePlacement", "GroupName"): "group", ("ModifyInstancePlacement", "GroupId"): "pg",
+}  # fmt: skip
+# Inside of structures.
+NESTED = (
+    ("RunInstances", "LaunchTemplate.LaunchTemplateId", "lt"),
+    ("RunInstances", "LaunchTemplate.LaunchTemplateName", "template"),
+    ("RunInstances", "Placement.GroupId", "pg"),
+    ("RunInstances", "Placement.GroupName", "group"),
+    ("RunInstances", "BlockDeviceMapping.1.Ebs.SnapshotId", "snap"),
+    ("RegisterImage", "BlockDeviceMapping.1.Ebs.SnapshotId", "snap"),
+    ("CreateSnapshots", "InstanceSpecification.InstanceId", "i"),
+)
 # Parameters that look like references and are none: nobody owns them here, or nothing of the kind exists yet.
 NO_REFERENCES = {
     "ZoneName", "ZoneId", "RegionName", "AttributeName", "RootDeviceName", "Name", "UserId", "KernelId",
     "RamdiskId", "KmsKeyId", "RoleName", "AvailabilityZoneId", "DestinationAvailabilityZoneId", "IpamPoolId",
-    "GroupName",  # of a VPC of one's own
+    "GroupName",  # of a VPC of one's own; of placement groups in PLACEMENT_GROUPS
+    "LinkedGroupId", "ParentGroupId", "HostId",
     "Ipv4IpamPoolId", "Ipv6IpamPoolId", "SourceSecurityGroupName", "SourceSecurityGroupOwnerId",
     "DestinationPrefixListId",
     "CarrierGatewayId", "CoreNetworkArn", "EgressOnlyInternetGatewayId", "LocalGatewayId", "OdbNetworkArn",
@@ -44,8 +63,8 @@ NO_REFERENCES = {
 REFER_TO_NOTHING = {
     "CreateKeyPair", "DescribeAccountAttributes", "DescribeAvailabilityZones", "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes", "DescribeRegions", "DescribeTags", "GetCallerIdentity", "ImportKeyPair",
-    "RegisterImage", "GetEbsEncryptionByDefault", "ImportImage", "ImportSnapshot",
-    "CreateSnapshots",  # inside a structure: below
+    "GetEbsEncryptionByDefault", "ImportImage", "ImportSnapshot", "CreatePlacementGroup",
+    "CreateLaunchTemplate",  # what its data names is looked up at launch, and warned of: below
     "AllocateAddress", "CreateDefaultSubnet", "CreateDefaultVpc", "CreateDhcpOptions", "CreateInternetGateway",
     "CreateVpc",
     "EnableEbsEncryptionByDefault", "DisableEbsEncryptionByDefault",  # settings of the account
@@ -56,8 +75,9 @@ REFER_TO_NOTHING = {
     "DescribeVpcBlockPublicAccessOptions", "DescribeSpotDatafeedSubscription",
     "DescribeIdFormat", "DescribeIdentityIdFormat", "DescribeAggregateIdFormat",
     "DescribePublicIpv4Pools", "DescribeSnapshotTierStatus", "GetInstanceTypesFromInstanceRequirements",
-    "ModifyInstanceCreditSpecification",  # inside a structure, and told of each
-    "AssumeRole", "GetSessionToken",  # roles are asked for with the other tests of sessions
+    "ModifyInstanceCreditSpecification",  # inside a structure, and told of each: below
+    "GetSessionToken",
+    "AssumeRole",  # of a tenant's own account or another's: below
 }  # fmt: skip
 # What a call needs besides the reference, so that only the reference can be at fault.
 BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -67,10 +87,13 @@ BESIDES: dict[str, tuple[tuple[str, str], ...]] = {
     "CreateImage": (("Name", "mine now"),),
     "CreateTags": (("Tag.1.Key", "mine"), ("Tag.1.Value", "now")),
     "CreateVolume": (("AvailabilityZone", "us-east-1a"),),
+    "CreateLaunchTemplateVersion": (("LaunchTemplateData.InstanceType", "t2.nano"),),
+    "DeleteLaunchTemplateVersions": (("LaunchTemplateVersion.1", "1"),),
     "DescribeSnapshotAttribute": (("Attribute", "createVolumePermission"),),
     "DescribeVolumeAttribute": (("Attribute", "autoEnableIO"),),
     "EnableImageDeprecation": (("DeprecateAt", "2030-01-01T00:00:00Z"),),
     "ExportImage": (("DiskImageFormat", "RAW"), ("S3ExportLocation.S3Bucket", "bucket")),
+    "ModifyLaunchTemplate": (("SetDefaultVersion", "1"),),
     "ModifySnapshotAttribute": (
         ("Attribute", "createVolumePermission"),
         ("OperationType", "add"),
@@ -201,6 +224,10 @@ class Owner(NamedTuple):
     import_task: str
     import_image_task: str
     export_task: str
+    template: str
+    template_name: str
+    group: str
+    group_name: str
     tag: str  # the location of a mixin of its own
 
     @property
@@ -213,8 +240,11 @@ class Owner(NamedTuple):
             "i": [self.instance], "ami": [self.image], "key": [self.key_id], "name": [self.key_name],
             "vol": [self.volume], "snap": [self.snapshot], "import-snap": [self.import_task],
             "import-ami": [self.import_image_task],
-            "export": [self.export_task],
-            "*": [self.instance, self.image, self.key_id, self.volume, self.snapshot],
+            "export": [self.export_task], "lt": [self.template], "template": [self.template_name],
+            "pg": [self.group], "group": [self.group_name],
+            "*": [
+                self.instance, self.image, self.key_id, self.volume, self.snapshot, self.template, self.group,
+            ],
         }  # fmt: skip
 
 
@@ -243,7 +273,15 @@ def owner(cloud: LiveCloud, blank_image: Path, name: str) -> Owner:
         ImageId=image, DiskImageFormat="RAW", S3ExportLocation={"S3Bucket": "bucket"}
     )["ExportImageTaskId"]
     wait_for(lambda: cloud.cli("task", "list", "--open") == [], "import and export")
-    client.create_tags(Resources=[image, pair["KeyPairId"]], Tags=[{"Key": "of", "Value": name}])
+    template = client.create_launch_template(
+        LaunchTemplateName=f"{name}-template",
+        LaunchTemplateData={"ImageId": image, "InstanceType": "t2.nano"},
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    group = client.create_placement_group(GroupName=f"{name}-group", Strategy="spread")["PlacementGroup"][
+        "GroupId"
+    ]
+    tagged = [image, pair["KeyPairId"], template, group]
+    client.create_tags(Resources=tagged, Tags=[{"Key": "of", "Value": name}])
     client.get_waiter("instance_running").wait(InstanceIds=[instance], WaiterConfig=WAIT)
     tag = f'{category(f"http://{name}.example.org/tags#web", "mixin")}; location="/tags/{name}/"'
     plain = {"Content-Type": PLAIN}
@@ -252,7 +290,7 @@ def owner(cloud: LiveCloud, blank_image: Path, name: str) -> Owner:
     assert cloud.occi("POST", f"/tags/{name}/", path, plain, auth).status == 200
     return Owner(
         name, said, instance, image, pair["KeyPairId"], f"{name}-key", volume, snapshot, taken, made_of_it, given,
-        f"/tags/{name}/",
+        template, f"{name}-template", group, f"{name}-group", f"/tags/{name}/",
     )  # fmt: skip
 
 
@@ -274,12 +312,14 @@ def references() -> Iterator[tuple[str, str, str]]:
     for action in ACTIONS:
         endpoint = EC2.endpoints.get(action) or STS.endpoints[action]
         for member in endpoint.shape.input.members:
-            kind = None if action in OF_NETWORKS else REFERENCES.get(member.request_name)
+            name = member.request_name
+            kind = None if action in OF_NETWORKS else REFERENCES.get(name)
+            kind = kind or PLACEMENT_GROUPS.get((action, name))
             if (action, kind) == ("DescribeImportImageTasks", "import-snap"):
                 kind = "import-ami"
-            if kind is not None and (action, member.request_name) not in NEW_NAMES:
-                suffix = ".1" if isinstance(member.shape, ListOf) else ""
-                yield action, member.request_name + suffix, kind
+            if kind is not None and (action, name) not in NEW_NAMES:
+                yield action, name + (".1" if isinstance(member.shape, ListOf) else ""), kind
+    yield from NESTED
 
 
 def test_no_operation_is_forgotten_here():
@@ -307,13 +347,34 @@ def _is_of_the_request(header: str) -> bool:
     return name in {"date", "contentlength"} or "requestid" in name
 
 
+def takes_dry_run(action: str) -> bool:
+    """Whether an operation has the parameter at all: a few of the real service have not."""
+    return any(member.request_name == "DryRun" for member in EC2.endpoints[action].shape.input.members)
+
+
+NOT_THERE = (".NotFound", ".NotFoundException", "InvalidPlacementGroup.Unknown")
+
+
 @pytest.mark.parametrize(("action", "parameter", "kind"), list(references()))
 def test_a_foreign_thing_is_an_unknown_thing(cloud, ann, bob, action, parameter, kind):
     before = census(cloud)
     for foreign in ann.things[kind]:
         unknown = f"{foreign.rpartition('-')[0]}-{UNKNOWN}"
+        mapping = (("BlockDeviceMapping.1.DeviceName", "/dev/sdf"),)
         other = {
-            ("RunInstances", "name"): (("ImageId", bob.image),),
+            **{
+                ("RunInstances", of): (("ImageId", bob.image),)
+                for of in ("name", "lt", "template", "pg", "group")
+            },
+            ("RunInstances", "snap"): (("ImageId", bob.image), *mapping),
+            ("RegisterImage", "snap"): (
+                ("Name", "mine now"),
+                ("RootDeviceName", "/dev/sda1"),
+                ("BlockDeviceMapping.1.DeviceName", "/dev/sda1"),
+            ),
+            ("ModifyInstancePlacement", "i"): (("GroupName", bob.group_name),),
+            ("ModifyInstancePlacement", "pg"): (("InstanceId", bob.instance),),
+            ("ModifyInstancePlacement", "group"): (("InstanceId", bob.instance),),
             ("AttachVolume", "vol"): (("InstanceId", bob.instance),),
             ("AttachVolume", "i"): (("VolumeId", bob.volume),),
             ("DetachVolume", "i"): (("VolumeId", ann.volume),),
@@ -323,10 +384,13 @@ def test_a_foreign_thing_is_an_unknown_thing(cloud, ann, bob, action, parameter,
         nobodys = call(cloud, action, (parameter, unknown), *besides, key=key_of(bob.said))
         assert _without(theirs, foreign) == _without(nobodys, unknown)
         if action != "DeleteKeyPair":  # deleting what is not there is success
-            assert refusal(theirs).code.endswith(".NotFound")
+            assert refusal(theirs).code.endswith(NOT_THERE), refusal(theirs)
             assert theirs.status == 400
-        own = call(cloud, action, (parameter, foreign), ("DryRun", "true"), *besides, key=key_of(ann.said))
-        assert refusal(own).code == "DryRunOperation"  # the call itself is in order
+        if takes_dry_run(action):
+            own = call(
+                cloud, action, (parameter, foreign), ("DryRun", "true"), *besides, key=key_of(ann.said)
+            )
+            assert refusal(own).code == "DryRunOperation"  # the call itself is in order
     assert census(cloud) == before
 
 
@@ -341,7 +405,7 @@ def network_references() -> Iterator[tuple[str, str, str]]:
             )
             if action in OF_NETWORKS and name == "InstanceId":
                 kind = "i"
-            if kind is not None and (action, name) not in ONLY_BESIDE:
+            if kind is not None and (action, name) not in {*ONLY_BESIDE, *PLACEMENT_GROUPS}:
                 yield action, name + (".1" if isinstance(member.shape, ListOf) else ""), kind
 
 
@@ -466,14 +530,84 @@ def test_occi_answers_about_a_foreign_network_as_about_an_unknown_one(
     assert census(cloud) == before
 
 
-def test_snapshots_of_a_foreign_instance_are_those_of_an_unknown_one(cloud, ann, bob):
+def test_credits_of_a_foreign_instance_are_those_of_an_unknown_one(cloud, ann, bob):
     before = census(cloud)
-    name = "InstanceSpecification.InstanceId"
-    theirs = call(cloud, "CreateSnapshots", (name, ann.instance), key=key_of(bob.said))
-    nobodys = call(cloud, "CreateSnapshots", (name, f"i-{UNKNOWN}"), key=key_of(bob.said))
-    assert refusal(theirs).code == "InvalidInstanceID.NotFound"
-    assert _without(theirs, ann.instance) == _without(nobodys, f"i-{UNKNOWN}")
+    seen = []
+    for thing in (ann.instance, f"i-{UNKNOWN}"):
+        wanted = (
+            ("InstanceCreditSpecification.1.InstanceId", thing),
+            ("InstanceCreditSpecification.1.CpuCredits", "standard"),
+        )
+        answer = call(cloud, "ModifyInstanceCreditSpecification", *wanted, key=key_of(bob.said))
+        assert "<code>InvalidInstanceID.NotFound</code>" in answer.body
+        seen.append(_without(answer, thing))
+    assert seen[0] == seen[1]
     assert census(cloud) == before
+
+
+def test_templates_that_name_foreign_things_are_warned_of_as_of_unknown_ones(cloud, ann, bob, anns_network):
+    """And a launch from one finds what it names no more than a launch without a template would."""
+    client, seen = cloud.client(key=key_of(bob.said)), []
+    names = {
+        "ImageId": (ann.image, f"ami-{UNKNOWN}"),
+        "KeyName": (ann.key_name, "nobodys-key"),
+        "SecurityGroupId.1": (anns_network["sg"], f"sg-{UNKNOWN}"),
+        "NetworkInterface.1.SubnetId": (anns_network["subnet"], f"subnet-{UNKNOWN}"),
+        "Placement.GroupName": (ann.group_name, "nobodys-group"),
+        "Placement.GroupId": (ann.group, f"pg-{UNKNOWN}"),
+    }
+    for member, pair in names.items():
+        seen = []
+        for thing in pair:
+            data = [("NetworkInterface.1.DeviceIndex", "0")] if member.startswith("NetworkInterface") else []
+            data += [("InstanceType", "t2.nano"), ("ImageId", bob.image)]
+            data = [(name, text) for name, text in data if name != member] + [(member, thing)]
+            made = call(
+                cloud, "CreateLaunchTemplate", ("LaunchTemplateName", "of-others"),
+                *((f"LaunchTemplateData.{name}", text) for name, text in data), key=key_of(bob.said),
+            )  # fmt: skip
+            assert made.status == 200, made.body
+            before = census(cloud)
+            counts = (("MinCount", "1"), ("MaxCount", "1"))
+            launch = call(
+                cloud, "RunInstances", ("LaunchTemplate.LaunchTemplateName", "of-others"), *counts,
+                key=key_of(bob.said),
+            )  # fmt: skip
+            assert refusal(launch).code.endswith(NOT_THERE), refusal(launch)
+            assert census(cloud) == before
+            client.delete_launch_template(LaunchTemplateName="of-others")
+            warned = re.search(r"<warning>.*</warning>", made.body, re.DOTALL)
+            warning = warned.group().replace(thing, "THING") if warned else ""
+            seen.append((warning, _without(launch, thing)))
+        assert seen[0] == seen[1], member
+
+
+def test_a_foreign_role_is_an_unknown_one(cloud, ann, bob):
+    """Ann's role, which trusts nobody else, and one that is not there: neither is told of."""
+    cloud.cli("role", "create", "operator", "--tenant", "ann")
+    before = census(cloud)
+    arns = [f"arn:aws:iam::{ann.said['account_id']}:role/{name}" for name in ("operator", "nobodys")]
+    seen = []
+    for arn in arns:
+        body = (
+            ("Action", "AssumeRole"), ("Version", "2011-06-15"), ("RoleArn", arn), ("RoleSessionName", "me"),
+        )  # fmt: skip
+        answer = signed(cloud, body, key=key_of(bob.said), service="sts")
+        assert (answer.status, "<Code>AccessDenied</Code>" in answer.body) == (403, True), answer.body
+        seen.append(_without(answer, arn))
+    assert seen[0] == seen[1]
+    assert census(cloud) == before
+    cloud.cli("role", "delete", "operator", "--tenant", "ann")
+
+
+def test_settings_of_an_account_are_its_own(cloud, ann, bob):
+    mine, theirs = cloud.client(key=key_of(ann.said)), cloud.client(key=key_of(bob.said))
+    mine.enable_ebs_encryption_by_default()
+    assert mine.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is True
+    assert theirs.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is False
+    theirs.disable_ebs_encryption_by_default()
+    assert mine.get_ebs_encryption_by_default()["EbsEncryptionByDefault"] is True
+    mine.disable_ebs_encryption_by_default()
 
 
 @pytest.mark.parametrize(
@@ -498,12 +632,14 @@ def test_listings_and_filters_show_ones_own_things_only(cloud, ann, bob):
             client.describe_import_snapshot_tasks(), client.describe_import_image_tasks(),
             client.describe_export_image_tasks(),
             client.describe_images(), client.describe_key_pairs(IncludePublicKey=True), client.describe_tags(),
+            client.describe_launch_templates(), client.describe_placement_groups(),
+            client.describe_launch_template_versions(Versions=["$Latest", "$Default"]),
         ],
         default=str,
     )  # fmt: skip
     for thing in (
         "instance", "image", "key_id", "key_name", "volume", "snapshot", "import_task", "import_image_task",
-        "export_task",
+        "export_task", "template", "template_name", "group", "group_name",
     ):  # fmt: skip
         assert getattr(bob, thing) in shown
         assert getattr(ann, thing) not in shown
@@ -704,6 +840,8 @@ def test_purge_leaves_no_row_and_no_file_of_a_tenant(cloud, blank_image):
         gone.instance,
         gone.image,
         gone.key_id,
+        gone.template,
+        gone.group,
         gone.said["access_key"],
     )
     assert set((cloud.home / "images").rglob("*")) == files
