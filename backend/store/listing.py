@@ -83,6 +83,18 @@ class ListedRows(Rows[T]):
         """
         return [own(table, shape)]
 
+    @classmethod
+    def has_tag(cls, table: Table, shape: Shape, number: int) -> ColumnElement[bool]:
+        """Whether a row has a tag of the question; bound are ``key_N`` and ``values_N``.
+
+        Asked of one row after the other, by the primary key of tags.
+        """
+        t = tables.tag.c
+        conditions = [t.resource_id == table.c.id, *is_tag(shape, number)]
+        if shape.scoped:
+            conditions.append(t.tenant_id == bindparam("tenant"))
+        return exists().where(*conditions)
+
     def listing(self, view: View, query: RowQuery) -> list[T]:
         """The rows of a page in order."""
         return [self.decode(row) for row in self.cells(view, query, self.columns)]
@@ -220,7 +232,7 @@ def _statements(
     conditions: list[ColumnElement[bool]] = [
         c[name].in_(bindparam(f"is_{name}", expanding=True)) for name in shape.equal
     ]
-    conditions += [_has_tag(table, shape, number) for number in range(len(shape.tags))]
+    conditions += [kind.has_tag(table, shape, number) for number in range(len(shape.tags))]
     if shape.after:
         last = [bindparam(f"after_{number}", type_=column.type) for number, column in enumerate(order)]
         conditions.append(tuple_(*order) > tuple_(*last))
@@ -231,15 +243,13 @@ def _statements(
     return found
 
 
-def _has_tag(table: Table, shape: Shape, number: int) -> ColumnElement[bool]:
-    """Asked of one row after the other, by the primary key of tags."""
+def is_tag(shape: Shape, number: int) -> list[ColumnElement[bool]]:
+    """Whether a tag has the key, and one of the values, of a question."""
     t = tables.tag.c
-    conditions = [t.resource_id == table.c.id, t.key == bindparam(f"key_{number}")]
-    if shape.scoped:
-        conditions.append(t.tenant_id == bindparam("tenant"))
+    conditions = [t.key == bindparam(f"key_{number}")]
     if shape.tags[number]:
         conditions.append(t.value.in_(bindparam(f"values_{number}", expanding=True)))
-    return exists().where(*conditions)
+    return conditions
 
 
 @lru_cache

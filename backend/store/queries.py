@@ -58,7 +58,7 @@ from backend.model import (
     VolumeState,
 )
 from backend.store import tables
-from backend.store.listing import CHUNK, ListedRows, RowQuery, Shape, View, beside, own, tagged
+from backend.store.listing import CHUNK, ListedRows, RowQuery, Shape, View, beside, is_tag, own, tagged
 from backend.store.network_queries import forget_networks
 from backend.store.rows import Rows, columns_of
 from backend.store.tables import CURRENT, IN_GROUP, LIVE, OPEN, PRESENT, PUBLIC, SHARED_IMAGE, SHARED_SNAPSHOT
@@ -745,6 +745,11 @@ class TagRows(ListedRows[Tag]):
         for kind, of in _OF_REGIONS.items() if shape.regional or shape.done else ():
             conditions.append(or_(table.c.resource_type != kind, _tagged_row(table, of, shape)))
         return [conditions]
+
+    @classmethod
+    def has_tag(cls, table: Table, shape: Shape, number: int) -> ColumnElement[bool]:  # noqa: ARG003 - a tag's own
+        """Whether a tag is the one of the question."""
+        return and_(*is_tag(shape, number))
 
     def _few_with(self, view: View, query: RowQuery) -> set[str] | None:
         """The resources with some keys, by the index for that."""

@@ -13,7 +13,10 @@ from backend.commands import CreateTags, ModifyImage
 from backend.errors import BackendError, Code
 from backend.model import Reason
 from backend.ports import DomainReason, DomainStatus
+from backend.store.listing import FEW
 from ec2.actions.instance_filters import FILTERS
+
+MARK = {"Key": "Mark", "Value": "x"}
 
 
 @pytest.fixture
@@ -290,3 +293,31 @@ def test_a_rule_whose_group_goes_meanwhile_is_left_out(monkeypatch):
     monkeypatch.setattr(networks, "groups_by_id", late)
     left = face.ann.describe_security_group_rules()["SecurityGroupRules"]
     assert left == [rule for rule in rules if rule["GroupId"] != group]
+
+
+@pytest.mark.parametrize("few", [FEW, 1])
+def test_tags_are_filtered_by_key_and_value_whether_few_or_many_have_them(monkeypatch, database, few):
+    face = Ec2Cloud(monkeypatch, cloud=Cloud(url=database))
+    monkeypatch.setattr("backend.store.listing.FEW", few)
+    ids = [
+        face.ann.create_volume(
+            AvailabilityZone="us-east-1a",
+            Size=1,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": name}, MARK]}],
+        )["VolumeId"]
+        for name in ("web", "web", "db")
+    ]
+
+    def found(**filters):
+        wanted = [{"Name": name, "Values": values} for name, values in filters.items()]
+        return [(tag["ResourceId"], tag["Value"]) for tag in face.ann.describe_tags(Filters=wanted)["Tags"]]
+
+    web = sorted((each, "web") for each in ids[:2])
+    assert found(**{"tag:Name": ["web"]}) == web
+    assert found(**{"tag:Name": ["web", "db"], "resource-id": [ids[2]]}) == [(ids[2], "db")]
+    assert found(**{"tag:Name": ["web"], "key": ["Name"]}) == web
+    assert found(**{"tag:Name": ["web"], "tag:Mark": ["x"]}) == []  # one tag is not two
+    volumes = face.ann.describe_volumes(
+        Filters=[{"Name": "tag:Name", "Values": ["web"]}, {"Name": "tag:Mark", "Values": ["x"]}]
+    )["Volumes"]
+    assert [each["VolumeId"] for each in volumes] == ids[:2]
