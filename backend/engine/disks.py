@@ -55,6 +55,11 @@ def is_root_device(device: str) -> bool:
     return device in _ROOT_NAMES
 
 
+def most_volumes(*, scratch: bool) -> int:
+    """How many volumes an instance can have at once, the root among them, with a scratch disk or without."""
+    return 1 + len(_LETTERS) - scratch
+
+
 def choose_device(wanted: str, taken: Iterable[Volume], *, scratch: bool) -> tuple[str, str]:
     """The client's name and the target of a new disk among those an instance has.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from backend.engine.disks import most_volumes
 from backend.engine.nics import MOST_ADDRESSES, MOST_NICS
 from backend.launch_model import Strategy
 from backend.model import Flavor
@@ -33,14 +34,12 @@ def _storage(row: Document) -> Document:
 
 
 _NOT_YET = (
-    "ebs-info.attachment-limit-type",
     "ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps",
     "ebs-info.ebs-optimized-info.baseline-iops",
     "ebs-info.ebs-optimized-info.baseline-throughput-in-mbps",
     "ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps",
     "ebs-info.ebs-optimized-info.maximum-iops",
     "ebs-info.ebs-optimized-info.maximum-throughput-in-mbps",
-    "ebs-info.maximum-ebs-attachments",
     "network-info.bandwidth-weightings",
     "network-info.efa-info.maximum-efa-interfaces",
     "network-info.flexible-ena-queues-support",
@@ -58,6 +57,8 @@ FILTERS: FilterTable[Document] = FilterTable(
         "burstable-performance-supported": lambda row: row["BurstablePerformanceSupported"],
         "current-generation": lambda row: row["CurrentGeneration"],
         "dedicated-hosts-supported": lambda row: row["DedicatedHostsSupported"],
+        "ebs-info.attachment-limit-type": lambda row: row["EbsInfo"]["AttachmentLimitType"],
+        "ebs-info.maximum-ebs-attachments": lambda row: row["EbsInfo"]["MaximumEbsAttachments"],
         "ebs-info.ebs-optimized-support": lambda row: row["EbsInfo"]["EbsOptimizedSupport"],
         "ebs-info.encryption-support": lambda row: row["EbsInfo"]["EncryptionSupport"],
         "ebs-info.nvme-support": lambda row: row["EbsInfo"]["NvmeSupport"],
@@ -176,6 +177,8 @@ def type_document(flavor: Flavor, architectures: list[str], addresses: int) -> D
             "EbsOptimizedSupport": "unsupported",
             "EncryptionSupport": "supported",
             "NvmeSupport": "unsupported",
+            "MaximumEbsAttachments": most_volumes(scratch=flavor.ephemeral_gib > 0),
+            "AttachmentLimitType": "dedicated",  # interfaces do not count
         },
         "NetworkInfo": _network_info(addresses),
         "PlacementGroupInfo": {"SupportedStrategies": [each.value for each in Strategy]},
