@@ -136,6 +136,9 @@ class _Kept(Generic[E]):
         self._young: dict[str, E] = {}
         self._old: dict[str, E] = {}
 
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
     def get(self, key: str) -> E | None:
         """The entry of a key."""
         entry = self._young.get(key)

@@ -155,7 +155,7 @@ def test_the_cache_is_never_stale_and_never_too_big(limit, changed):
         assert all(row.volumes[0].instance_id == row.instance.id for row in found)
         assert all(f"<volumeId>{row.volumes[0].id}<" in row.xml for row in found)
         assert all(f"<code>{80 if row.instance.detail == 'poff' else 16}<" in row.xml for row in found)
-        assert len(cache._young) + len(cache._old) <= max(limit, 2)
+        assert len(cache._kept) <= max(limit, 2)
 
 
 def test_a_warm_cache_reads_only_what_changed():

@@ -32,7 +32,8 @@ def values(shape: Shape, *, minimum: int = 1) -> st.SearchStrategy[Any]:
         case Structure():
             return structures(shape)
         case ListOf():
-            return st.lists(values(shape.item), min_size=1, max_size=3)
+            most = 3 if shape.maximum is None else min(3, shape.maximum)
+            return st.lists(values(shape.item), min_size=max(1, shape.minimum or 0), max_size=most)
         case Scalar(kind=Kind.STRING):
             if shape.choices:
                 return st.sampled_from(sorted(shape.choices))

@@ -95,7 +95,7 @@ def test_memory_ends(monkeypatch):
     assert not forgetful.verify("ann", "right", stored)
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)  # hashing is slow on purpose
 @given(st.text(max_size=40))
 def test_any_text_is_a_possible_password(text):
     passwords = Passwords()
