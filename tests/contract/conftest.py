@@ -60,6 +60,19 @@ def database(database_kind, tmp_path, request) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module", params=_KINDS)
+def shared_database(request, tmp_path_factory) -> Iterator[str]:
+    """The same for all tests of a module together: for such as leave one another alone."""
+    template = request.getfixturevalue(f"_{request.param}_template")
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("shared") / "isthmus.db"
+        shutil.copy(template, path)
+        yield f"sqlite:///{path}"
+        return
+    with _postgres_database(template) as url:
+        yield url
+
+
 @pytest.fixture
 def store(database) -> Iterator[Store]:
     found = Store(database)

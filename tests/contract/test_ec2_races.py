@@ -32,14 +32,17 @@ TOKENS = ("CopyImage", "ExportImage", "ImportImage", "ImportSnapshot")
 NOT_COUNTED = {"network_change", "worker"}  # notes to others, which add up or are taken away at any time
 
 
-@pytest.fixture
-def world(monkeypatch, database, tmp_path):
-    cloud = Cloud(url=database)
-    (tmp_path / "bucket").mkdir()
-    cloud.host(0).total = Capacity(cpu=6400, memory_mib=1 << 20, disk_gib=10_000)
+@pytest.fixture(scope="module")
+def world(shared_database, tmp_path_factory):
+    cloud = Cloud(url=shared_database, hosts=0)
+    folder = tmp_path_factory.mktemp("exports")
+    (folder / "bucket").mkdir()
+    cloud.add_host(Capacity(cpu=25_600, memory_mib=1 << 22, disk_gib=100_000))
     cloud.poll()
-    made = World(Ec2Cloud(monkeypatch, cloud=cloud, importer=Importer(cloud), export_directory=tmp_path))
-    yield made
+    with pytest.MonkeyPatch.context() as patch:
+        made = World(Ec2Cloud(patch, cloud=cloud, importer=Importer(cloud), export_directory=folder))
+        made.unlimited()
+        yield made
     cloud.store.close()
 
 
@@ -93,7 +96,7 @@ def run(world, race: Race, way, **more):
     grown = rows(world)
     grown.subtract(before)
     world.settle()
-    world.quota(**dict.fromkeys(("instances", "volumes", "snapshots", "vpcs", "floating_ips"), -2))
+    world.unlimited()
     return answers, {name: count for name, count in grown.items() if count}
 
 

@@ -16,6 +16,7 @@ from ec2_face import Ec2Cloud
 from simulation import ADMIN
 
 from backend.commands import SetQuota
+from backend.model import QUOTA_DEFAULTS
 
 OK = ""
 BOTH = (OK, OK)
@@ -37,8 +38,11 @@ class World:
         return f"race-{next(self._numbers)}"
 
     def quota(self, **limits: int) -> None:
-        """Limits of the tenant; whoever sets one takes it back by ``-2``."""
+        """Limits of the tenant; -2 is none."""
         self.cloud.engine.execute(ADMIN, SetQuota(tenant_id=self.cloud.tenant.id, quotas=limits))
+
+    def unlimited(self) -> None:
+        self.quota(**dict.fromkeys(QUOTA_DEFAULTS, -2))
 
     def settle(self) -> None:
         self.cloud.settle()
