@@ -156,6 +156,7 @@ def put_route(work: Work, command: commands.PutRoute) -> RouteTable:
     """Add a route, or change one there is (CreateRoute, ReplaceRoute)."""
     table = own(work, RouteTable, command.route_table_id, lock=True)
     destination = network_of(command.destination, "destinationCidrBlock")
+    route = _route(work, table, str(destination), command.target)
     there = next((each for each in table.routes if each.destination == str(destination)), None)
     if command.replace and there is None:
         raise BackendError(
@@ -168,7 +169,7 @@ def put_route(work: Work, command: commands.PutRoute) -> RouteTable:
             raise _route_exists(destination)
     others = [each for each in table.routes if each is not there]
     Limit.ROUTES.check(len(others))
-    return _with_routes(work, table, [*others, _route(work, table, str(destination), command.target)])
+    return _with_routes(work, table, [*others, route])
 
 
 def _require_outside(work: Work, table: RouteTable, destination: IPv4Network) -> None:
