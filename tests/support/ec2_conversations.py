@@ -3,7 +3,7 @@
 A conversation calls every operation of its noun at least once, so that what it made is looked at in each of
 its states, and makes the mistakes that need a certain state (twice the same, still in use). Mistakes that
 can be made from any good request (no such id, no id at all, a parameter left out) are not written here:
-:func:`mistakes` makes them up.
+:class:`Talk` and :func:`converse` make them up.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ ZONE = "us-east-1a"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ann@example.com"
 _ID = re.compile(r"([a-z]+(?:-[a-z]+)*)-(?:[0-9a-f]{17}|[0-9a-f]{8})")
 
+#: What moto has half done when it refuses it.
+LAST = frozenset({"ReplaceNetworkAclAssociation"})
+
 Request = dict[str, Any]
 
 
@@ -34,20 +37,42 @@ class Said(NamedTuple):
 
 
 class Talk:
-    """A client that remembers what was said; after each call the cloud comes to rest."""
+    """A client that remembers what was said; after each call the cloud comes to rest.
 
-    def __init__(self, client: Any, settle: Callable[[], object]) -> None:
+    Before the first good request of each operation it is said with each id wrong in turn, when everything else
+    that it speaks of is there; after it where something is made, lest that be there already; and at the end
+    for what is in :data:`LAST`.
+    """
+
+    def __init__(self, client: Any, settle: Callable[[], object], made: set[tuple[str, str]]) -> None:
+        """``made`` are operations and mistakes that need not be made again; those that are made go there."""
         self._client = client
         self._settle = settle
+        self._made = made
         self.said: list[Said] = []
 
     def __call__(self, operation: str, **request: Any) -> Request:
         """Say what must be granted."""
+        makes = operation.startswith("Create")
+        if not makes:
+            self._ids_wrong(operation, request)
         reply: Request = getattr(self._client, xform_name(operation))(**request)
         reply.pop("ResponseMetadata")
         self._settle()
         self.said.append(Said(operation, request, reply))
+        if makes:
+            self._ids_wrong(operation, request)
         return reply
+
+    def _ids_wrong(self, operation: str, request: Request) -> None:
+        for mistake, wrong in wrong_ids(request) if operation not in LAST else ():
+            self.once(mistake, operation, wrong)
+
+    def once(self, mistake: str, operation: str, request: Request) -> None:
+        """Make a mistake that was not made yet."""
+        if (operation, mistake) not in self._made:
+            self._made.add((operation, mistake))
+            self.wrong(mistake, operation, **request)
 
     def quietly(self, operation: str, **request: Any) -> Request:
         """Say what is needed to go on, but is not to be compared."""
@@ -515,25 +540,26 @@ CONVERSATIONS: tuple[Callable[[Talk], None], ...] = (
 )  # fmt: skip
 
 
-def mistakes(said: list[Said]) -> Iterator[tuple[str, str, Request]]:
-    """Mistakes as (what is wrong, operation, request), made of the first good request of each operation.
-
-    Each id in turn is one of nothing, and no id at all; each required parameter in turn is left out. Nothing
-    else in the request need still be there: what is asked is which refusal comes, not what would be done.
-    """
-    first: dict[str, Request] = {}
-    for each in said:
-        if not each.refused and each.request:
-            first.setdefault(each.operation, each.request)
-    for operation, request in sorted(first.items()):
-        for name, value in request.items():
-            for mistake, changed in _other_ids(value):
-                yield f"{mistake} {name}", operation, request | {name: changed}
-        shape = MODEL.operation_model(operation).input_shape
-        for name in shape.required_members:
-            if (operation, name) == ("CopySnapshot", "SourceRegion"):
+def converse(conversation: Callable[[Talk], None], talk: Talk) -> list[Said]:
+    """All that is said in a conversation, and at its end every good request without each of what it needs."""
+    conversation(talk)
+    for each in [said for said in talk.said if not said.mistake]:
+        for mistake, wrong in wrong_ids(each.request) if each.operation in LAST else ():
+            talk.once(mistake, each.operation, wrong)
+        for name in MODEL.operation_model(each.operation).input_shape.required_members:
+            if (each.operation, name) == ("CopySnapshot", "SourceRegion"):
                 continue  # the client signs a URL of that region, and cannot without one
-            yield f"missing {name}", operation, {key: each for key, each in request.items() if key != name}
+            if name in each.request:
+                rest = {key: value for key, value in each.request.items() if key != name}
+                talk.once(f"missing {name}", each.operation, rest)
+    return talk.said
+
+
+def wrong_ids(request: Request) -> Iterator[tuple[str, Request]]:
+    """What is wrong, and the request: each id in turn is one of nothing, and no id at all."""
+    for name, value in request.items():
+        for mistake, changed in _other_ids(value):
+            yield f"{mistake} {name}", request | {name: changed}
 
 
 def _other_ids(value: Any) -> Iterator[tuple[str, Any]]:
