@@ -381,9 +381,10 @@ def revert_volume(work: Work, command: commands.RevertVolume) -> Volume:
 
 def attach_volume(work: Work, command: commands.AttachVolume) -> Volume:
     """Attach a volume; the instance's hot-plug job does it (AttachVolume)."""
-    volume = own_volume(work, command.volume_id)
+    own_volume(work, command.volume_id)
     [instance] = own_instances(work, [command.instance_id], ended=True, lock=True)
     _require_pluggable(instance, "attach a volume to")
+    volume = own_volume(work, command.volume_id)  # behind the lock, where two who want it are in turn
     require_attachable(volume, instance.zone)
     device, target = _device_for(work, instance, command.device)
     _claim_way(work, volume, instance)
