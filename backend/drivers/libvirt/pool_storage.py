@@ -692,6 +692,8 @@ class PoolStorage:
 
     def _require(self, call: Caller, pool: libvirt.virStoragePool, name: str) -> _Volume:
         found = self._find(call, pool, name)
+        if found is None and _refresh(call, pool, REFRESH_PAUSE):  # one thread's look may lose another's file
+            found = self._find(call, pool, name)
         if found is None:
             raise Absent(f"there is no volume {name} on this host")
         return found
