@@ -9,6 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 from ec2_face import Ec2Cloud
+from ec2_population import Importer
 from moto import mock_aws
 from simulation import ADMIN, Cloud
 
@@ -22,21 +23,7 @@ from backend.commands import (
 )
 from backend.engine.images import test_ended as conclude
 from backend.engine.work import ENGINE
-from backend.model import Content, Publication
-
-
-class Importer:
-    """Stands for the gateway's: allows what the cloud's image store knows a source for."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self.contents = cloud.contents
-
-    def resolve(self, location: str, tenant_id: str) -> str | None:
-        found = location.replace("upload:", f"upload:{tenant_id}/")
-        return found if found in self.contents.sources else None
-
-    def import_location(self, location: str, form: str) -> Content:
-        return self.contents.bring("now", location, form)
+from backend.model import Publication
 
 
 @pytest.fixture
