@@ -271,8 +271,8 @@ def test_a_disabled_key_is_refused_at_once_and_works_again_when_enabled(cloud):
     cloud.cli("key", "disable", made["access_key"])
     with pytest.raises(ClientError) as refused:
         client.get_caller_identity()
-    assert refused.value.response["Error"]["Code"] == "AuthFailure"
-    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 401
+    assert refused.value.response["Error"]["Code"] == "InvalidClientTokenId"  # as STS says it
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
     cloud.cli("key", "enable", made["access_key"])
     assert client.get_caller_identity()["Account"] == cloud.facts["account_id"]
 
@@ -316,11 +316,11 @@ def test_credentials_are_revoked_from_the_next_request_on(cloud):
     cloud.cli("token", "delete", tokens[0]["id"])
     assert [status(token) for token in tokens] == [401, 200, 200]
     cloud.cli("key", "delete", keys[0]["access_key"])
-    with pytest.raises(ClientError, match="AuthFailure"):
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
         clients[0].get_caller_identity()
     cloud.cli("user", "delete", "gone")
     assert [status(token) for token in tokens] == [401] * 3
-    with pytest.raises(ClientError, match="AuthFailure"):
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
         clients[1].get_caller_identity()
     assert cloud.occi("GET", "/-/", auth=auth).status == 401
     for words in (["user", "delete", "gone"], ["token", "delete", ""], ["key", "delete", "AKIANONE"]):
