@@ -732,10 +732,11 @@ def import_snapshot(work: Work, command: commands.ImportSnapshot) -> Task:
 
 def _id_for(work: Work, prefix: str, token: str) -> str:
     """The id of what a client token stands for: the same for the same token, so that there is never a second
-    of it; a fresh one without a token.
+    of it; a fresh one without a token. A retry beside its original waits for it.
     """
     if not token:
         return new_id(prefix)
+    lock_tenant(work, work.caller.tenant_id)
     key = f"{work.caller.tenant_id} {work.region} {prefix} {token}"
     return f"{prefix}-{hashlib.sha256(key.encode()).hexdigest()[:17]}"
 
