@@ -7,6 +7,7 @@ filled with rows (:mod:`benchmarks.stock`) to see what becomes of a call when th
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,9 @@ class Call(NamedTuple):
 
     action: str
     parameters: Parameters
+
+
+SETTLE_SECONDS = 600
 
 
 def run(*, quick: bool) -> None:
@@ -109,7 +113,18 @@ def _fill(client: Ec2, size: int) -> str:
             )
         )
         have += made
+    _settled(client)
     return have[len(have) // 2]
+
+
+def _settled(client: Ec2) -> None:
+    """Wait until what was launched runs: starting it is another measurement's."""
+    pending = {"Filter.1.Name": "instance-state-name", "Filter.1.Value.1": "pending", "MaxResults": 5}
+    until = time.monotonic() + SETTLE_SECONDS
+    while _ids(client.call("DescribeInstances", **pending)):
+        if time.monotonic() > until:
+            raise RuntimeError(f"{client.target.name}: what was launched never ran")
+        time.sleep(0.5)
 
 
 def _ids(reply: bytes) -> list[str]:
