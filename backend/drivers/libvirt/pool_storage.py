@@ -692,10 +692,12 @@ class PoolStorage:
 
     def _require(self, call: Caller, pool: libvirt.virStoragePool, name: str) -> _Volume:
         found = self._find(call, pool, name)
-        if found is None and _refresh(call, pool, REFRESH_PAUSE):  # one thread's look may lose another's file
+        until = time.monotonic() + REFRESH_SECONDS
+        while found is None:  # one thread's look may lose another's file for a moment
+            looked = _refresh(call, pool, REFRESH_PAUSE) or time.monotonic() > until
             found = self._find(call, pool, name)
-        if found is None:
-            raise Absent(f"there is no volume {name} on this host")
+            if found is None and looked:
+                raise Absent(f"there is no volume {name} on this host")
         return found
 
     def _things(self, call: Caller, pool: libvirt.virStoragePool) -> Things:
