@@ -78,6 +78,7 @@ FREE_TRIES: Final = 20
 _NOT_FREE: Final = ("in use", "still being allocated", "another process using", "Failed to get")
 REFRESH_PAUSE: Final = 0.1
 REFRESH_SECONDS: Final = 2.0
+LOOKS: Final = 3
 TRIES: Final = 4
 """Attempts at a thing that somebody else makes, or removes the image of, at the same time."""
 OTHERS_PATIENCE: Final = 30.0
@@ -617,7 +618,7 @@ class PoolStorage:
         with self._making(thing), self._sighted(), lent() as call, saying_when_full():
             pool = self._pool(call)
             for left in reversed(range(TRIES)):
-                things = Things(call(Wait.NORMAL, pool.listVolumes))
+                things = self._looked(call, pool, thing)
                 if not replace and things.whole(thing):
                     return
                 self._clear(call, pool, things, thing)
@@ -669,6 +670,19 @@ class PoolStorage:
         for superfluous in older if replace else [mine] * bool(older):
             _remove(call, pool, superfluous)
         return True
+
+    def _looked(self, call: Caller, pool: libvirt.virStoragePool, thing: str) -> Things:
+        """What there is of a thing, seen again before what is not whole is taken for left over.
+
+        While another thread has the daemon look at the pool, files that are there can be missing in a list.
+        """
+        things = Things(call(Wait.NORMAL, pool.listVolumes))
+        for _ in range(LOOKS):
+            if things.whole(thing) or not (things.all_of(thing) or thing.startswith(IMAGE)):
+                break
+            time.sleep(REFRESH_PAUSE)
+            things = Things(call(Wait.NORMAL, pool.listVolumes))
+        return things
 
     def _clear(self, call: Caller, pool: libvirt.virStoragePool, things: Things, thing: str) -> None:
         """Delete what attempts at a thing left: they were interrupted, or are slower than the next one."""
