@@ -78,7 +78,6 @@ FREE_TRIES: Final = 20
 _NOT_FREE: Final = ("in use", "still being allocated", "another process using", "Failed to get")
 REFRESH_PAUSE: Final = 0.1
 REFRESH_SECONDS: Final = 2.0
-LOOKS: Final = 3
 TRIES: Final = 4
 """Attempts at a thing that somebody else makes, or removes the image of, at the same time."""
 OTHERS_PATIENCE: Final = 30.0
@@ -618,7 +617,9 @@ class PoolStorage:
         with self._making(thing), self._sighted(), lent() as call, saying_when_full():
             pool = self._pool(call)
             for left in reversed(range(TRIES)):
-                things = self._looked(call, pool, thing)
+                things = Things(call(Wait.NORMAL, pool.listVolumes))
+                if not things.whole(thing) and (things.all_of(thing) or thing.startswith(IMAGE)):
+                    things = self._looked_again(call, pool, thing)
                 if not replace and things.whole(thing):
                     return
                 self._clear(call, pool, things, thing)
@@ -671,18 +672,18 @@ class PoolStorage:
             _remove(call, pool, superfluous)
         return True
 
-    def _looked(self, call: Caller, pool: libvirt.virStoragePool, thing: str) -> Things:
-        """What there is of a thing, seen again before what is not whole is taken for left over.
+    def _looked_again(self, call: Caller, pool: libvirt.virStoragePool, thing: str) -> Things:
+        """What there is, by a new look at the directory, before something is taken for absent or left over.
 
-        While another thread has the daemon look at the pool, files that are there can be missing in a list.
+        Daemons look again by themselves after uploads, and a look that meets a file which is just being made
+        may end early: until the next one its list lacks files that are there.
         """
-        things = Things(call(Wait.NORMAL, pool.listVolumes))
-        for _ in range(LOOKS):
-            if things.whole(thing) or not (things.all_of(thing) or thing.startswith(IMAGE)):
-                break
-            time.sleep(REFRESH_PAUSE)
+        until = time.monotonic() + REFRESH_SECONDS
+        while True:
+            looked = _refresh(call, pool, REFRESH_PAUSE)
             things = Things(call(Wait.NORMAL, pool.listVolumes))
-        return things
+            if looked or things.whole(thing) or time.monotonic() > until:
+                return things
 
     def _clear(self, call: Caller, pool: libvirt.virStoragePool, things: Things, thing: str) -> None:
         """Delete what attempts at a thing left: they were interrupted, or are slower than the next one."""
@@ -706,12 +707,11 @@ class PoolStorage:
 
     def _require(self, call: Caller, pool: libvirt.virStoragePool, name: str) -> _Volume:
         found = self._find(call, pool, name)
-        until = time.monotonic() + REFRESH_SECONDS
-        while found is None:  # one thread's look may lose another's file for a moment
-            looked = _refresh(call, pool, REFRESH_PAUSE) or time.monotonic() > until
+        if found is None:
+            self._looked_again(call, pool, self._thing(name))
             found = self._find(call, pool, name)
-            if found is None and looked:
-                raise Absent(f"there is no volume {name} on this host")
+        if found is None:
+            raise Absent(f"there is no volume {name} on this host")
         return found
 
     def _things(self, call: Caller, pool: libvirt.virStoragePool) -> Things:
