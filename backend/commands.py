@@ -92,6 +92,9 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     lists its interfaces. Without either it is one in the default subnet of the zone. ``groups`` are ids, or
     names in the VPC; without any the VPC's default one.
 
+    ``architectures`` are those that the image may be for, where the caller wants certain ones. ``cpu_share``
+    weighs the instance against others on its host (see :class:`~backend.model.Instance`).
+
     ``group`` is a placement group by name or id, and ``partition`` one of its partitions (0: the engine's
     choice). ``origin_tags`` are the service's own, with keys that users may not give.
     """
@@ -116,6 +119,8 @@ class Launch(Command[Launched], frozen=True, kw_only=True):
     summary: str = ""
     vcpus: int | None = None
     memory_mib: int | None = None
+    architectures: tuple[str, ...] = ()
+    cpu_share: int = 0
     mixins: tuple[tuple[str, str], ...] = ()
     mappings: tuple[BlockDevice, ...] = ()
     volumes: tuple[tuple[str, str], ...] = ()
@@ -152,6 +157,7 @@ class NicRequest(Value, frozen=True, kw_only=True):
     public_ip: bool | None = None
     mac: str = ""
     mixins: tuple[tuple[str, str], ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class Op(StrEnum):
@@ -207,7 +213,9 @@ class Operate(Command[tuple[Change, ...]], frozen=True, kw_only=True):
 class ModifyInstance(Command[Instance], frozen=True, kw_only=True):
     """Change attributes; None leaves one as it is. Size and user data need a stopped (``poff``) instance.
 
-    ``delete_on_termination`` says for device names whether their volumes end with the instance.
+    ``cpu_share`` (0: none) counts where the instance runs, and at every start. ``delete_on_termination`` says
+    for device names whether their volumes end with the instance. ``public_keys`` are told to the guest when
+    it asks again, or starts again.
     """
 
     instance_id: str
@@ -221,6 +229,8 @@ class ModifyInstance(Command[Instance], frozen=True, kw_only=True):
     on_guest_shutdown: GuestShutdown | None = None
     hostname: str | None = None
     summary: str | None = None
+    cpu_share: int | None = None
+    public_keys: tuple[str, ...] | None = None
     delete_on_termination: tuple[tuple[str, bool], ...] = ()
     expected_version: int | None = None
 
@@ -355,9 +365,13 @@ class PublishImage(Command[Image], frozen=True, kw_only=True):
 
 
 class DeregisterImage(Command[Image], frozen=True, kw_only=True):
-    """Withdraw an own image; running instances keep it, and its bytes go when the last of them ended."""
+    """Withdraw an own image; running instances keep it, and its bytes go when the last of them ended.
+
+    With ``snapshots`` those go that were made with it, unless something else needs them.
+    """
 
     image_id: str
+    snapshots: bool = False
 
 
 class ImportImage(Command[Task], frozen=True, kw_only=True):
@@ -452,7 +466,8 @@ class ModifyVolume(Command[Volume], frozen=True, kw_only=True):
 class SetVolume(Command[Volume], frozen=True, kw_only=True):
     """Change what is only recorded of a volume: EC2's AutoEnableIO, OCCI's online and summary.
 
-    ``delete_on_termination`` is the attachment's. ``reset`` makes a volume in error available again, or in
+    ``delete_on_termination`` and ``device`` are the attachment's; another device needs an instance that is
+    off. ``reset`` makes a volume in error available again, or in
     use, as its bytes are there (an administrator's ``enable``).
     """
 
@@ -461,6 +476,7 @@ class SetVolume(Command[Volume], frozen=True, kw_only=True):
     online: bool | None = None
     summary: str | None = None
     delete_on_termination: bool | None = None
+    device: str | None = None
     reset: bool = False
 
 
@@ -574,6 +590,19 @@ class Associate(Command[None], frozen=True, kw_only=True):
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     replace: bool = False
+
+
+class SetNotes(Command[None], frozen=True, kw_only=True):
+    """Write texts about a resource that mean nothing to the engine; an empty one takes a note away.
+
+    ``resource_id`` may also be a link's: an attachment's (``att-`` and the volume's digits), an
+    association's, or a membership's, which needs the ``instance_id`` that it begins at. A link's notes end
+    with it.
+    """
+
+    resource_id: str
+    notes: tuple[tuple[str, str], ...]
+    instance_id: str = ""
 
 
 # Administration (role admin) ----------------------------------------------------------------------------

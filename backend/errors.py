@@ -56,7 +56,11 @@ class Code(Enum):
     USER_EXISTS = "user.exists"
     ROLE_NOT_FOUND = "role.not_found"
     ROLE_EXISTS = "role.exists"
+    MEMBERSHIP_NOT_FOUND = "membership.not_found"
+    IDENTITY_NOT_FOUND = "identity.not_found"
+    IDENTITY_EXISTS = "identity.exists"
     MIXIN_EXISTS = "mixin.exists"
+    PATH_EXISTS = "path.exists"
     IMAGE_UNAVAILABLE = "image.unavailable"
     IMAGE_UNREADABLE = "image.unreadable"
     IMAGE_WRONG_STATE = "image.wrong_state"
@@ -177,7 +181,11 @@ CLASSES: Mapping[Code, ErrorClass] = {
     Code.USER_EXISTS: ErrorClass.EXISTS,
     Code.ROLE_NOT_FOUND: ErrorClass.NOT_FOUND,
     Code.ROLE_EXISTS: ErrorClass.EXISTS,
+    Code.MEMBERSHIP_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.IDENTITY_NOT_FOUND: ErrorClass.NOT_FOUND,
+    Code.IDENTITY_EXISTS: ErrorClass.EXISTS,
     Code.MIXIN_EXISTS: ErrorClass.EXISTS,
+    Code.PATH_EXISTS: ErrorClass.EXISTS,
     Code.IMAGE_UNAVAILABLE: ErrorClass.WRONG_STATE,
     Code.IMAGE_UNREADABLE: ErrorClass.INVALID,
     Code.IMAGE_WRONG_STATE: ErrorClass.WRONG_STATE,

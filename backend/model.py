@@ -7,10 +7,12 @@ Times are Unix seconds (float, UTC). Sizes carry their unit in the name. Identif
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import uuid
 from collections.abc import Mapping
 from enum import Enum, StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -46,18 +48,27 @@ def uuid_of(resource_id: str) -> str:
     """
     prefix, _, digits = resource_id.partition("-")
     digits = digits.rjust(17, "0")
-    mark = hashlib.sha256(prefix.encode()).hexdigest()[:12]
-    return f"{digits[:8]}-{digits[8:12]}-8{digits[12:15]}-80{digits[15:17]}-{mark}"
+    return f"{digits[:8]}-{digits[8:12]}-8{digits[12:15]}-80{digits[15:17]}-{_mark(prefix)}"
+
+
+@lru_cache(maxsize=256)
+def _mark(prefix: str) -> str:
+    return hashlib.sha256(prefix.encode()).hexdigest()[:12]
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def id_of(prefix: str, occi_id: str) -> str | None:
     """The EC2 id of an OCCI id, or None when it is not one of this prefix. EC2 ids pass unchanged."""
     if occi_id.startswith(f"{prefix}-"):
         return occi_id
-    try:
-        plain = str(uuid.UUID(occi_id))
-    except ValueError:
-        return None
+    plain = occi_id
+    if not _UUID.fullmatch(plain):  # as some clients write them; to read it so takes its time
+        try:
+            plain = str(uuid.UUID(occi_id))
+        except ValueError:
+            return None
     candidate = f"{prefix}-{plain[:8]}{plain[9:13]}{plain[15:18]}{plain[21:23]}"
     return candidate if uuid_of(candidate) == plain else None
 
@@ -213,7 +224,10 @@ class Instance(Value, frozen=True, kw_only=True):
     ``group_id`` is the placement group that it belongs to, empty for none, and ``partition`` its partition
     there, counted from 1 (0 where the group has none). ``monitoring`` records EC2's detailed monitoring.
 
-    ``vpc_id``, ``subnet_id``, ``address`` and ``mac`` are those of its primary interface, which never change.
+    ``vpc_id``, ``subnet_id``, ``address`` and ``mac`` are those of its primary interface.
+
+    ``cpu_share`` is its share of processor time where guests of a host want more than there is: 100 weighs as
+    much as an instance without one (0).
     """
 
     id: str
@@ -272,6 +286,7 @@ class Instance(Value, frozen=True, kw_only=True):
     last_seen: float | None = None
     ended_at: float | None = None
     user_data_size: int = 0
+    cpu_share: int = 0
     version: int = 1
 
     @property
@@ -458,6 +473,12 @@ class Image(Value, frozen=True, kw_only=True):
     message: str = ""
     deregistered_at: float | None = None
     version: int = 1
+
+    @property
+    def snapshot_ids(self) -> tuple[str, ...]:
+        """The snapshots that its disks are, the root's first, each once."""
+        ids = (self.snapshot_id, *(each.snapshot_id for each in self.mappings))
+        return tuple(dict.fromkeys(each for each in ids if each))
 
 
 class Trouble(StrEnum):
@@ -928,6 +949,49 @@ class BearerToken(Value, frozen=True, kw_only=True):
     def id(self) -> str:
         """What it is called in public: the beginning of the digest, from which nobody finds the token."""
         return self.digest[:TOKEN_ID_LENGTH]
+
+
+class Identity(Value, frozen=True, kw_only=True):
+    """Who a user is to somebody else: the subject of an OpenID issuer, or of a certificate.
+
+    ``issuer`` is the issuer's URL, or ``x509`` for certificates that a proxy verified. ``claimed`` is whether
+    the user was made because of what the issuer claims: then nothing but the claims of the day, and what an
+    administrator grants, lets it in, not even into the tenant that it is of.
+    """
+
+    issuer: str
+    subject: str
+    user_id: str
+    created_at: float
+    claimed: bool = False
+
+
+class Membership(Value, frozen=True, kw_only=True):
+    """One more tenant (a project) that a user may work in, besides the one that the user is of."""
+
+    user_id: str
+    tenant_id: str
+    role: Role
+    created_at: float
+
+
+class ChosenPath(Value, frozen=True, kw_only=True):
+    """A path that a client chose for what it made, besides the one computed from the id."""
+
+    tenant_id: str
+    path: str
+    resource_id: str
+    created_at: float
+
+
+class CreationKey(Value, frozen=True, kw_only=True):
+    """A client's key of a creation, a digest of what was asked, and the ids of what it made."""
+
+    tenant_id: str
+    key: str
+    digest: str
+    made: tuple[str, ...]
+    created_at: float
 
 
 class UserMixin(Value, frozen=True, kw_only=True):

@@ -97,8 +97,14 @@ class DeleteSubnet(Command[Subnet], frozen=True, kw_only=True):
     subnet_id: str
 
 
+NO_VLAN = -1
+
+
 class ModifySubnet(Command[Subnet], frozen=True, kw_only=True):
-    """Change attributes of a subnet; ``up`` False hands out no further addresses."""
+    """Change attributes of a subnet; ``up`` False hands out no further addresses.
+
+    ``vlan`` :data:`NO_VLAN` takes the number away.
+    """
 
     subnet_id: str
     map_public_ip: bool | None = None
@@ -385,7 +391,8 @@ class DetachNic(Command[Nic], frozen=True, kw_only=True):
 class ModifyNic(Command[Nic], frozen=True, kw_only=True):
     """Change attributes of an interface; ``groups`` are ids, all in its VPC.
 
-    ``join`` and ``leave`` change its groups one by one, whatever the others are.
+    ``join`` and ``leave`` change its groups one by one, whatever the others are. Another ``mac`` or primary
+    ``address`` needs that the interface is not in use: that its instance, if it has one, is off.
     """
 
     nic_id: str
@@ -397,6 +404,8 @@ class ModifyNic(Command[Nic], frozen=True, kw_only=True):
     delete_on_termination: bool | None = None
     up: bool | None = None
     summary: str | None = None
+    mac: str | None = None
+    address: str | None = None
 
 
 class AssignAddresses(Command[Nic], frozen=True, kw_only=True):

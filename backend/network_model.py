@@ -6,6 +6,7 @@ alone: a network driver is given a :class:`Topology` and makes the world agree w
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Mapping
 from enum import StrEnum
@@ -209,7 +210,8 @@ class SecurityRule(Value, frozen=True, kw_only=True):
 
 
 class Nic(Owned, frozen=True, kw_only=True):
-    """A network interface: EC2's eni, OCCI's networkinterface. Its primary address and MAC never change.
+    """A network interface: EC2's eni, OCCI's networkinterface. Its primary address and MAC change only
+    while it is not in use.
 
     ``lends``: a public address is lent to it while its instance runs.
     ``index`` is its place in its instance (0 is primary). ``requester`` names what keeps it for itself
@@ -238,6 +240,12 @@ class Nic(Owned, frozen=True, kw_only=True):
     client_token: str = ""
     summary: str = ""
     message: str = ""
+
+
+def membership_id(instance_id: str, group_id: str) -> str:
+    """What an instance's membership in a security group is called: it has no row of its own."""
+    digits = hashlib.sha256(f"{instance_id}/{group_id}".encode()).hexdigest()[:17]
+    return f"sglink-{digits}"
 
 
 class Lease(Value, frozen=True, kw_only=True):

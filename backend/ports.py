@@ -47,6 +47,7 @@ class DomainReason(StrEnum):
     """Why a domain is in its status, from the hypervisor's own reason."""
 
     UNKNOWN = "unknown"
+    STARTING = "starting"
     USER = "user"
     IO_ERROR = "io_error"
     GUEST_SHUTDOWN = "guest_shutdown"
@@ -225,7 +226,11 @@ class NicSpec(Value, frozen=True, kw_only=True):
 
 
 class DomainSpec(Value, frozen=True, kw_only=True):
-    """A domain to be: what the hypervisor is given. ``epoch`` goes into the metadata with the id."""
+    """A domain to be: what the hypervisor is given. ``epoch`` goes into the metadata with the id.
+
+    ``share`` weighs its processor time: 100 is that of a domain without one (0). A host whose capabilities do
+    not tell ``cpu_shares`` cannot weigh domains, and runs all of them alike.
+    """
 
     instance_id: str
     epoch: int
@@ -234,6 +239,7 @@ class DomainSpec(Value, frozen=True, kw_only=True):
     memory_mib: int
     architecture: str
     disks: Sequence[DiskSpec]
+    share: int = 0
     nics: Sequence[NicSpec] = ()
     title: str = ""
 
@@ -392,6 +398,13 @@ class HostDriver(Protocol):
 
     def limit(self, instance_id: str, disk: DiskSpec) -> None:
         """Set a running domain's disk's limits to those of the spec."""
+        ...
+
+    def weigh(self, instance_id: str, share: int) -> None:
+        """Set a running domain's share of processor time (see :class:`DomainSpec`), where the host can.
+
+        A domain that is not running gets its share when it starts.
+        """
         ...
 
     def monitor(self) -> StoreFacts:

@@ -1,10 +1,10 @@
-"""``python -m benchmarks [listing|launching|starting|storing|networking|scale …] [--quick]``."""
+"""``python -m benchmarks [listing|launching|starting|storing|networking|scale|occi …] [--quick]``."""
 
 from __future__ import annotations
 
 import argparse
 
-from benchmarks import launching, listing, networking, scale, starting, storing
+from benchmarks import launching, listing, networking, occi, scale, starting, storing
 
 PARTS = {
     "listing": listing.run,
@@ -13,6 +13,7 @@ PARTS = {
     "storing": storing.run,
     "networking": networking.run,
     "scale": scale.run,
+    "occi": occi.run,
 }
 
 parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)

@@ -15,15 +15,21 @@ import falcon
 import msgspec
 import structlog
 
+from backend.engine import Engine
 from backend.model import Caller
 from ec2.app import Ec2Face, put
 from ec2.context import Ec2Settings
 from ec2.service import error_reply
 from ec2.signature import SignedRequest
 from gateway import bodies, metrics, upload_pages
-from gateway.auth.ec2 import Ec2Door
-from gateway.auth.occi import OcciDoor, Unauthenticated
-from gateway.crypto import Passwords, SessionMint
+from gateway.auth.certificates import CertificateDoor
+from gateway.auth.ec2 import Ec2Door, SessionMint
+from gateway.auth.issuers import FLOOR, IssuerSilent
+from gateway.auth.occi import NoHome, NoProject, OcciDoor, TwoProjects, Unauthenticated
+from gateway.auth.oidc import OidcDoor
+from gateway.auth.projects import HEADER as PROJECT
+from gateway.auth.projects import Place, place_of
+from gateway.crypto import Passwords
 from gateway.health import Health
 from gateway.importer import Importer
 from gateway.installation import Installation
@@ -47,6 +53,14 @@ _EC2_QUERY: Final = re.compile(r"(?:^|&)(?:Action|AWSAccessKeyId|X-Amz-Algorithm
 _FORM: Final = "application/x-www-form-urlencoded"
 _MALFORMED: Final = "The body of the request is malformed or was cut off."
 _EVERYTHING: Final = re.compile(r"", re.DOTALL)
+_REFUSED: Final[dict[type[Exception], tuple[int, str, str]]] = {
+    Unauthenticated: (401, "unauthenticated", "Give a user name and password, or a bearer token."),
+    IssuerSilent: (503, "issuer.silent", "The token cannot be judged now: its issuer does not answer."),
+    NoProject: (404, "project.not_found", "There is no such project."),
+    NoHome: (403, "project.missing", f"Say for which project this is: {PROJECT}, or /projects/NAME/."),
+    TwoProjects: (400, "project.ambiguous", "The request is for several projects."),
+}
+"""What is answered to those who are not known, or have no business where they want to go."""
 
 _log = structlog.get_logger("isthmus.request")
 
@@ -89,7 +103,10 @@ class Gateway:
         self._passwords = Passwords(memory=settings.credential_memory)
         box = installation.box()
         self._ec2_door = Ec2Door(engine, box, settings)
-        self._occi_door = OcciDoor(engine, self._passwords, realm=settings.occi.realm)
+        self._certificates = CertificateDoor(settings.x509)
+        self._occi_door = OcciDoor(
+            engine, self._passwords, realm=settings.occi.realm, oidc=_oidc_door(settings, engine)
+        )
         # Basic comes first: clients of the federation look no further (OCCI-EXT-012).
         self._challenges = f'{self._occi_door.challenge}, Bearer realm="{settings.occi.realm}"'
         self._uploads = _upload_pages(installation)
@@ -123,6 +140,7 @@ class Gateway:
         req.context.request_id = request_id = str(uuid.uuid4())
         req.context.face = "gateway"
         req.context.caller = None
+        req.context.path = req.path
         clear_contextvars()
         bind_contextvars(request_id=request_id)
         resp.set_header("Server", SERVER)
@@ -133,8 +151,9 @@ class Gateway:
         self._record(req, resp, time.perf_counter() - began)
 
     def _route(self, req: falcon.Request, resp: falcon.Response) -> None:
-        if self._uploads is not None and upload_pages.is_ours(req.path):
-            self._to_uploads(self._uploads, req, resp)
+        place = place_of(req.env, req.path)
+        if self._uploads is not None and upload_pages.is_ours(place.path):
+            self._to_uploads(self._uploads, req, resp, place)
             return
         malformed = not bodies.receive(req.env, self._max_body)
         if is_ec2(req):
@@ -151,31 +170,46 @@ class Gateway:
             if malformed:
                 _tell(req, resp, 400, "request.malformed", _MALFORMED)
                 return
-            self._to_occi(req, resp)
+            self._to_occi(req, resp, place)
 
-    def _to_occi(self, req: falcon.Request, resp: falcon.Response) -> None:
-        caller = self._known(req, resp)
+    def _to_occi(self, req: falcon.Request, resp: falcon.Response, place: Place) -> None:
+        caller = self._known(req, resp, place)
         if caller is None:
             self._occi.introduce(req, resp)
         else:
-            self._occi.on_request(req, resp, caller)
+            req.path = place.path
+            self._occi.on_request(req, resp, caller, prefix=place.prefix)
 
-    def _to_uploads(self, pages: UploadPages, req: falcon.Request, resp: falcon.Response) -> None:
+    def _to_uploads(
+        self, pages: UploadPages, req: falcon.Request, resp: falcon.Response, place: Place
+    ) -> None:
         req.context.face = "uploads"
         resp.set_header("X-Request-Id", req.context.request_id)
-        caller = self._known(req, resp)
+        caller = self._known(req, resp, place)
         if caller is None:
             bodies.drain(req.env)
         else:
+            req.path = place.path
             pages.on_request(req, resp, caller)
+            if made := resp.get_header("Location"):  # as the client knows it
+                resp.set_header("Location", f"{place.prefix}{made}")
 
-    def _known(self, req: falcon.Request, resp: falcon.Response) -> Caller | None:
-        """The caller by name and password or token; for others the answer is a challenge."""
+    def _known(self, req: falcon.Request, resp: falcon.Response, place: Place) -> Caller | None:
+        """The caller in the project that the request is for; others are answered here, with a challenge."""
         try:
-            caller = self._occi_door(req.get_header("Authorization"), req.context.request_id)
-        except Unauthenticated:
-            resp.set_header("WWW-Authenticate", self._challenges)
-            _tell(req, resp, 401, "unauthenticated", "Give a user name and password, or a bearer token.")
+            caller = self._occi_door(
+                req.get_header("Authorization"),
+                req.context.request_id,
+                subject=self._certificates(req.env),
+                projects=place.names,
+            )
+        except tuple(_REFUSED) as error:
+            status, code, message = _REFUSED[type(error)]
+            if status == 401:
+                resp.set_header("WWW-Authenticate", self._challenges)
+            elif status == 503:
+                resp.set_header("Retry-After", str(round(FLOOR)))
+            _tell(req, resp, status, code, message)
             return None
         req.context.caller = caller
         return caller
@@ -203,7 +237,7 @@ class Gateway:
             "request",
             face=face,
             method=req.method[:20],
-            path=req.path[:200],
+            path=req.context.path[:200],
             operation=operation,
             status=status,
             milliseconds=round(seconds * 1000, 1),
@@ -227,6 +261,15 @@ class Gateway:
 
 
 _OWN: Final = {"/livez": Gateway._livez, "/readyz": Gateway._readyz, "/metrics": Gateway._metrics}  # noqa: SLF001
+
+
+def _oidc_door(settings: Settings, engine: Engine) -> OidcDoor | None:
+    """What judges tokens of the issuers set, if any are; a part of the threads may wait for them."""
+    if not settings.oidc:
+        return None
+    door = OidcDoor(settings.oidc, clock=engine.clock, waiting=max(settings.web.threads // 4, 1))
+    door.begin()
+    return door
 
 
 def _upload_pages(installation: Installation) -> UploadPages | None:

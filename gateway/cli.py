@@ -10,6 +10,7 @@ from gateway.commands import (
     check,
     doctor,
     host,
+    identities,
     image,
     init,
     networks,
@@ -57,6 +58,7 @@ app.add_typer(people.tenants, name="tenant")
 app.add_typer(people.users, name="user")
 app.add_typer(people.keys, name="key")
 app.add_typer(people.tokens, name="token")
+app.add_typer(identities.app, name="identity")
 app.add_typer(roles.app, name="role")
 app.add_typer(size.app, name="flavor")
 app.add_typer(vm.app, name="vm")

@@ -24,7 +24,6 @@ from cachetools import TTLCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ec2.context import FreshKey
 from gateway.home import Home, open_to_others, write_private
 
 _KEY_BYTES: Final = 32
@@ -131,24 +130,6 @@ class KeyVault:
     def open(self, owner: str, sealed: bytes) -> str:
         """The secret again, under the same owner only; raises KeyUnusable."""
         return self._box.open(owner, sealed)
-
-
-class SessionMint:
-    """Makes temporary keys. Implements the EC2 face's ``KeyMint``."""
-
-    def __init__(self, box: SecretBox) -> None:
-        self._box = box
-
-    def __call__(self, shortest_token: int = 0) -> FreshKey:
-        """A key that nobody has: its secret sealed besides, its session token as digest."""
-        key_id, secret, token = new_key_id(TEMPORARY), new_secret(), new_session_token(shortest_token)
-        return FreshKey(
-            key_id=key_id,
-            secret=secret,
-            sealed=self._box.seal(key_id, secret),
-            token=token,
-            token_digest=token_digest(token),
-        )
 
 
 LASTING: Final = "AKIA"

@@ -212,6 +212,7 @@ def _home(path: Path, *, hosts: bool) -> Iterator[Finding]:
     if database.verdict is Verdict.BAD or installation.store.pending_revision() is not None:
         return
     yield _workers(installation)
+    yield from sign_on(installation)
     for host in installation.engine.hosts() if hosts else ():
         yield _host(host)
 
@@ -298,6 +299,29 @@ def _workers(installation: Installation) -> Finding:
     if age is None or age > 60:
         return _warning("worker", "none is running", "isthmus serve (or isthmus worker)")
     return _good("worker", f"{len(beats)} running")
+
+
+def sign_on(installation: Installation) -> Iterator[Finding]:
+    """Whether issuers of tokens answer, and whether there are the tenants that claims lead to."""
+    from gateway.auth.issuers import IssuerSilent, look
+
+    for table in installation.settings.oidc:
+        subject = f"issuer {table.issuer}"
+        try:
+            keys = look(table.issuer)
+        except IssuerSilent as error:
+            cure = "Check its URL, to the letter, and the way there. Meanwhile its tokens open nothing."
+            yield _warning(subject, str(error), cure)
+        else:
+            if any(key.fits(algorithm) for key in keys for algorithm in table.algorithms):
+                yield _good(subject, f"keys: {len(keys)}")
+            else:
+                found = f"none of its {len(keys)} keys is for {', '.join(table.algorithms)}"
+                yield _warning(subject, found, "Set `algorithms` in its [[oidc]] table.")
+        for name in table.projects.values():
+            if installation.engine.tenant(name) is None:
+                cure = f"isthmus tenant create {name}; or change `projects` in its [[oidc]] table."
+                yield _warning(subject, f"claims lead to the tenant {name}, which is not there", cure)
 
 
 def _host(host: Host) -> Finding:

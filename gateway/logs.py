@@ -41,7 +41,7 @@ def configure(level: str = "INFO", form: str = "json", *, process: str = "") -> 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("alembic", "sqlalchemy", "dbos"):
+    for chatty in ("alembic", "sqlalchemy", "dbos", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

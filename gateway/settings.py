@@ -17,7 +17,15 @@ from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -205,6 +213,120 @@ class OcciFaceSettings(BaseModel):
     realm: str = "isthmus"
 
 
+def is_secure(url: str) -> bool:
+    """Whether what a URL leads to can be believed: it is an https one, or leads to this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if not host or "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name, or its address, means this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _checked_issuer(text: str) -> str:
+    if not is_secure(text) or "?" in text or "#" in text:
+        raise ValueError(f"{text!r} is no https URL of an issuer")
+    return text
+
+
+def _several(given: object) -> object:
+    """One text will do for a list of one."""
+    return (given,) if isinstance(given, str) else given
+
+
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
+]
+"""How tokens may be signed: never with a secret that both sides know (HS…), never not at all (none)."""
+Named = Annotated[str, Field(min_length=1)]
+
+
+class OidcTable(BaseModel):
+    """An OpenID Connect issuer whose tokens open the OCCI face. One table for each.
+
+    ``issuer`` is its URL, to the letter as its tokens say it. ``audience`` is one or several names that this
+    cloud has there: a token must be for one of them. ``leeway`` is how far clocks may be off. ``scope`` is
+    what a token must be allowed to do, if anything is set.
+
+    ``claim`` and ``projects`` let in whom no one has entered here: ``projects`` leads from a value of that
+    claim, as the name of a group, to the tenant in which whoever has it may work.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: Annotated[str, AfterValidator(_checked_issuer)]
+    audience: Annotated[tuple[Named, ...], BeforeValidator(_several), Field(min_length=1)]
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256", "ES256", "PS256", "EdDSA")
+    leeway: Annotated[int, Field(ge=0, le=300)] = 30
+    scope: Annotated[str, Field(pattern=r"^\S*$")] = ""
+    claim: str = ""
+    projects: dict[Named, Named] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if bool(self.claim) != bool(self.projects):
+            raise ValueError("claim and projects go together: which claim, and where its values lead")
+        return self
+
+
+def _each_once(tables: tuple[OidcTable, ...]) -> tuple[OidcTable, ...]:
+    issuers = [table.issuer for table in tables]
+    if len(set(issuers)) != len(issuers):
+        raise ValueError("an issuer has one table")
+    return tables
+
+
+def _checked_proxy(text: str) -> str:
+    """An address, or a range in CIDR form; everybody is no proxy."""
+    network = ipaddress.ip_network(text)
+    if network.prefixlen == 0:
+        raise ValueError(f"{text}: anybody could say then who he is")
+    return str(network)
+
+
+_HEADER = r"^([A-Za-z0-9-]+)?$"
+
+
+class X509Table(BaseModel):
+    """Certificates that a proxy in front has verified; no ``header``, no such door.
+
+    ``header`` is where the proxy says the subject. ``verified`` is a second header that must then say
+    ``SUCCESS``, for proxies that hand on whatever they are given. Both count only from ``proxies``: addresses
+    and CIDRs. The proxy must replace these headers in requests, and leave them out when it verified nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: Annotated[str, Field(pattern=_HEADER)] = ""
+    verified: Annotated[str, Field(pattern=_HEADER)] = ""
+    proxies: tuple[Annotated[str, AfterValidator(_checked_proxy)], ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.header and not self.proxies:
+            raise ValueError("proxies must name those whose header is believed")
+        if not self.header and (self.proxies or self.verified):
+            raise ValueError("header must name where the proxy says the subject")
+        if self.header and self.header.lower() == self.verified.lower():
+            raise ValueError("header and verified are two headers")
+        return self
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """The headers that a proxy sets."""
+        return tuple(filter(None, (self.header, self.verified)))
+
+
 class ImageSettings(BaseModel):
     """Where tenants may take disk images from, and put them.
 
@@ -357,6 +479,8 @@ class Settings(BaseSettings):
     ec2: Ec2FaceSettings = Ec2FaceSettings()
     limits: LimitSettings = LimitSettings()
     occi: OcciFaceSettings = OcciFaceSettings()
+    oidc: Annotated[tuple[OidcTable, ...], AfterValidator(_each_once)] = ()
+    x509: X509Table = X509Table()
     images: ImageSettings = ImageSettings()
     network: NetworkTable = NetworkTable()
 
@@ -377,6 +501,17 @@ class Settings(BaseSettings):
     def _known_flavor(self) -> Self:
         if not self.default_flavor:
             raise ValueError("default_flavor must name a flavor")
+        return self
+
+    @model_validator(mode="after")
+    def _no_guest_is_a_proxy(self) -> Self:
+        """With ``outbound`` guests reach the loopback interface, and would be taken for a proxy there."""
+        local = [each for each in self.x509.proxies if ipaddress.ip_network(each).is_loopback]
+        if local and self.network.driver == "user" and self.network.outbound:
+            raise ValueError(
+                f"x509.proxies has {local[0]}, which guests can speak from while network.outbound is true: "
+                "let the proxy come from another address, or keep guests inside"
+            )
         return self
 
     @model_validator(mode="after")

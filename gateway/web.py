@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ def run(installation: Any, *, bind: str) -> None:
     metrics = MetricFiles(installation.home.run)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics.path)  # before the library is imported
     try:
-        _adapt_gunicorn()
+        _adapt_gunicorn(installation.settings.x509.headers)
         _application(installation.settings, bind).run()
     finally:
         metrics.remove()
@@ -105,8 +106,11 @@ def _forget_metrics(_server: Any, worker: Any) -> None:
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
-def _adapt_gunicorn() -> None:
-    """See the module's docstring. Gunicorn offers no setting for these three."""
+def _adapt_gunicorn(once: Sequence[str]) -> None:
+    """See the module's docstring. Gunicorn offers no setting for these four.
+
+    ``once`` are headers that may not stand in a request twice: WSGI would join a client's and the proxy's.
+    """
     from gunicorn import util
     from gunicorn.http import message, wsgi
 
@@ -119,6 +123,7 @@ def _adapt_gunicorn() -> None:
 
     wsgi.Response = Response
     message.MAX_REQUEST_LINE = _LONGEST_LINE
+    message.RFC9110_5_3_SINGLETON_FIELDS |= {name.upper() for name in once}
     util.write_error = _write_error
 
 

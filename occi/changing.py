@@ -72,26 +72,38 @@ def given_attributes(
     return {name: value for name, value in given.items() if name not in fixed}
 
 
-def same_link(
-    scope: Scope, standing: Standing, request: Request, *, volatile: Collection[str] = ()
-) -> list[Category]:
-    """The mixins that an update of a link names. What a link is, it is from its creation to its end.
+def link_changes(
+    scope: Scope,
+    standing: Standing,
+    request: Request,
+    *,
+    mutable: Collection[str],
+    volatile: Collection[str] = (),
+) -> tuple[list[Category], dict[str, Any]]:
+    """The mixins that an update of a link names, and what it changes of the ``mutable`` attributes.
 
     Raises:
-        OcciError: 501 for another end, device or address: the standard would have them changed.
+        OcciError: 501 for another end, or what else goes with the link to its end: the standard would have
+            it changed.
     """
     refuse_links(request)
     wanted = named_mixins(scope, standing, request)
+    changes: dict[str, Any] = {}
     for name, value in given_attributes(scope, standing, request, wanted, volatile=volatile).items():
-        if _meaning(name, value) != _meaning(name, standing.shown.attributes.get(name, "")):
-            raise OcciError(501, f"{name} of a link cannot be changed: end it, and make another.")
-    return wanted
+        if _meaning(name, value) == _meaning(name, standing.shown.attributes.get(name, "")):
+            continue
+        if name not in mutable:
+            raise OcciError(501, f"{name} of the link cannot be changed: end it, and make another.")
+        changes[name] = value
+    return wanted, changes
 
 
 def _meaning(name: str, value: Value) -> Value:
     """A value as it is compared: clients write the ends as paths and as URIs, and MACs in any case."""
     if name in {SOURCE, TARGET}:
         return names.id_in(str(value))
+    if name == kinds.LINK_DEVICE:
+        return str(value).removeprefix("/dev/")
     return str(value).lower() if name == kinds.MAC else value
 
 

@@ -9,20 +9,22 @@ from typing import Any
 from backend.commands import CreateImage, Launched, ModifyInstance, Op, Operate
 from backend.engine import Do, InstanceQuery
 from backend.errors import BackendError, Code
+from backend.lifecycle import occi_state
 from backend.model import Flavor, Instance
 from backend.network_model import Nic
-from occi import kinds, linking, mapping, networkinterface, securitygrouplink, storing
+from occi import kinds, linking, mapping, networkinterface, noting, securitygrouplink, storing
 from occi.creation import launch_command
 from occi.deeds import Creation, Deed
 from occi.drawn import Drawn
-from occi.machines import Machine, check_scratch, partial_update, replacement
+from occi.machines import Machine, partial_update, replacement
 from occi.mixins import DEFAULT_CONNECTIVITY, PRIVATE_NET, PUBLIC_NET, REACHES, template_of_image
+from occi.names import link_id
 from occi.scope import Scope
 from occi.shown import ALIVE, leaving
 from rendering.occi_document import Category, Discovery, Entity, Request
 
 _NEEDED_STATE = {
-    kinds.START.id: "inactive or suspended",
+    kinds.START.id: "inactive after a stop, or suspended",
     kinds.STOP.id: "active",
     kinds.RESTART.id: "active",
     kinds.SUSPEND.id: "active",
@@ -71,8 +73,10 @@ def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) 
     disks = scope.engine.disks_of(names)
     nics = scope.engine.networks.nics_of(names)
     plugs = networkinterface.links_of(scope, found, nics)
-    groups = securitygrouplink.links_of(found, nics)
+    groups = securitygrouplink.links_of(scope, found, nics)
     reaches = _connectivity(scope, associated, nics)
+    attached = [link_id(volume.id) for own in disks.values() for volume in own]
+    notes = scope.engine.notes_of([*names, *attached])
     return [
         mapping.entity(
             each,
@@ -81,11 +85,15 @@ def _rendered(scope: Scope, found: Sequence[Instance], *, in_full: bool = True) 
             associated=associated.get(each.id, ()),
             user_data=_user_data(scope, each) if in_full else None,
             links=[
-                *(storing.link(volume, each) for volume in disks.get(each.id, ())),
+                *(
+                    storing.link(volume, each, notes.get(link_id(volume.id), {}))
+                    for volume in disks.get(each.id, ())
+                ),
                 *plugs.get(each.id, ()),
                 *groups.get(each.id, ()),
             ],
             connectivity=reaches.get(each.id, ""),
+            notes=notes.get(each.id, {}),
         )
         for each in found
     ]
@@ -128,13 +136,15 @@ def _machine(scope: Scope, instance_id: str) -> Machine:
 def creation(scope: Scope, request: Request) -> Creation:
     """What makes a machine, and lets the public addresses that it is linked with lead to it."""
     links = linking.links_of(scope, request)
-    command = launch_command(scope, request, links)
+    command, notes = launch_command(scope, request, links)
 
     def make(do: Do) -> str:
         launched: Launched = do(command)
         instance = launched.instances[0]
         for each in links.floating:
             linking.associate(do, each, linking.at_launch(instance))
+        for said in (*noting.set_notes(instance.id, notes), *linking.launch_notes(instance.id, links)):
+            do(said)
         return instance.id
 
     return make
@@ -157,8 +167,7 @@ def deletion(scope: Scope, wanted: Sequence[str]) -> list[Deed]:
 
 def resize(scope: Scope, wanted: Sequence[str], flavor: Flavor) -> None:
     """Give machines another size, all or none; each must be one that can be resized now."""
-    for each in instances(scope, wanted):
-        check_scratch(each, flavor)
+    instances(scope, wanted)
     commands = [ModifyInstance(instance_id=instance_id, flavor=flavor.name) for instance_id in wanted]
     scope.engine.execute_all(scope.caller, commands)
 
@@ -179,11 +188,22 @@ def act(scope: Scope, wanted: Sequence[str], action: Category, given: Mapping[st
     except BackendError as error:
         if error.code is not Code.INSTANCE_WRONG_STATE:
             raise
-        needed = _NEEDED_STATE[action.id]
-        raise BackendError(
-            error.code, f"{error.message} The action {action.term} needs it to be {needed}.", **error.context
-        ) from error
+        raise _not_now(found, action, error) from error
     return None
+
+
+def _not_now(found: Sequence[Instance], action: Category, error: BackendError) -> BackendError:
+    """The refusal of an action, with the state that the machine is in and the one that is needed."""
+    named = error.context.get("ids")
+    culprits = [each for each in found if isinstance(named, tuple) and each.id in named]
+    is_in = culprits[0] if culprits else found[0]
+    state = occi_state(is_in.detail, saved=is_in.saved)
+    return BackendError(
+        error.code,
+        f"The machine {is_in.id} is {state} ({mapping.state_message(is_in)}): the action {action.term} needs "
+        f"it to be {_NEEDED_STATE[action.id]}.",
+        **error.context,
+    )
 
 
 def _save(scope: Scope, found: Sequence[Instance], given: Mapping[str, Any]) -> Discovery:
@@ -191,7 +211,7 @@ def _save(scope: Scope, found: Sequence[Instance], given: Mapping[str, Any]) -> 
     for each in found:
         if kinds.SAVE not in mapping.offered(each):  # deferred, the engine would take it at any time
             raise BackendError(
-                Code.INSTANCE_WRONG_STATE, f"The machine {each.id} is {mapping.state_message(each)}."
+                Code.INSTANCE_WRONG_STATE, f"The machine {each.id} cannot be saved now.", ids=(each.id,)
             )
     name = given.get("name", "")
     commands = [
@@ -211,4 +231,4 @@ def _image_name(scope: Scope, of: Instance, name: str, count: int) -> str:
     """What a client says, told apart by the machine where several are saved (OCCI-INFRA-013)."""
     if name:
         return name if count == 1 else f"{name} {of.id}"
-    return f"{of.id} {datetime.fromtimestamp(scope.engine.clock(), UTC):%Y-%m-%dT%H-%M-%S}"
+    return f"{of.id} {datetime.fromtimestamp(scope.engine.clock(), UTC):%Y-%m-%dT%H-%M-%S.%f}"

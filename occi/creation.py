@@ -18,6 +18,7 @@ from occi.mixins import (
     CONTEXT_IDS,
     IPNETWORK,
     IPNETWORKINTERFACE,
+    OPENSTACK_KEY_NAME,
     PRIVATE_NET,
     PUBLIC_NET,
     REACHES,
@@ -33,6 +34,11 @@ from occi.values import (
 )
 from rendering.occi_document import SUMMARY, TITLE, AttributeSpec, Category, CategoryClass, Document, Request
 
+#: What images and hosts call the architectures of OCCI, the usual name first.
+ARCHITECTURES: Mapping[str, tuple[str, ...]] = {
+    "x64": ("x86_64",),
+    "x86": ("i386", "i486", "i586", "i686"),
+}
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 #: What goes with all entities of a kind here.
 _IMPLIED: Mapping[str, tuple[Category, ...]] = {
@@ -108,29 +114,34 @@ class Floating(Document, frozen=True, kw_only=True):
     pool: str = ""
     ip: str = ""
     subnet_id: str = ""
+    title: str = ""
 
 
 class Links(Document, frozen=True, kw_only=True):
     """What a request links a machine with, each in the order given.
 
-    ``volumes`` are ids of storage with device names or nothing; ``groups`` ids of security groups.
+    ``volumes`` are ids of storage with device names or nothing; ``groups`` ids of security groups. ``notes``
+    are what is to be noted of the links to these, by their ids.
     """
 
     volumes: tuple[tuple[str, str], ...] = ()
     interfaces: tuple[NicRequest, ...] = ()
     floating: tuple[Floating, ...] = ()
     groups: tuple[str, ...] = ()
+    notes: Mapping[str, tuple[tuple[str, str], ...]] = {}
 
 
 # Machines -----------------------------------------------------------------------------------------------
 
 
-def launch_command(scope: Scope, request: Request, links: Links) -> Launch:
-    """The command for the machine that a request describes, with the interfaces and storage that it links.
+def launch_command(
+    scope: Scope, request: Request, links: Links
+) -> tuple[Launch, tuple[tuple[str, str], ...]]:
+    """The command for the machine that a request describes, with the interfaces and storage that it links;
+    and what is to be noted of the machine.
 
-    A resource template's sizes win over those of the request (OCCI-INFRA-076). Clock speed and share are
-    read, and as nothing here can set them, never rendered. Without a zone the machine comes where the
-    networks or else the storage are that it is linked with.
+    A resource template's sizes win over those of the request (OCCI-INFRA-076). Without a zone the machine
+    comes where the networks or else the storage are that it is linked with.
 
     Raises:
         OcciError: 400, 403 or 404.
@@ -143,7 +154,7 @@ def launch_command(scope: Scope, request: Request, links: Links) -> Launch:
     image = one_template(associated, scope.catalog.images)
     flavor = one_template(associated, scope.catalog.flavors)
     sizes = {} if flavor else given
-    return Launch(
+    command = Launch(
         image_id=image.id if image else None,
         flavor=flavor.name if flavor else None,
         zone=zone,
@@ -154,10 +165,14 @@ def launch_command(scope: Scope, request: Request, links: Links) -> Launch:
         summary=checked_summary(given.get(SUMMARY, "")),
         vcpus=sizes.get(kinds.CORES),
         memory_mib=memory_mib(sizes[kinds.MEMORY]) if kinds.MEMORY in sizes else None,
+        architectures=ARCHITECTURES.get(given.get(kinds.ARCHITECTURE, ""), ()),
+        cpu_share=given.get(kinds.SHARE, 0),
         mixins=tags_among(scope, associated),
         volumes=links.volumes,
         **_plugs(scope, links, given.get(CONNECTIVITY, ""), zone),
     )
+    noted = (kinds.SPEED, OPENSTACK_KEY_NAME)
+    return command, tuple((name, str(given[name])) for name in noted if given.get(name))
 
 
 def _plugs(scope: Scope, links: Links, connectivity: str, zone: str | None) -> dict[str, Any]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
+from backend.commands import Associate
+from backend.engine import Do
+from backend.model import UserMixin
 from occi import (
     compute,
     deeds,
@@ -18,11 +23,12 @@ from occi import (
     storage,
     storagelink,
 )
+from occi.changing import Standing, tagging
 from occi.deeds import Creation, Deed, carry_out
 from occi.errors import OcciError
 from occi.scope import Scope
 from occi.values import check_required, checked_all
-from rendering.occi_document import Category, Discovery, Entity, Link, Request
+from rendering.occi_document import Category, CategoryClass, Discovery, Entity, Link, Request
 
 
 class KindModule(Protocol):
@@ -130,24 +136,125 @@ def entities(scope: Scope, wanted: Sequence[str], *, in_full: bool = True) -> li
         for kind_id, group in _by_kind(wanted).items()
         for rendered in MODULES[kind_id].entities(scope, group, in_full=in_full)
     }
-    return [found[entity_id] for entity_id in wanted if entity_id in found]
+    return _with_tags(scope, [found[entity_id] for entity_id in wanted if entity_id in found])
 
 
 def create(scope: Scope, requests: Sequence[tuple[Category, Request]]) -> list[str]:
     """Make an entity of each kind as described, all or none (OCCI-HTTP-014); answers their ids."""
-    return deeds.create(scope, [MODULES[kind.id].creation(scope, request) for kind, request in requests])
+    return deeds.create(scope, [_creation(scope, kind, request) for kind, request in requests])
+
+
+def _creation(scope: Scope, kind: Category, request: Request) -> Creation:
+    """What makes an entity, with its tags where its kind leaves them to us."""
+    make = MODULES[kind.id].creation(scope, request)
+    if not scope.catalog.tags:
+        return make
+
+    def make_tagged(do: Do) -> str:
+        entity_id = make(do)
+        if _is_rowless(entity_id):
+            for tag in _tags(scope, request.categories):
+                do(Associate(scheme=tag.scheme, term=tag.term, add=(entity_id,)))
+        for command in _inline_tagging(scope, entity_id, request):
+            do(command)
+        return entity_id
+
+    return make_tagged
+
+
+def _tags(scope: Scope, named: Sequence[Category]) -> list[UserMixin]:
+    """The clients' tags among mixins that are named, each once."""
+    tags = scope.catalog.tags
+    return [tags[type_id] for type_id in dict.fromkeys(each.id for each in named) if type_id in tags]
 
 
 def update(scope: Scope, entity_id: str, request: Request) -> None:
     """Change all that a request gives, or nothing (POST)."""
     module = MODULES[names.kind_of(entity_id).id]
-    carry_out(scope, module.update(scope, entity_id, request))
+    wanted = list(module.update(scope, entity_id, request))
+    wanted += _inline_tagging(scope, entity_id, request)
+    carry_out(scope, [*wanted, *_retagging(scope, entity_id, request, replacing=False)])
 
 
 def replace(scope: Scope, entity_id: str, request: Request) -> None:
     """Make an entity what a full rendering says, or leave it as it is (PUT)."""
     module = MODULES[names.kind_of(entity_id).id]
-    carry_out(scope, module.replace(scope, entity_id, request))
+    wanted = list(module.replace(scope, entity_id, request))
+    carry_out(scope, [*wanted, *_retagging(scope, entity_id, request, replacing=True)])
+
+
+# Links without rows -------------------------------------------------------------------------------------
+# Attachments, memberships in security groups and links to public addresses are what other rows say. What
+# their modules make of those is completed here with the clients' tags.
+
+
+def _is_rowless(entity_id: str) -> bool:
+    return entity_id.startswith(("att-", "sglink-", "eipassoc-"))
+
+
+def _with_tags(scope: Scope, found: list[Entity | Link]) -> list[Entity | Link]:
+    """Entities whose links without rows, and those links themselves, have their tags."""
+    if not scope.catalog.tags:
+        return found
+    links = [
+        *(each for each in found if isinstance(each, Link)),
+        *(link for each in found for link in _of(each)),
+    ]
+    rowless = [entity_id for link in links if _is_rowless(entity_id := names.id_at(link.location))]
+    associated = scope.engine.mixins_of(scope.caller, list(dict.fromkeys(rowless)))
+    return [_tagged(scope, each, associated) for each in found] if associated else found
+
+
+def _of(entity: Entity | Link) -> tuple[Link, ...]:
+    return entity.links if isinstance(entity, Entity) else ()
+
+
+def _tagged(
+    scope: Scope, entity: Entity | Link, associated: Mapping[str, Sequence[tuple[str, str]]]
+) -> Entity | Link:
+    if isinstance(entity, Entity):
+        links = tuple(_tagged_link(scope, link, associated) for link in entity.links)
+        return msgspec.structs.replace(entity, links=links)
+    return _tagged_link(scope, entity, associated)
+
+
+def _tagged_link(scope: Scope, link: Link, associated: Mapping[str, Sequence[tuple[str, str]]]) -> Link:
+    tags = scope.catalog.own_tags(associated.get(names.id_at(link.location), ()))
+    return msgspec.structs.replace(link, mixins=(*link.mixins, *tags)) if tags else link
+
+
+def _retagging(scope: Scope, entity_id: str, request: Request, *, replacing: bool) -> Sequence[Deed]:
+    """What gives a link without a row the tags that a request names, and with ``replacing`` no others."""
+    if not _is_rowless(entity_id):
+        return ()
+    standing = Standing(entity_id, entity(scope, entity_id))
+    return tagging(scope, standing, request.of(CategoryClass.MIXIN), replacing=replacing)
+
+
+def _inline_tagging(scope: Scope, entity_id: str, request: Request) -> list[Associate]:
+    """What gives the links without rows in a machine's description their tags, once they are there.
+
+    A link to an address that is yet to be allocated has no name to know it by, and gets none.
+    """
+    if not request.links or not scope.catalog.tags:
+        return []
+    return [
+        Associate(scheme=tag.scheme, term=tag.term, add=(link_id,))
+        for link in request.links
+        for tag in _tags(scope, link.mixins)
+        for link_id in _inline_id(entity_id, link.target)
+    ]
+
+
+def _inline_id(machine_id: str, target: str) -> tuple[str, ...]:
+    try:
+        target_id = names.id_in(target)
+    except OcciError:  # the network outside by another server's name
+        return ()
+    kind = names.kind_of(target_id)
+    if kind is kinds.STORAGE:
+        return (names.link_id(target_id),)
+    return (names.group_link_id(machine_id, target_id),) if kind is kinds.SECURITYGROUP else ()
 
 
 def act(scope: Scope, wanted: Sequence[str], action: Category, request: Request) -> Discovery | None:
@@ -181,6 +288,11 @@ def delete(scope: Scope, wanted: Sequence[str]) -> None:
         left = [entity_id for entity_id in group if entity_id not in implied]
         wanted_deeds += MODULES[kind_id].deletion(scope, left) if left else []
     carry_out(scope, wanted_deeds)
+
+
+def has_owner(entity_id: str) -> bool:
+    """Whether an entity is a tenant's: pools of public addresses are the provider's."""
+    return not entity_id.startswith("pool-")
 
 
 def own(scope: Scope, wanted: Sequence[str]) -> list[str]:

@@ -174,9 +174,8 @@ def entity(
     )
 
 
-def link(instance: Instance, group_id: str) -> Link:
+def link(own_id: str, instance: Instance, group_id: str, notes: Mapping[str, str]) -> Link:
     """The membership of a machine's interfaces in a group as the link between them."""
-    own_id = names.group_link_id(instance.id, group_id)
     target = names.path_of(group_id)
     return Link(
         target=target,
@@ -185,6 +184,7 @@ def link(instance: Instance, group_id: str) -> Link:
         kind=kinds.SECURITYGROUPLINK,
         attributes={
             ID: uuid_of(own_id),
+            **({TITLE: notes[TITLE]} if TITLE in notes else {}),
             SOURCE: names.path_of(instance.id),
             SOURCE_KIND: kinds.COMPUTE.id,
             TARGET: target,

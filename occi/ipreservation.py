@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backend.engine import Do
 from backend.errors import BackendError, Code
 from backend.model import uuid_of
 from backend.network_commands import AllocateAddress, ModifyAddress, ReleaseAddress
 from backend.network_model import PublicAddress
-from occi import kinds, mixins, names
+from occi import kinds, mixins, names, noting
 from occi.changing import Standing, full, given_attributes, named_mixins, naming, tagging
 from occi.creation import described, name_tag, refuse_links, tags_among
 from occi.deeds import Creation, Deed, carry_out
@@ -65,19 +66,26 @@ def entities(
 def _rendered(scope: Scope, found: Sequence[PublicAddress]) -> list[Entity]:
     own = [address.id for address in found]
     tags, associated = scope.engine.tags_of(own), scope.engine.mixins_of(scope.caller, own)
+    notes = scope.engine.notes_of(own)
     return [
         _entity(
             scope,
             address,
             title=tags.get(address.id, {}).get("Name", ""),
             associated=associated.get(address.id, ()),
+            notes=notes.get(address.id, {}),
         )
         for address in found
     ]
 
 
 def _entity(
-    scope: Scope, address: PublicAddress, *, title: str, associated: Sequence[tuple[str, str]]
+    scope: Scope,
+    address: PublicAddress,
+    *,
+    title: str,
+    associated: Sequence[tuple[str, str]],
+    notes: Mapping[str, str],
 ) -> Entity:
     state = "active" if address.up else "inactive"
     word = f"leads to {address.private_ip}" if address.nic_id is not None else "leads nowhere"
@@ -85,6 +93,8 @@ def _entity(
         ID: uuid_of(address.id),
         TITLE: title or None,
         SUMMARY: address.summary or None,
+        kinds.VLAN: int(notes[kinds.VLAN]) if kinds.VLAN in notes else None,
+        kinds.LABEL: notes.get(kinds.LABEL),
         kinds.NETWORK_STATE: state,
         kinds.NETWORK_MESSAGE: word,
         kinds.RESERVED_ADDRESS: address.ip,
@@ -116,7 +126,15 @@ def creation(scope: Scope, request: Request) -> Creation:
         tags=name_tag(given),
         mixins=tags_among(scope, associated),
     )
-    return lambda do: str(do(command).id)
+    notes = noting.noted(noting.OF_RESERVATIONS, given)
+
+    def make(do: Do) -> str:
+        address_id = str(do(command).id)
+        for each in noting.set_notes(address_id, notes):
+            do(each)
+        return address_id
+
+    return make
 
 
 def _pool(scope: Scope, associated: Sequence[Category]) -> str:
@@ -147,11 +165,12 @@ def _changes(scope: Scope, entity_id: str, request: Request, *, replacing: bool 
     if other_pool or given.get(kinds.RESERVED_ADDRESS, address.ip) != address.ip:
         raise OcciError(501, "A reservation keeps its address: make another.")
     if replacing:
-        given = {TITLE: "", SUMMARY: "", **given}
+        given = {TITLE: "", SUMMARY: "", kinds.VLAN: "", kinds.LABEL: "", **given}
     summary = checked_summary(given.get(SUMMARY, address.summary))
     return [
         *([ModifyAddress(allocation_id=address.id, summary=summary)] if summary != address.summary else []),
         *naming(standing, given.get(TITLE)),
+        *noting.changed(standing, noting.OF_RESERVATIONS, given),
         *tagging(scope, standing, wanted, replacing=replacing),
     ]
 
@@ -165,7 +184,8 @@ def act(scope: Scope, wanted: Sequence[str], action: Category, _given: Mapping[s
     up = action is kinds.RESERVED_UP
     found = _own(scope, wanted)
     if any(address.up is up for address in found):
-        raise OcciError(409, f"The action {action.term} is not applicable now.")
+        needed = "inactive" if up else "active"
+        raise OcciError(409, f"The action {action.term} needs the reservation to be {needed}.")
     carry_out(scope, [ModifyAddress(allocation_id=address.id, up=up) for address in found])
 
 

@@ -66,6 +66,8 @@ RESERVED_MESSAGE = "occi.ipreservation.state.message"
 
 #: GiB in the largest volume that any type allows.
 LARGEST_STORAGE = 65536
+#: As much as hosts can weigh.
+LARGEST_SHARE = 10_000
 
 _INTEGER, _NUMBER = AttributeType.INTEGER, AttributeType.NUMBER
 
@@ -159,12 +161,19 @@ COMPUTE = _kind(
     AttributeSpec(name=ARCHITECTURE, choices=("x86", "x64"), description="Processor architecture"),
     AttributeSpec(name=CORES, type=_INTEGER, minimum=1, maximum=128, description="Number of virtual cores"),
     AttributeSpec(name=HOSTNAME, description="Fully qualified name that the machine is given"),
-    # Nothing here can set these two (OCCI-CORE-007).
     AttributeSpec(
-        name=SPEED, type=_NUMBER, mutable=False, description="Processor clock in GHz, of OCCI 1.1; not kept"
+        name=SPEED,
+        type=_NUMBER,
+        minimum=0.001,
+        maximum=1000,
+        description="Processor clock in GHz, of OCCI 1.1; only recorded",
     ),
     AttributeSpec(
-        name=SHARE, type=_INTEGER, mutable=False, description="Relative share of processor time; not kept"
+        name=SHARE,
+        type=_INTEGER,
+        minimum=1,
+        maximum=LARGEST_SHARE,
+        description="Share of processor time beside others on the host; 100 weighs as much as none",
     ),
     AttributeSpec(name=MEMORY, type=_NUMBER, minimum=1 / 1024, maximum=2048, description="Memory in GiB"),
     AttributeSpec(
@@ -207,14 +216,14 @@ def _state(name: str, whose: str, *states: str) -> tuple[AttributeSpec, Attribut
 
 
 def _ends(source: str, target: str) -> tuple[AttributeSpec, ...]:
-    """What links have in common. Nothing keeps the title that a client gives (OCCI-CORE-007)."""
+    """What links have in common."""
     return (
         AttributeSpec(name=ID, mutable=False, description="Identifier of the link"),
-        AttributeSpec(name=TITLE, mutable=False, description="Name for people; not kept"),
+        AttributeSpec(name=TITLE, description="Name for people"),
         AttributeSpec(name=SOURCE, required=True, description=source),
         AttributeSpec(name=SOURCE_KIND, mutable=False, description="Kind of the source"),
         AttributeSpec(name=TARGET, required=True, description=target),
-        AttributeSpec(name=TARGET_KIND, mutable=False, description="Kind of the target"),
+        AttributeSpec(name=TARGET_KIND, description="Kind of the target, which is what it is"),
     )
 
 
@@ -224,22 +233,24 @@ STORAGELINK = _kind(
     "Storage Link",
     LINK.id,
     *_ends("The machine", "The storage"),
-    AttributeSpec(name=LINK_DEVICE, description="Name of the device, given at creation"),
-    AttributeSpec(name=LINK_MOUNTPOINT, mutable=False, description="Where the machine mounts it; not kept"),
+    AttributeSpec(name=LINK_DEVICE, description="Name of the device; changes while the machine is off"),
+    AttributeSpec(name=LINK_MOUNTPOINT, description="Where the machine mounts it; only recorded"),
     *_state(LINK_STATE, "link", "active", "inactive", "error"),
 )
-_NETWORK_STATE = _state(NETWORK_STATE, "network", "active", "inactive", "error")
+_NETWORK_ATTRIBUTES = (
+    AttributeSpec(
+        name=VLAN, type=_INTEGER, minimum=0, maximum=4095, description="802.1q VLAN identifier; only recorded"
+    ),
+    AttributeSpec(name=LABEL, description="Tag based VLAN; only recorded"),
+    *_state(NETWORK_STATE, "network", "active", "inactive", "error"),
+)
 NETWORK = _kind(
     INFRASTRUCTURE,
     "network",
     "Network Resource",
     RESOURCE.id,
     *_RESOURCE_ATTRIBUTES,
-    AttributeSpec(
-        name=VLAN, type=_INTEGER, minimum=0, maximum=4094, description="802.1q VLAN identifier; only recorded"
-    ),
-    AttributeSpec(name=LABEL, description="Tag based VLAN; only recorded"),
-    *_NETWORK_STATE,
+    *_NETWORK_ATTRIBUTES,
 )
 NETWORKINTERFACE = _kind(
     INFRASTRUCTURE,
@@ -248,7 +259,7 @@ NETWORKINTERFACE = _kind(
     LINK.id,
     *_ends("The machine", "The network, or the reserved address"),
     AttributeSpec(name=INTERFACE, mutable=False, description="Name of the device in the machine"),
-    AttributeSpec(name=MAC, description="MAC address, given at creation"),
+    AttributeSpec(name=MAC, description="MAC address; changes while the machine is off"),
     *_state(INTERFACE_STATE, "link", "active", "inactive", "error"),
 )
 SECURITYGROUP = _kind(
@@ -279,7 +290,7 @@ IPRESERVATION = _kind(
     "IP Reservation",
     NETWORK.id,
     *_RESOURCE_ATTRIBUTES,
-    *_NETWORK_STATE,
+    *_NETWORK_ATTRIBUTES,
     AttributeSpec(name=RESERVED_ADDRESS, description="The address, chosen here unless given at creation"),
     AttributeSpec(
         name=RESERVED_USED,

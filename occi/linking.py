@@ -11,15 +11,21 @@ from backend.commands import AttachVolume, Command, NicRequest
 from backend.engine import Do
 from backend.model import Instance
 from backend.network_commands import AllocateAddress, AssociateAddress, AttachNic, CreateNic, ModifyNic
-from backend.network_model import Nic, PublicAddress
-from occi import kinds, names
-from occi.creation import Floating, Links, implied, settable
+from backend.network_model import Nic, PublicAddress, Subnet
+from occi import kinds, names, noting
+from occi.creation import Floating, Links, implied, name_tag, settable
 from occi.deeds import Deed
 from occi.errors import OcciError
-from occi.mixins import FLOATING_POOL, INTERFACE_ADDRESS, IPNETWORKINTERFACE
+from occi.mixins import (
+    FLOATING_POOL,
+    INTERFACE_ADDRESS,
+    INTERFACE_ALLOCATION,
+    INTERFACE_GATEWAY,
+    IPNETWORKINTERFACE,
+)
 from occi.scope import Scope
-from occi.values import checked_all
-from rendering.occi_document import Category, Link, Request
+from occi.values import checked_all, checked_title
+from rendering.occi_document import TARGET_KIND, TITLE, Category, Link, Request
 
 #: What kind a link is that does not say, by the kind of its target: text leaves that open.
 _LINKS_TO: Mapping[str, Category] = {
@@ -49,22 +55,51 @@ def links_of(scope: Scope, request: Request) -> Links:
     interfaces: list[NicRequest] = []
     floating: list[Floating] = []
     groups: list[str] = []
+    notes: dict[str, noting.Notes] = {}
     for link in request.links:
         kind = _kind_of(scope, link)
         associated = scope.mixins_for(kind, Request(categories=link.mixins))
         known = scope.catalog.attributes([kind, *associated, *implied(kind)])
         given = checked_all(settable(link.attributes, known), known, whose="A new link")
         if kind is kinds.STORAGELINK:
-            volumes.append((names.id_of_kind(kinds.STORAGE, link.target), given.get(kinds.LINK_DEVICE, "")))
+            volume_id = storage_target(link.target, given)
+            volumes.append((volume_id, given.get(kinds.LINK_DEVICE, "")))
+            notes[volume_id] = noting.noted(noting.OF_STORAGELINKS, given)
         elif kind is kinds.SECURITYGROUPLINK:
-            groups.append(names.id_of_kind(kinds.SECURITYGROUP, link.target))
+            group_id = group_target(link.target, given)
+            groups.append(group_id)
+            notes[group_id] = noting.noted(noting.OF_GROUPLINKS, given)
         else:
             plug = plugged(scope, link.target, associated, given)
             interfaces += [plug] if isinstance(plug, NicRequest) else []
             floating += [plug] if isinstance(plug, Floating) else []
     return Links(
-        volumes=tuple(volumes), interfaces=tuple(interfaces), floating=tuple(floating), groups=tuple(groups)
+        volumes=tuple(volumes),
+        interfaces=tuple(interfaces),
+        floating=tuple(floating),
+        groups=tuple(groups),
+        notes=notes,
     )
+
+
+def storage_target(target: str, given: Mapping[str, Any]) -> str:
+    """The id of the storage that a link leads to; a title that is too long is refused."""
+    checked_title(given.get(TITLE, ""))
+    _check_kind(kinds.STORAGE, given)
+    return names.id_of_kind(kinds.STORAGE, target)
+
+
+def group_target(target: str, given: Mapping[str, Any]) -> str:
+    """The id of the security group that a link leads to."""
+    checked_title(given.get(TITLE, ""))
+    _check_kind(kinds.SECURITYGROUP, given)
+    return names.id_of_kind(kinds.SECURITYGROUP, target)
+
+
+def _check_kind(kind: Category, given: Mapping[str, Any]) -> None:
+    """Refuse a word about the target's kind that is not true; 400."""
+    if given.get(TARGET_KIND, kind.id) != kind.id:
+        raise OcciError(400, f"{TARGET_KIND} is {kind.id} there.")
 
 
 def _kind_of(scope: Scope, link: Link) -> Category:
@@ -88,26 +123,42 @@ def plugged(
     pools = [scope.catalog.pools[mixin.id] for mixin in associated if mixin.id in scope.catalog.pools]
     if len(pools) > 1:
         raise OcciError(400, "A link has at most one pool of floating addresses.")
-    wanted_ip = given.get(INTERFACE_ADDRESS, "")
+    wanted_ip, title = given.get(INTERFACE_ADDRESS, ""), checked_title(given.get(TITLE, ""))
     outside = {names.pool_id(pool): pool for pool in scope.engine.settings.network.pools}
     if names.path_in(target).rstrip("/").lower() == _OUTSIDE and outside:
-        return Floating(pool=pools[0] if pools else next(iter(outside.values())), ip=wanted_ip)
+        pool = pools[0] if pools else next(iter(outside.values()))
+        return Floating(pool=pool, ip=wanted_ip, title=title)
     target_id = names.id_in(target)
     if names.kind_of(target_id) is kinds.IPRESERVATION:
-        return Floating(allocation_id=target_id)
+        _check_kind(kinds.IPRESERVATION, given)
+        return Floating(allocation_id=target_id, title=title)
     if names.kind_of(target_id) is not kinds.NETWORK or (
         target_id.startswith("pool-") and target_id not in outside
     ):
         raise OcciError(404, f"There is no network at {target[:200]}.")
+    _check_kind(kinds.NETWORK, given)
     if target_id in outside:
-        return Floating(pool=pools[0] if pools else outside[target_id], ip=wanted_ip)
+        return Floating(pool=pools[0] if pools else outside[target_id], ip=wanted_ip, title=title)
     if pools:
-        return Floating(pool=pools[0], ip=wanted_ip, subnet_id=target_id)
-    static = ((IPNETWORKINTERFACE.scheme, IPNETWORKINTERFACE.term),) if wanted_ip else ()
+        return Floating(pool=pools[0], ip=wanted_ip, subnet_id=target_id, title=title)
+    allocation = given.get(INTERFACE_ALLOCATION, "static" if wanted_ip else "dynamic")
+    static = ((IPNETWORKINTERFACE.scheme, IPNETWORKINTERFACE.term),) if allocation == "static" else ()
+    check_gateway(scope, target_id, given)
     tags = tuple((mixin.scheme, mixin.term) for mixin in associated if mixin.id in scope.catalog.tags)
     return NicRequest(
-        subnet_id=target_id, address=wanted_ip, mac=given.get(kinds.MAC, ""), mixins=(*static, *tags)
+        subnet_id=target_id,
+        address=wanted_ip,
+        mac=given.get(kinds.MAC, ""),
+        mixins=(*static, *tags),
+        tags=name_tag(given),
     )
+
+
+def check_gateway(scope: Scope, subnet_id: str, given: Mapping[str, Any]) -> None:
+    """Refuse another gateway than the network's router (400)."""
+    gateway = given.get(INTERFACE_GATEWAY, "")
+    if gateway and gateway != scope.engine.networks.one(scope.caller, Subnet, subnet_id).router:
+        raise OcciError(400, f"{INTERFACE_GATEWAY} is the router of the network.")
 
 
 # Doing it -----------------------------------------------------------------------------------------------
@@ -136,6 +187,9 @@ def associate(do: Do, wanted: Floating, command: AssociateAddress) -> str:
         allocation_id = made.id
     command = msgspec.structs.replace(command, allocation_id=allocation_id, move=False)
     linked: PublicAddress = do(command)
+    notes = noting.noted(noting.OF_ADDRESSES, {TITLE: wanted.title})
+    for each in noting.set_notes(linked.association_id, notes):
+        do(each)
     return linked.association_id
 
 
@@ -160,11 +214,11 @@ def additions(scope: Scope, instance_id: str, wanted: Links, has: Sequence[Link]
         return names.path_of(entity_id) not in there
 
     nics = scope.engine.networks.nics_of([instance_id]).get(instance_id, [])
-    deeds: list[Deed] = [
-        AttachVolume(volume_id=volume_id, instance_id=instance_id, device=device)
-        for volume_id, device in wanted.volumes
-        if is_new(volume_id)
-    ]
+    deeds: list[Deed] = []
+    for volume_id, device in wanted.volumes:
+        if is_new(volume_id):
+            deeds.append(AttachVolume(volume_id=volume_id, instance_id=instance_id, device=device))
+            deeds += noting.set_notes(names.link_id(volume_id), wanted.notes.get(volume_id, ()))
     deeds += [_attaching(instance_id, each, nics) for each in wanted.interfaces if is_new(each.subnet_id)]
     deeds += [
         _associating(each, whereto(each, nics))
@@ -172,7 +226,31 @@ def additions(scope: Scope, instance_id: str, wanted: Links, has: Sequence[Link]
         if is_new(each.allocation_id or names.pool_id(each.pool))
     ]
     groups = [group_id for group_id in wanted.groups if is_new(group_id)]
-    return [*deeds, *(joined(nics, groups) if groups else [])]
+    deeds += joined(nics, groups) if groups else []
+    return [*deeds, *group_notes(instance_id, groups, wanted.notes)]
+
+
+def group_notes(
+    instance_id: str, group_ids: Sequence[str], notes: Mapping[str, noting.Notes]
+) -> list[Command[Any]]:
+    """What notes of a machine's links to groups what a client says of them."""
+    return [
+        command
+        for group_id in group_ids
+        for command in noting.set_notes(
+            names.group_link_id(instance_id, group_id), notes.get(group_id, ()), instance_id=instance_id
+        )
+    ]
+
+
+def launch_notes(instance_id: str, wanted: Links) -> list[Command[Any]]:
+    """What notes of a new machine's links to storage and groups what a client says of them."""
+    storage = [
+        command
+        for volume_id, _ in wanted.volumes
+        for command in noting.set_notes(names.link_id(volume_id), wanted.notes.get(volume_id, ()))
+    ]
+    return [*storage, *group_notes(instance_id, wanted.groups, wanted.notes)]
 
 
 def _attaching(instance_id: str, wanted: NicRequest, nics: Sequence[Nic]) -> Deed:

@@ -126,9 +126,10 @@ def paged(wanted: Sequence[str], query: Mapping[str, str]) -> list[str]:
 
 
 def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or len(text) > 12 or int(text) < 1:
+    digits = text.lstrip("0")
+    if not text.isascii() or not text.isdecimal() or not digits:
         raise OcciError(400, "Pages need two positive integers, page and number.")
-    return int(text)
+    return int(digits) if len(digits) < 13 else 10**12  # more than there is of anything
 
 
 def named(request: Request, collection: Category) -> list[str]:
@@ -138,7 +139,7 @@ def named(request: Request, collection: Category) -> list[str]:
 
     Raises:
         OcciError: 404 for a location that is no entity's, 400 for a member without id, 403 for an entity of a
-            kind that the mixin does not apply to (OCCI-HTTP-055).
+            kind that the mixin does not apply to (OCCI-HTTP-055), and for one of the provider's.
     """
     found = [names.id_in(location) for location in request.locations]
     found += [_member(member, collection) for member in request.members]
@@ -146,6 +147,8 @@ def named(request: Request, collection: Category) -> list[str]:
         kind = names.kind_of(entity_id)
         if collection.applies and kind.id not in collection.applies:
             raise OcciError(403, f"The mixin {collection.id} does not apply to {kind.id}.")
+        if not entities.has_owner(entity_id):
+            raise OcciError(403, f"The network {names.path_of(entity_id)} is the provider's.")
     return list(dict.fromkeys(found))
 
 
@@ -155,7 +158,7 @@ def _member(member: Request, collection: Category) -> str:
         raise OcciError(400, "An entity in a list needs its id.")
     said = {kind.id for kind in member.of(CategoryClass.KIND)} or set(collection.applies)
     for prefix, kind in names.KINDS.items():
-        entity_id = id_of(prefix, own) if kind.id in said else None
+        entity_id = id_of(prefix, own) if not said or kind.id in said else None
         if entity_id is not None:
             return entity_id
     raise OcciError(404, f"There is no entity {own[:80]}.")

@@ -7,15 +7,22 @@ from typing import Any
 
 from backend.commands import ModifyInstance
 from backend.model import Flavor, Instance
-from occi import kinds
+from occi import kinds, noting
 from occi.changing import Standing, check_zone, full, given_attributes, named_mixins, naming, tagging
 from occi.context import public_keys, user_data
 from occi.creation import checked_hostname, one_template
 from occi.deeds import Deed
 from occi.errors import OcciError
 from occi.linking import additions, links_of
-from occi.mapping import has_scratch
-from occi.mixins import CONNECTIVITY, CONTEXT_IDS, DEFAULT_CONNECTIVITY, KEY_SPELLINGS
+from occi.mixins import (
+    CONNECTIVITY,
+    CONTEXT_IDS,
+    DEFAULT_CONNECTIVITY,
+    KEY_SPELLINGS,
+    OPENSTACK_KEY_NAME,
+    PUBLIC_KEY,
+    SSH_KEY,
+)
 from occi.scope import Scope
 from occi.values import checked_summary, memory_mib
 from rendering.occi_document import SUMMARY, TITLE, Category, Entity, Request
@@ -40,6 +47,7 @@ def partial_update(scope: Scope, machine: Machine, request: Request) -> list[Dee
     return [
         *_modification(scope, machine, given, wanted),
         *naming(machine, given.get(TITLE)),
+        *noting.changed(machine, noting.OF_MACHINES, given),
         *tagging(scope, machine, wanted, replacing=False),
         *additions(scope, machine.id, links_of(scope, request), machine.links),
     ]
@@ -48,17 +56,18 @@ def partial_update(scope: Scope, machine: Machine, request: Request) -> list[Dee
 def replacement(scope: Scope, machine: Machine, request: Request) -> list[Deed]:
     """What makes a machine what a full rendering says (OCCI-HTTP-032).
 
-    Title, summary, host name and tags that are missing are removed; a machine always has a size, an image and
-    its context. Links are left as they are (OCCI-AMB-09).
+    Title, summary, host name, speed, share and tags that are missing are removed; a machine always has a
+    size, an image and its context. Links are left as they are (OCCI-AMB-09).
     """
     full(scope, request)
     wanted = _mixins(scope, machine, request)
     given = _attributes(scope, machine, request, wanted, volatile=_VOLATILE)
-    for name in (TITLE, SUMMARY, kinds.HOSTNAME):
-        given.setdefault(name, "")
+    removed = dict.fromkeys((TITLE, SUMMARY, kinds.HOSTNAME, kinds.SPEED, OPENSTACK_KEY_NAME), "")
+    given = {**removed, kinds.SHARE: 0, **given}
     return [
         *_modification(scope, machine, given, wanted),
         *naming(machine, given[TITLE]),
+        *noting.changed(machine, noting.OF_MACHINES, given),
         *tagging(scope, machine, wanted, replacing=True),
     ]
 
@@ -94,16 +103,15 @@ def _check_fixed_by_image(machine: Machine, given: Mapping[str, Any]) -> None:
 
 
 def _check_context(machine: Machine, given: Mapping[str, Any], wanted: Sequence[Category]) -> None:
-    """Keys, user data and connectivity are given once, at creation (OCCI-CORE-017, OCCI-INFRA-080)."""
-    if not set(public_keys(given)) <= set(machine.instance.public_keys):
-        raise OcciError(403, "A machine's keys are given at its creation.")
+    """User data and connectivity are given once, at creation (OCCI-CORE-017, OCCI-INFRA-080)."""
+    at_creation = CONTEXT_IDS - {SSH_KEY.id} if PUBLIC_KEY in given else CONTEXT_IDS
+    late = [mixin for mixin in wanted if mixin.id in at_creation and not _has(machine, mixin)]
+    if late:
+        raise OcciError(400, f"The mixin {late[0].id} is associated at creation only.")
     if user_data(given) not in {b"", machine.user_data}:
         raise OcciError(403, "A machine's user data is given at its creation.")
     if given.get(CONNECTIVITY) not in {None, machine.shown.attributes.get(CONNECTIVITY)}:
         raise OcciError(403, "What a machine reaches by default is said at its creation.")
-    late = [mixin for mixin in wanted if mixin.id in CONTEXT_IDS and not _has(machine, mixin)]
-    if late:
-        raise OcciError(400, f"The mixin {late[0].id} is associated at creation only.")
 
 
 def _has(machine: Machine, mixin: Category) -> bool:
@@ -123,6 +131,11 @@ def _modification(
         changes["summary"] = checked_summary(given[SUMMARY])
     if kinds.HOSTNAME in given:
         changes["hostname"] = checked_hostname(given[kinds.HOSTNAME])
+    if kinds.SHARE in given:
+        changes["cpu_share"] = given[kinds.SHARE]
+    keys = public_keys(given)
+    if keys and not set(keys) <= set(instance.public_keys):
+        changes["public_keys"] = keys
     if flavor is None and kinds.CORES in given:
         changes["vcpus"] = given[kinds.CORES]
     if flavor is None and kinds.MEMORY in given:
@@ -138,16 +151,4 @@ def _new_flavor(scope: Scope, machine: Machine, wanted: Sequence[Category]) -> F
     flavor: Flavor | None = one_template(
         [mixin for mixin in wanted if mixin.id not in machine.mixin_ids], scope.catalog.flavors
     )
-    if flavor is not None:
-        check_scratch(machine.instance, flavor)
     return flavor
-
-
-def check_scratch(instance: Instance, flavor: Flavor) -> None:
-    """Refuse a size with scratch space that the machine lacks: disks are made at its creation (409)."""
-    if not has_scratch(instance, flavor):
-        raise OcciError(
-            409,
-            f"{flavor.name} has {flavor.ephemeral_gib} GiB of scratch space, the machine has "
-            f"{instance.ephemeral_gib}, which cannot grow.",
-        )

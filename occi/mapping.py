@@ -11,10 +11,11 @@ from backend.model import Desired, Flavor, Instance, State, uuid_of
 from occi import kinds, mixins, names
 from occi.catalog import Catalog
 from occi.context import encoded
+from occi.creation import ARCHITECTURES
 from occi.values import memory_gib
 from rendering.occi_document import ID, SUMMARY, TITLE, Category, Entity, Link, Value
 
-ARCHITECTURES = {"x86_64": "x64", "i386": "x86", "i486": "x86", "i586": "x86", "i686": "x86"}
+_ARCHITECTURES = {name: ours for ours, names in ARCHITECTURES.items() for name in names}
 
 #: What each action asks of the engine, by its method. The first method is what no method means.
 OPERATIONS: Mapping[str, Mapping[str, Op]] = {
@@ -61,6 +62,7 @@ _MESSAGES: Mapping[str, str] = {
     "susp.disk": "checkpoint on host",
     "susp.ram": "paused in memory",
 }
+_NOTHING: Mapping[str, str] = {}
 _BY_STATE: Mapping[State, str] = {
     State.BOOT: "moving to another host",
     State.MIGR: "moving to another host",
@@ -137,11 +139,13 @@ def entity(
     user_data: bytes | None = None,
     links: Sequence[Link] = (),
     connectivity: str = "",
+    notes: Mapping[str, str] = _NOTHING,
 ) -> Entity:
     """An instance as a compute resource; ``associated`` are the mixins on record, as scheme and term.
 
     ``links`` are those that begin there. Without ``user_data`` its mixin is there, and its attribute is not.
-    ``connectivity`` is what its network reaches, if it was made to reach something (OCCI-EXT-009).
+    ``connectivity`` is what its network reaches, if it was made to reach something (OCCI-EXT-009); ``notes``
+    are what is noted of it.
     """
     on_record = {scheme + term for scheme, term in associated}
     context = _context(instance, on_record, user_data)
@@ -154,8 +158,10 @@ def entity(
     places = catalog.places(instance.zone, instance.region)
     tags = catalog.own_tags(associated)
     found = tuple(each for each in (*templates, *(mixin for mixin, _, _ in context), *places, *tags) if each)
-    values = _attributes(instance, title)
+    values = _attributes(instance, title, notes)
     values.update({name: value for _, name, value in context if value is not None})
+    if notes.get(mixins.OPENSTACK_KEY_NAME):
+        values[mixins.OPENSTACK_KEY_NAME] = notes[mixins.OPENSTACK_KEY_NAME]
     declared = {spec.name for category in found for spec in category.attributes}
     if instance.ephemeral_gib and mixins.EPHEMERAL_SIZE in declared:
         values[mixins.EPHEMERAL_SIZE] = float(instance.ephemeral_gib)
@@ -189,14 +195,16 @@ def _spellings(known: Sequence[tuple[Category, str]], on_record: set[str]) -> Se
     return [spelling for spelling in known if spelling[0].id in on_record] or known[:1]
 
 
-def _attributes(instance: Instance, title: str) -> dict[str, Value]:
+def _attributes(instance: Instance, title: str, notes: Mapping[str, str]) -> dict[str, Value]:
     values: dict[str, Value | None] = {
         ID: uuid_of(instance.id),
         TITLE: title or None,
         SUMMARY: instance.summary or None,
-        kinds.ARCHITECTURE: ARCHITECTURES.get(instance.architecture),
+        kinds.ARCHITECTURE: _ARCHITECTURES.get(instance.architecture),
         kinds.CORES: instance.vcpus,
         kinds.HOSTNAME: instance.hostname or None,
+        kinds.SPEED: float(notes[kinds.SPEED]) if kinds.SPEED in notes else None,
+        kinds.SHARE: instance.cpu_share or None,
         kinds.MEMORY: memory_gib(instance.memory_mib),
         kinds.STATE: occi_state(instance.detail, saved=instance.saved),
         kinds.STATE_MESSAGE: state_message(instance),

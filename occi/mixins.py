@@ -13,7 +13,6 @@ from occi.kinds import (
     MEMORY,
     NETWORK,
     NETWORKINTERFACE,
-    SECURITYGROUP,
     STORAGE,
 )
 from occi.values import memory_gib
@@ -65,8 +64,6 @@ _FOR_COMPUTE = (COMPUTE.id,)
 _FOR_NETWORKS = (NETWORK.id,)
 _FOR_INTERFACES = (NETWORKINTERFACE.id,)
 _PLACED = (COMPUTE.id, STORAGE.id, NETWORK.id)
-#: What a client's own mixins go with; the links that have no row of their own are not among them.
-_TAGGABLE = (*_PLACED, SECURITYGROUP.id, IPRESERVATION.id, NETWORKINTERFACE.id)
 
 
 def _context(scheme: str, term: str, title: str, *attributes: AttributeSpec) -> Category:
@@ -109,7 +106,7 @@ OPENSTACK_PUBLIC_KEY = _context(
     OPENSTACK_CREDENTIALS,
     "public_key",
     "SSH public key, as OpenStack spells it",
-    AttributeSpec(name=OPENSTACK_KEY_NAME, description="Name of the key; not kept"),
+    AttributeSpec(name=OPENSTACK_KEY_NAME, description="Name of the key; only recorded"),
     AttributeSpec(name=OPENSTACK_KEY_DATA, required=True, description="Public key in OpenSSH's form"),
 )
 OPENSTACK_USER_DATA_MIXIN = _context(
@@ -135,9 +132,8 @@ IPNETWORK = Category(
         AttributeSpec(name=NETWORK_GATEWAY, description="The router: always the first address of the range"),
         AttributeSpec(
             name=NETWORK_ALLOCATION,
-            mutable=False,
             choices=_ALLOCATIONS,
-            description="How machines get addresses: always dynamic, by DHCP",
+            description="How machines are to get addresses; DHCP gives each its own always, whatever this is",
         ),
     ),
 )
@@ -149,13 +145,15 @@ IPNETWORKINTERFACE = Category(
     applies=_FOR_INTERFACES,
     location="/ipnetworkinterface/",
     attributes=(
-        AttributeSpec(name=INTERFACE_ADDRESS, description="IP address, given at creation or chosen here"),
-        AttributeSpec(name=INTERFACE_GATEWAY, mutable=False, description="The router of the network"),
+        AttributeSpec(
+            name=INTERFACE_ADDRESS,
+            description="IP address, chosen here unless given; changes while the machine is off",
+        ),
+        AttributeSpec(name=INTERFACE_GATEWAY, description="The router: always that of the network"),
         AttributeSpec(
             name=INTERFACE_ALLOCATION,
-            mutable=False,
             choices=_ALLOCATIONS,
-            description="Whether the address was chosen by the client (static) or here; DHCP tells either",
+            description="static where the client chose the address, unless it says else; DHCP tells either",
         ),
     ),
 )
@@ -343,6 +341,5 @@ def tag_of(mixin: UserMixin) -> Category:
         term=mixin.term,
         class_=CategoryClass.MIXIN,
         title=mixin.title,
-        applies=_TAGGABLE,
         location=mixin.location,
     )

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from backend.model import id_of, uuid_of
+from backend.network_model import membership_id
 from occi import kinds
 from occi.errors import OcciError
 from rendering.occi_document import Category
@@ -72,6 +73,20 @@ def id_at(path: str) -> str:
     raise OcciError(404, f"There is nothing at {path[:200]}.")
 
 
+def place(path: str) -> tuple[Category, str]:
+    """The kind whose collection a path of the form that entities have lies in, and the path's last part."""
+    above, _, name = path.rpartition("/")
+    return KINDS[_PREFIXES[f"{above}/"][0]], name
+
+
+def has_form_of_id(path: str) -> bool:
+    """Whether the last part of a path is written as the ids of its kind are."""
+    try:
+        return bool(id_at(path))
+    except OcciError:
+        return False
+
+
 def id_in(uri: str) -> str:
     """The id of the entity that a URI means: clients write paths and absolute URIs (OCCI-REAL-08)."""
     return id_at(path_in(uri))
@@ -106,13 +121,9 @@ def volume_id(link_id: str) -> str:
 
 def pool_id(pool: str) -> str:
     """The id of the network that a pool of public addresses is."""
-    return f"pool-{_digits(pool)}"
+    return f"pool-{hashlib.sha256(pool.encode()).hexdigest()[:17]}"
 
 
 def group_link_id(instance_id: str, group_id: str) -> str:
     """The id of the link from a machine to a security group."""
-    return f"sglink-{_digits(f'{instance_id}/{group_id}')}"
-
-
-def _digits(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:17]
+    return membership_id(instance_id, group_id)

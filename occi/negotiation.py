@@ -13,7 +13,10 @@ from rendering import occi_json, occi_text, uri_list
 from rendering.occi_document import Collection, Created, Document, Failure, Request
 
 LARGEST_BODY = 1 << 20
-_LATIN_1 = frozenset({"iso-8859-1", "iso8859-1", "latin1", "latin-1"})
+_CHARSETS: Mapping[str, str] = {
+    **dict.fromkeys(("", "utf-8", "utf8", "us-ascii", "ascii"), "utf-8"),
+    **dict.fromkeys(("iso-8859-1", "iso8859-1", "iso_8859-1", "latin1", "latin-1"), "iso-8859-1"),
+}
 
 
 class Media(StrEnum):
@@ -76,7 +79,7 @@ def read(content_type: str | None, headers: Mapping[str, str], body: bytes) -> S
     """What a request says: in its body, or without one in its headers, whatever media type it names.
 
     Raises:
-        OcciError: 406 for a media type that is not spoken (OCCI-AMB-04).
+        OcciError: 406 for a media type or a charset that is not spoken (OCCI-AMB-04).
         RenderingError: it is malformed.
     """
     media = _media_of(content_type, body)
@@ -94,7 +97,9 @@ def _request(media: Media, encoding: str, headers: Mapping[str, str], body: byte
         return occi_text.parse_headers(headers)
     match media:
         case Media.PLAIN | Media.OCCI_PLAIN:
-            return occi_text.parse_plain(body, encoding)
+            if encoding not in _CHARSETS:
+                raise OcciError(406, "Text is in UTF-8, or in ISO-8859-1 where its charset says so.")
+            return occi_text.parse_plain(body, _CHARSETS[encoding])
         case Media.JSON:
             return occi_json.parse(body)
         case _:
@@ -112,35 +117,50 @@ def _media_of(content_type: str | None, body: bytes) -> Media:
 
 
 def _encoding_of(content_type: str | None) -> str:
-    """How a text body is written: UTF-8, unless Latin-1 is declared."""
+    """The charset that is declared of a body; JSON and lists of URIs have one only (RFC 8259, RFC 2483)."""
     for parameter in (content_type or "").lower().split(",")[0].split(";")[1:]:
         name, _, value = parameter.partition("=")
-        if name.strip() == "charset" and value.strip(' "') in _LATIN_1:
-            return "iso-8859-1"
-    return "utf-8"
+        if name.strip() == "charset":
+            return value.strip(' "')
+    return ""
+
+
+def content(media: Media, document: Document | None) -> tuple[bytes, list[tuple[str, str]]]:
+    """The body and the header fields that carry a document.
+
+    Raises:
+        OcciError: 406, it is too long for headers (OCCI-HTTP-011).
+    """
+    match media:
+        case Media.HEADERS:
+            return _in_headers(document)
+        case Media.JSON:
+            return occi_json.encode(document) if document is not None else b"{}", []
+        case Media.URI_LIST if isinstance(document, (Collection, Created)):
+            return uri_list.encode(document.locations), []
+        case Media.URI_LIST | Media.PLAIN | Media.OCCI_PLAIN:
+            return occi_text.plain(document).encode() if document is not None else b"", []
+
+
+def _in_headers(document: Document | None) -> tuple[bytes, list[tuple[str, str]]]:
+    if document is None:
+        return b"OK", []
+    try:
+        fields = occi_text.headers(document)
+    except ValueError as error:
+        raise OcciError(406, "The answer is too long for headers; ask for text/plain.") from error
+    return document.message.encode() if isinstance(document, Failure) else b"OK", fields
 
 
 def write(resp: falcon.Response, media: Media, document: Document | None) -> None:
     """Put a document into a response; 406 when it is too long for headers (OCCI-HTTP-011)."""
+    body, fields = content(media, document)
+    put(resp, media, body, fields)
+
+
+def put(resp: falcon.Response, media: Media, body: bytes, fields: list[tuple[str, str]]) -> None:
+    """Put what carries a document into a response."""
     resp.content_type = _CONTENT_TYPES.get(media, media.value)
-    match media:
-        case Media.HEADERS:
-            _write_headers(resp, document)
-        case Media.JSON:
-            resp.data = occi_json.encode(document) if document is not None else b"{}"
-        case Media.URI_LIST if isinstance(document, (Collection, Created)):
-            resp.data = uri_list.encode(document.locations)
-        case Media.URI_LIST | Media.PLAIN | Media.OCCI_PLAIN:
-            resp.data = occi_text.plain(document).encode() if document is not None else b""
-
-
-def _write_headers(resp: falcon.Response, document: Document | None) -> None:
-    fields = []
-    if document is not None:
-        try:
-            fields = occi_text.headers(document)
-        except ValueError as error:
-            raise OcciError(406, "The answer is too long for headers; ask for text/plain.") from error
     for name, value in fields:
         resp.set_header(name, value)
-    resp.data = document.message.encode() if isinstance(document, Failure) else b"OK"
+    resp.data = body

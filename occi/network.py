@@ -15,6 +15,7 @@ from backend.engine.claims import addresses_of
 from backend.errors import BackendError, Code
 from backend.model import Api
 from backend.network_commands import (
+    NO_VLAN,
     AssociateCidr,
     AssociateRouteTable,
     CreateRouteTable,
@@ -26,7 +27,7 @@ from backend.network_commands import (
     PutRoute,
 )
 from backend.network_model import ANYWHERE, RouteTable, Subnet, Vpc
-from occi import kinds, names, networking
+from occi import kinds, names, networking, noting
 from occi.changing import Standing, check_zone, full, given_attributes, named_mixins, naming, tagging
 from occi.creation import described, name_tag, refuse_links, tags_among, zone_among
 from occi.deeds import Creation, Deed, carry_out
@@ -80,6 +81,7 @@ def _rendered(scope: Scope, drawn: Drawn, found: Sequence[Subnet]) -> list[Entit
     own = [subnet.id for subnet in found]
     tags = scope.engine.tags_of(own)
     associated = scope.engine.mixins_of(scope.caller, own)
+    notes = scope.engine.notes_of(own)
     unsettled = scope.engine.networks.unsettled({*own, *(subnet.vpc_id for subnet in found)})
     return [
         networking.entity(
@@ -90,6 +92,7 @@ def _rendered(scope: Scope, drawn: Drawn, found: Sequence[Subnet]) -> list[Entit
             associated=associated.get(subnet.id, ()),
             unsettled=not unsettled.isdisjoint({subnet.id, subnet.vpc_id}),
             limits=scope.engine.settings.network.capabilities.briefly,
+            notes=notes.get(subnet.id, {}),
         )
         for subnet in found
     ]
@@ -141,6 +144,7 @@ def creation(scope: Scope, request: Request) -> Creation:
     )
     reach = _reach_among(associated)
     target = _target(drawn, vpc, reach) if reach is not None else None
+    notes = noting.noted(noting.OF_NETWORKS, given)
 
     def make(do: Do) -> str:
         if block is not None:
@@ -150,6 +154,8 @@ def creation(scope: Scope, request: Request) -> Creation:
             _route(do, subnet, target)
         if reach is PUBLIC_NET:
             do(ModifySubnet(subnet_id=subnet.id, map_public_ip=True))
+        for each in noting.set_notes(subnet.id, notes):
+            do(each)
         return str(subnet.id)
 
     return make
@@ -214,7 +220,9 @@ def _changes(scope: Scope, entity_id: str, request: Request, *, replacing: bool 
         if name in given and given[name] != shown.attributes[name]:
             raise OcciError(501, f"{name} of a network cannot be changed: make another.")
     if replacing:
-        given = {TITLE: "", SUMMARY: "", kinds.LABEL: "", **given}
+        given = {TITLE: "", SUMMARY: "", kinds.LABEL: "", kinds.VLAN: NO_VLAN, **given}
+    if given.get(kinds.VLAN) == NO_VLAN and subnet.vlan is None:
+        del given[kinds.VLAN]
     changes: dict[str, Any] = {
         field: given[name]
         for field, name in (("label", kinds.LABEL), ("vlan", kinds.VLAN), ("summary", SUMMARY))
@@ -224,6 +232,7 @@ def _changes(scope: Scope, entity_id: str, request: Request, *, replacing: bool 
     return [
         *([ModifySubnet(subnet_id=subnet.id, **changes)] if changes else []),
         *naming(standing, given.get(TITLE)),
+        *noting.changed(standing, noting.OF_NETWORKS, given),
         *tagging(scope, standing, wanted, replacing=replacing),
     ]
 
@@ -246,8 +255,8 @@ def act(scope: Scope, wanted: Sequence[str], action: Category, _given: Mapping[s
         if subnet.up is (action is kinds.UP):
             raise BackendError(
                 Code.NETWORK_DOWN,
-                f"The network {subnet.id} is {networking.state(subnet)}: the action {action.term} is not "
-                "applicable now.",
+                f"The network {subnet.id} is {networking.state(subnet)}: the action {action.term} needs it "
+                f"to be {'inactive' if subnet.up else 'active'}.",
                 ids=(subnet.id,),
             )
     carry_out(scope, [ModifySubnet(subnet_id=subnet.id, up=action is kinds.UP) for subnet in found])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from backend.model import uuid_of
@@ -14,6 +14,7 @@ from rendering.occi_document import ID, SUMMARY, TITLE, Category, Entity, Value
 
 _PRIVATE = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 _LARGEST_BLOCK = 16
+_NOTHING: Mapping[str, str] = {}
 
 
 def state(subnet: Subnet) -> str:
@@ -36,8 +37,9 @@ def entity(
     associated: Sequence[tuple[str, str]] = (),
     unsettled: bool = False,
     limits: Iterable[str] = (),
+    notes: Mapping[str, str] = _NOTHING,
 ) -> Entity:
-    """A subnet as a network resource; ``reach`` is what its routes lead to."""
+    """A subnet as a network resource; ``reach`` is what its routes lead to, ``notes`` what is noted of it."""
     word = "available" if subnet.up else "taken down by its owner"
     values: dict[str, Value | None] = {
         ID: uuid_of(subnet.id),
@@ -49,7 +51,7 @@ def entity(
         kinds.NETWORK_MESSAGE: message(word, unsettled=unsettled, limits=limits),
         mixins.NETWORK_ADDRESS: subnet.cidr,
         mixins.NETWORK_GATEWAY: subnet.router,
-        mixins.NETWORK_ALLOCATION: "dynamic",
+        mixins.NETWORK_ALLOCATION: notes.get(mixins.NETWORK_ALLOCATION, "dynamic"),
     }
     places = catalog.places(subnet.zone, subnet.region)
     return Entity(

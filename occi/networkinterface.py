@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backend.commands import Command
 from backend.engine import InstanceQuery
 from backend.errors import BackendError, Code
 from backend.model import Instance
 from backend.network_commands import DetachNic, DisassociateAddress, ModifyAddress, ModifyNic, ReleaseAddress
 from backend.network_model import Nic, PublicAddress
-from occi import kinds, linking, mapping, names, plugs, shown
-from occi.changing import Standing, full, same_link, tagging
+from occi import kinds, linking, mapping, names, noting, plugs, shown
+from occi.changing import Standing, full, link_changes, naming, tagging
 from occi.creation import Floating, described, refuse_links
 from occi.deeds import Creation, Deed, carry_out
 from occi.drawn import Drawn
 from occi.errors import OcciError
+from occi.mixins import INTERFACE_ADDRESS, INTERFACE_ALLOCATION
 from occi.scope import Scope
-from rendering.occi_document import SOURCE, TARGET, Category, Link, Request
+from occi.values import checked_title
+from rendering.occi_document import SOURCE, TARGET, TITLE, Category, Link, Request
 
+_MUTABLE = frozenset({TITLE, kinds.MAC, INTERFACE_ADDRESS, INTERFACE_ALLOCATION})
 _VOLATILE = frozenset({kinds.INTERFACE_STATE, kinds.INTERFACE_MESSAGE})
 
 
@@ -58,6 +62,7 @@ class Plugged:
         }
         own = [*self.nics, *(address.id for address in self.addresses.values())]
         self.associated = scope.engine.mixins_of(scope.caller, own) if own else {}
+        self.notes = scope.engine.notes_of([*self.nics, *self.addresses]) if own else {}
 
     def by_link(self, address: PublicAddress) -> bool:
         """Whether an address was allocated by the link that it is."""
@@ -80,6 +85,7 @@ class Plugged:
                     scope.catalog,
                     title=tags.get(nic.id, {}).get("Name", ""),
                     associated=self.associated.get(nic.id, ()),
+                    notes=self.notes.get(nic.id, {}),
                 )
             )
             own += [
@@ -90,6 +96,7 @@ class Plugged:
                     scope.catalog,
                     made_by_link=self.by_link(address),
                     pools=scope.engine.settings.network.pools,
+                    notes=self.notes.get(address.association_id, {}),
                 )
                 for address in self.addresses.values()
                 if address.nic_id == nic.id
@@ -183,12 +190,12 @@ def creation(scope: Scope, request: Request) -> Creation:
 
 
 def update(scope: Scope, entity_id: str, request: Request) -> Sequence[Deed]:
-    """What changes the tags of a link, which else is the same from its creation to its end."""
+    """What changes title, MAC, address and tags of a link; its ends are the same from its creation on."""
     return _changes(scope, entity_id, request)
 
 
 def replace(scope: Scope, entity_id: str, request: Request) -> Sequence[Deed]:
-    """As :func:`update`; tags that are missing are removed."""
+    """As :func:`update`; a title and tags that are missing are removed."""
     return _changes(scope, entity_id, full(scope, request), replacing=True)
 
 
@@ -196,11 +203,38 @@ def _changes(scope: Scope, entity_id: str, request: Request, *, replacing: bool 
     check(scope, [entity_id])
     [link] = entities(scope, [entity_id])
     standing = Standing(entity_id, link)
-    wanted = same_link(scope, standing, request, volatile=_VOLATILE if replacing else ())
+    is_nic = entity_id.startswith("eni-")
+    wanted, given = link_changes(
+        scope,
+        standing,
+        request,
+        mutable=_MUTABLE if is_nic else noting.OF_ADDRESSES,
+        volatile=_VOLATILE if replacing else (),
+    )
     pool = {mixin.id for mixin in wanted} & scope.catalog.pools.keys() - standing.mixin_ids
     if pool:
         raise OcciError(501, "The pool of a link cannot be changed: end it, and make another.")
-    return tagging(scope, standing, wanted, replacing=replacing)
+    if replacing and TITLE not in request.attributes:
+        given = {TITLE: "", **given}
+    checked_title(given.get(TITLE, ""))
+    deeds = _interface(standing, given) if is_nic else noting.changed(standing, noting.OF_ADDRESSES, given)
+    return [*deeds, *tagging(scope, standing, wanted, replacing=replacing)]
+
+
+def _interface(standing: Standing, given: Mapping[str, Any]) -> list[Command[Any]]:
+    """The commands that change an interface: its addresses, title and allocation."""
+    addresses = {
+        field: given[name]
+        for field, name in (("mac", kinds.MAC), ("address", INTERFACE_ADDRESS))
+        if given.get(name)
+    }
+    if "address" in addresses:
+        given = {INTERFACE_ALLOCATION: "static", **given}
+    return [
+        *([ModifyNic(nic_id=standing.id, **addresses)] if addresses else []),
+        *noting.changed(standing, noting.OF_INTERFACES, given),
+        *naming(standing, given.get(TITLE)),
+    ]
 
 
 def act(scope: Scope, wanted: Sequence[str], action: Category, _given: Mapping[str, Any]) -> None:
@@ -218,7 +252,8 @@ def act(scope: Scope, wanted: Sequence[str], action: Category, _given: Mapping[s
         if action not in offered[names.path_of(each)]:
             raise BackendError(
                 Code.NIC_WRONG_STATE,
-                f"The action {action.term} is not applicable to the link {each} now.",
+                f"The action {action.term} needs the link {each} to be switched {'off' if up else 'on'}, and "
+                "its address not to be lent.",
                 ids=(each,),
             )
         address = found.addresses.get(each)

@@ -21,6 +21,7 @@ from rendering.occi_document import (
     Value,
 )
 
+_NOTHING: Mapping[str, str] = {}
 _WORDS: Mapping[AttachState, str] = {
     AttachState.NONE: "",
     AttachState.ATTACHING: "the machine is given the interface",
@@ -43,8 +44,9 @@ def interface(
     *,
     title: str = "",
     associated: Sequence[tuple[str, str]] = (),
+    notes: Mapping[str, str] = _NOTHING,
 ) -> Link:
-    """An interface as the link from its machine to its network."""
+    """An interface as the link from its machine to its network; ``notes`` are what is noted of it."""
     is_static = (mixins.IPNETWORKINTERFACE.scheme, mixins.IPNETWORKINTERFACE.term) in associated
     active = nic.up and nic.attach is AttachState.ATTACHED and is_active(instance)
     about = nic.message or _WORDS[nic.attach] or ("" if nic.up else "switched off by its owner")
@@ -61,7 +63,9 @@ def interface(
             kinds.INTERFACE_MESSAGE: ": ".join(filter(None, (nic.attach.value, about))),
             mixins.INTERFACE_ADDRESS: nic.address,
             mixins.INTERFACE_GATEWAY: subnet.router if subnet is not None else None,
-            mixins.INTERFACE_ALLOCATION: "static" if is_static else "dynamic",
+            mixins.INTERFACE_ALLOCATION: notes.get(
+                mixins.INTERFACE_ALLOCATION, "static" if is_static else "dynamic"
+            ),
         },
         actions=(kinds.LINK_DOWN,) if nic.up else (kinds.LINK_UP,),
     )
@@ -75,6 +79,7 @@ def floating(
     *,
     made_by_link: bool,
     pools: Collection[str],
+    notes: Mapping[str, str] = _NOTHING,
 ) -> Link:
     """A public address that leads to an interface, as a link from the machine.
 
@@ -94,6 +99,7 @@ def floating(
         target_kind=kinds.NETWORK if outside else kinds.IPRESERVATION,
         more_mixins=pool,
         attributes={
+            TITLE: notes.get(TITLE),
             kinds.INTERFACE_STATE: "active" if active else "inactive",
             kinds.INTERFACE_MESSAGE: f"{word}: leads to {address.private_ip}",
             mixins.INTERFACE_ADDRESS: address.ip,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import TypeVar
 
 import msgspec
 
@@ -14,6 +15,8 @@ from occi.catalog import Catalog
 from occi.errors import OcciError
 from occi.kinds import ENTITY, LINK, RESOURCE
 from rendering.occi_document import Category, CategoryClass, Request
+
+T = TypeVar("T")
 
 
 class Scope:
@@ -26,6 +29,21 @@ class Scope:
         self.engine = engine
         self.caller = caller
         self.domain = domain
+
+    def atomically(self, deed: Callable[[Scope], T]) -> T:
+        """Let a function read and change things in one transaction, all or none, in a scope of its own.
+
+        It may run several times.
+        """
+
+        def once(engine: Engine) -> tuple[T, Scope]:
+            inside = Scope(engine, self.caller, self.domain)
+            return deed(inside), inside
+
+        answer, inside = self.engine.atomically(once)
+        if "catalog" in vars(inside):  # what was read last
+            self.catalog = inside.catalog
+        return answer
 
     @cached_property
     def catalog(self) -> Catalog:

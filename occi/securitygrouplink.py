@@ -13,14 +13,15 @@ from backend.errors import BackendError, Code
 from backend.model import Instance
 from backend.network_commands import ModifyNic
 from backend.network_model import Nic, SecurityGroup
-from occi import groupings, kinds, linking, names
-from occi.changing import Standing, full, same_link
+from occi import groupings, kinds, linking, names, noting
+from occi.changing import Standing, full, link_changes
 from occi.creation import described, refuse_links
 from occi.deeds import Creation, Deed
 from occi.errors import OcciError
 from occi.networkinterface import machines, plugged
 from occi.scope import Scope
-from rendering.occi_document import SOURCE, TARGET, Category, Link, Request
+from occi.values import checked_title
+from rendering.occi_document import SOURCE, TARGET, TITLE, Category, Link, Request
 
 _VOLATILE = frozenset({kinds.GROUPLINK_STATE, kinds.GROUPLINK_MESSAGE})
 
@@ -28,10 +29,22 @@ _VOLATILE = frozenset({kinds.GROUPLINK_STATE, kinds.GROUPLINK_MESSAGE})
 # Reading ------------------------------------------------------------------------------------------------
 
 
-def links_of(instances: Sequence[Instance], nics: Mapping[str, Sequence[Nic]]) -> dict[str, list[Link]]:
+def links_of(
+    scope: Scope, instances: Sequence[Instance], nics: Mapping[str, Sequence[Nic]]
+) -> dict[str, list[Link]]:
     """The links of machines, by machine, in the order of their interfaces."""
+    ids = {
+        each.id: {
+            names.group_link_id(each.id, group_id): group_id for group_id in _groups(nics.get(each.id, ()))
+        }
+        for each in instances
+    }
+    notes = scope.engine.notes_of([own_id for own in ids.values() for own_id in own])
     return {
-        each.id: [groupings.link(each, group_id) for group_id in _groups(nics.get(each.id, ()))]
+        each.id: [
+            groupings.link(own_id, each, group_id, notes.get(own_id, {}))
+            for own_id, group_id in ids[each.id].items()
+        ]
         for each in instances
     }
 
@@ -66,7 +79,7 @@ def entities(
 ) -> list[Link]:
     """Renderings of all links or of some; those that have gone meanwhile are left out."""
     nics = plugged(scope)
-    found = links_of(list(machines(scope, list(nics)).values()), nics)
+    found = links_of(scope, list(machines(scope, list(nics)).values()), nics)
     named = None if wanted is None else {names.path_of(each) for each in wanted}
     return [link for own in found.values() for link in own if named is None or link.location in named]
 
@@ -87,7 +100,7 @@ def creation(scope: Scope, request: Request) -> Creation:
     refuse_links(request)
     _, given = described(scope, kinds.SECURITYGROUPLINK, request)
     instance_id = names.id_of_kind(kinds.COMPUTE, given[SOURCE])
-    group_id = names.id_of_kind(kinds.SECURITYGROUP, given[TARGET])
+    group_id = linking.group_target(given[TARGET], given)
     if instance_id not in machines(scope, [instance_id]):
         raise BackendError(Code.INSTANCE_NOT_FOUND, f"No such instance: {instance_id}", ids=(instance_id,))
     scope.engine.networks.one(scope.caller, SecurityGroup, group_id)
@@ -96,9 +109,10 @@ def creation(scope: Scope, request: Request) -> Creation:
     if not commands:
         raise OcciError(409, "The machine is linked with the security group already.")
     link_id = names.group_link_id(instance_id, group_id)
+    notes = {group_id: noting.noted(noting.OF_GROUPLINKS, given)}
 
     def make(do: Do) -> str:
-        for command in commands:
+        for command in (*commands, *linking.group_notes(instance_id, [group_id], notes)):
             do(command)
         return link_id
 
@@ -106,17 +120,25 @@ def creation(scope: Scope, request: Request) -> Creation:
 
 
 def update(scope: Scope, entity_id: str, request: Request) -> Sequence[Deed]:
-    """Nothing to do: what a link is, it is from its creation to its end; saying so again is no error."""
-    [link] = _links(scope, [entity_id])
-    same_link(scope, Standing(entity_id, link), request)
-    return []
+    """What changes the title of a link, which else is the same from its creation to its end."""
+    return _changes(scope, entity_id, request)
 
 
 def replace(scope: Scope, entity_id: str, request: Request) -> Sequence[Deed]:
-    """Nothing to do, as for :func:`update`."""
+    """As :func:`update`; a title that is missing is removed."""
+    return _changes(scope, entity_id, full(scope, request), replacing=True)
+
+
+def _changes(scope: Scope, entity_id: str, request: Request, *, replacing: bool = False) -> Sequence[Deed]:
     [link] = _links(scope, [entity_id])
-    same_link(scope, Standing(entity_id, link), full(scope, request), volatile=_VOLATILE)
-    return []
+    standing = Standing(entity_id, link)
+    volatile = _VOLATILE if replacing else ()
+    _, given = link_changes(scope, standing, request, mutable=noting.OF_GROUPLINKS, volatile=volatile)
+    if replacing and TITLE not in request.attributes:
+        given = {TITLE: "", **given}
+    checked_title(given.get(TITLE, ""))
+    instance_id = names.id_at(str(link.attributes[SOURCE]))
+    return noting.changed(standing, noting.OF_GROUPLINKS, given, instance_id=instance_id)
 
 
 def act(_scope: Scope, _wanted: Sequence[str], action: Category, _given: Mapping[str, Any]) -> None:

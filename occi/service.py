@@ -14,8 +14,13 @@ import msgspec
 
 from backend.commands import Associate
 from backend.errors import BackendError
-from occi import compute, entities, kinds, listing, names, tagging
+from backend.request_commands import ChoosePath, ClaimKey, FillKey, Hold
+from occi import batches, compute, entities, kinds, listing, names, tagging
+from occi.chosen import Paths, check_name
+from occi.conditions import Conditions, check, tags
 from occi.errors import OcciError, failure
+from occi.mixins import template_of_image
+from occi.negotiation import Media
 from occi.scope import Scope
 from rendering.occi_document import (
     Category,
@@ -30,9 +35,7 @@ from rendering.occi_document import (
 )
 
 QUERY_PATHS = frozenset({"/-/", "/-", "/.well-known/org/ogf/occi/-/", "/.well-known/org/ogf/occi/-"})
-_CREATED_BY_POST = (
-    "There is nothing here, and the server chooses the paths of entities: create by POST to the kind."
-)
+_CREATED_BY_POST = "There is nothing here: entities are made by POST to a kind, or by PUT below one."
 
 
 class Detail(Enum):
@@ -47,7 +50,10 @@ class Call(Document, frozen=True, kw_only=True):
 
     ``in_body`` and ``in_headers`` tell where anything stood, which ``body`` cannot when it says nothing.
     ``base`` is the absolute URI of ``/`` without the slash. ``detail`` is how collections are to be answered;
-    ``can_describe`` is False when the client accepts nothing but lists of URIs.
+    ``can_describe`` is False when the client accepts nothing but lists of URIs. ``prefix`` is what all paths
+    begin with for this client. ``wanted`` is what the request depends on. ``key`` is what the client calls
+    the creation it asks for, and ``digest`` tells that request from others. ``asked`` is the path as it was
+    given, where ``path`` is the one computed from an id.
     """
 
     method: str
@@ -60,15 +66,24 @@ class Call(Document, frozen=True, kw_only=True):
     base: str
     detail: Detail
     can_describe: bool
+    prefix: str = ""
+    wanted: Conditions = Conditions()
+    key: str = ""
+    digest: str = ""
+    asked: str = ""
 
 
 class Reply(Document, frozen=True, kw_only=True):
-    """An answer. ``document`` None is an empty body; ``location`` goes to the Location header."""
+    """An answer. ``document`` None is an empty body; ``location`` goes to the Location header.
+
+    ``made`` are the ids of what was made, by which the same can be answered again.
+    """
 
     status: int = 200
     document: Document | None = None
     location: str = ""
     allow: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
 
 
 Handler = Callable[[Scope, Call], Reply]
@@ -77,9 +92,20 @@ Handler = Callable[[Scope, Call], Reply]
 def answer(scope: Scope, call: Call) -> Reply:
     """Do what a request asks.
 
+    What depends on the state of things, is answered once only, or may be made at a path, is done in one
+    transaction.
+
     Raises:
         OcciError, BackendError, RenderingError: it is refused; nothing has changed.
     """
+    if call.method in _CHANGING and (call.wanted or call.key or call.method == "PUT"):
+        return scope.atomically(lambda inside: _answered(inside, call))
+    return _answered(scope, call)
+
+
+def _answered(scope: Scope, call: Call) -> Reply:
+    paths = Paths(lambda: scope.engine.chosen_paths(scope.caller), base=call.base, prefix=call.prefix)
+    call = _inside(paths, call)
     handlers = _handlers(scope, call)
     allowed = tuple(handlers)
     if call.method == "OPTIONS":
@@ -89,7 +115,100 @@ def answer(scope: Scope, call: Call) -> Reply:
         raise OcciError(405, f"{call.method[:20]} is not possible here.", allow=(*allowed, "OPTIONS"))
     if call.path not in QUERY_PATHS:  # there clients describe categories of their own
         call = msgspec.structs.replace(call, body=scope.classified(call.body))
-    return handler(scope, call)
+    made = _made_before(scope, call, handlers)
+    if made:
+        return _outside(paths, _again(scope, call, made))
+    if call.method in _CHANGING and call.wanted:
+        _check(scope, call, handlers["GET"], paths)
+    reply = handler(scope, call)
+    if made is not None and reply.made:
+        scope.engine.execute(scope.caller, FillKey(key=call.key, made=reply.made))
+    return _outside(paths, reply)
+
+
+def _inside(paths: Paths, call: Call) -> Call:
+    """A request with everything called what it is called inside."""
+    asked = paths.without_prefix(call.path)
+    return msgspec.structs.replace(
+        call,
+        asked=asked,
+        path=paths.computed(asked),
+        body=paths.request(call.body),
+        conditions=paths.request(call.conditions),
+    )
+
+
+def _outside(paths: Paths, reply: Reply) -> Reply:
+    """An answer with everything called what clients call it."""
+    location = paths.uri(reply.location) if reply.location else ""
+    return msgspec.structs.replace(reply, document=paths.document(reply.document), location=location)
+
+
+def _check(scope: Scope, call: Call, read: Handler, paths: Paths) -> None:
+    """Refuse a change unless its conditions hold (412), now and until it is committed.
+
+    Conditions on what is not there are left to PUT, which may make it (RFC 9110, 13.2.1).
+    """
+    is_there = _held(scope, call)
+    if is_there or call.method == "PUT":
+        check(call.wanted, is_there, lambda: _current(scope, call, read, paths))
+
+
+def _held(scope: Scope, call: Call) -> bool:
+    """Whether there is anything at a path; from here on nobody else changes it."""
+    scope.engine.execute(scope.caller, Hold())
+    if not names.is_path(call.path):
+        return True
+    entity_id = _there(scope, call)
+    if entity_id and entities.has_owner(entity_id):
+        scope.engine.execute(scope.caller, Hold(resource_id=entity_id))
+    return bool(entity_id)
+
+
+def _current(scope: Scope, call: Call, read: Handler, paths: Paths) -> list[str]:
+    """The entity tags of what a GET would answer, in all renderings."""
+    found: list[str] = []
+    for detail, among in _RENDERED.items():
+        nothing = Request()
+        asked = msgspec.structs.replace(
+            call, method="GET", body=nothing, conditions=nothing, detail=detail, can_describe=True
+        )
+        found += tags(paths.document(read(scope, asked).document), among)
+    return found
+
+
+# Requests that are answered once -----------------------------------------------------------------------
+
+
+def _made_before(scope: Scope, call: Call, handlers: Mapping[str, Handler]) -> tuple[str, ...] | None:
+    """What a creation with the client's key has made; empty when it is to be made, None without a key.
+
+    Whoever asks with the same key at the same time waits here.
+    """
+    if not call.key or not _makes(call, handlers):
+        return None
+    return scope.engine.execute(scope.caller, ClaimKey(key=call.key, digest=call.digest)) or ()
+
+
+def _makes(call: Call, handlers: Mapping[str, Handler]) -> bool:
+    """Whether a request may make something: entities, or templates."""
+    if call.method == "PUT":
+        return handlers is _ENTITY
+    if call.method == "POST" and "action" in call.query:
+        return call.query["action"] == kinds.SAVE.term
+    return call.method == "POST" and (handlers is _KIND or handlers is _UNBOUND)
+
+
+def _again(scope: Scope, call: Call, made: tuple[str, ...]) -> Reply:
+    """The answer to a creation that was carried out before."""
+    if "action" not in call.query:
+        return _created(call, list(made))
+    images = scope.engine.images_known(scope.caller, made)
+    found = (template_of_image(scope.domain, images[each]) for each in made if each in images)
+    return Reply(document=Discovery(categories=tuple(found)), made=made)
+
+
+# Paths -------------------------------------------------------------------------------------------------
 
 
 def _handlers(scope: Scope, call: Call) -> Mapping[str, Handler]:
@@ -167,18 +286,40 @@ def _read(scope: Scope, call: Call) -> Reply:
     return _shown(scope, names.id_at(call.path))
 
 
-def _put(scope: Scope, call: Call) -> Reply:
-    """Replace what is there. Nothing is made here (OCCI-HTTP-031), so no answer tells of others' entities."""
-    _needs_description(call)
+def _there(scope: Scope, call: Call) -> str:
+    """The id of the entity at a path, or nothing where the caller has none."""
     try:
         entity_id = names.id_at(call.path)
         entities.check(scope, [entity_id])
     except (OcciError, BackendError) as error:
         if failure(error).status != 404:
             raise
-        raise OcciError(400, _CREATED_BY_POST) from error
+        return ""
+    return entity_id
+
+
+def _put(scope: Scope, call: Call) -> Reply:
+    """Replace what is there, or make it where the caller has nothing (OCCI-HTTP-031, 032)."""
+    _needs_description(call)
+    entity_id = _there(scope, call)
+    if not entity_id:
+        return _make(scope, call)
     entities.replace(scope, entity_id, call.body)
     return _shown(scope, entity_id)
+
+
+def _make(scope: Scope, call: Call) -> Reply:
+    """Make an entity at the path of the client's choice; the path is its from then on."""
+    at = check_name(call.asked)
+    if call.body.members:
+        raise OcciError(400, "One entity is made at a path.")
+    kind = _kind_made(scope, call.body, at)
+    [entity_id] = entities.create(scope, [(kind, call.body)])
+    # What had the name is being ended by the engine; its owner sees it no more.
+    ended = names.id_at(call.path) if call.path != call.asked else ""
+    command = ChoosePath(path=call.asked, resource_id=entity_id, instead_of=ended)
+    scope.engine.execute(scope.caller, command)
+    return _created(call, [entity_id])
 
 
 def _post_entity(scope: Scope, call: Call) -> Reply:
@@ -186,7 +327,7 @@ def _post_entity(scope: Scope, call: Call) -> Reply:
     entity_id = names.id_at(call.path)
     if "action" in call.query:
         made = _act(scope, call, [entity_id], _offered_by(names.kind_of(entity_id)))
-        return Reply(document=made) if made is not None else _shown(scope, entity_id)
+        return _templates(made) if made is not None else _shown(scope, entity_id)
     if call.body.is_empty:
         raise OcciError(400, "Nothing is said that could be changed.")
     entities.update(scope, entity_id, call.body)
@@ -206,6 +347,11 @@ def _offered_by(*of: Category) -> list[Category]:
 
 def _act(scope: Scope, call: Call, wanted: list[str], possible: list[Category]) -> Discovery | None:
     return entities.act(scope, wanted, _action(scope, call, possible), call.body)
+
+
+def _templates(made: Discovery) -> Reply:
+    """The OS templates that were made."""
+    return Reply(document=made, made=tuple(category.term for category in made.categories))
 
 
 def _action(scope: Scope, call: Call, possible: list[Category]) -> Category:
@@ -238,7 +384,7 @@ def _create(scope: Scope, call: Call, category: Category) -> Reply:
     if call.body.members and (call.body.categories or call.body.attributes):
         raise OcciError(400, "Either one entity is described, or a collection of them.")
     kinds_of = [(_kind_made(scope, request, category), request) for request in requests]
-    return _created(call, entities.create(scope, kinds_of))
+    return _created(call, batches.create(scope, kinds_of))
 
 
 def _kind_made(scope: Scope, request: Request, category: Category) -> Category:
@@ -252,16 +398,14 @@ def _kind_made(scope: Scope, request: Request, category: Category) -> Category:
 
 def _created(call: Call, made: list[str]) -> Reply:
     """201 and where it is; one Location at most, as curl refuses several (OCCI-AMB-06, OCCI-REAL-20)."""
-    locations = _locations(call, made)
+    is_chosen = call.method == "PUT"
+    locations = (call.asked,) if is_chosen else tuple(map(names.path_of, made))
     return Reply(
         status=201,
         document=Created(locations=locations),
         location=locations[0] if len(locations) == 1 else "",
+        made=tuple(made),
     )
-
-
-def _locations(call: Call, wanted: list[str]) -> tuple[str, ...]:
-    return tuple(f"{call.base}{names.path_of(entity_id)}" for entity_id in wanted)
 
 
 # Collections --------------------------------------------------------------------------------------------
@@ -269,7 +413,7 @@ def _locations(call: Call, wanted: list[str]) -> tuple[str, ...]:
 
 def _collection(scope: Scope, call: Call, wanted: list[str]) -> Reply:
     if call.detail is Detail.LOCATIONS:
-        return Reply(document=Collection(locations=_locations(call, wanted)))
+        return Reply(document=Collection(locations=tuple(map(names.path_of, wanted))))
     found = entities.entities(scope, wanted)
     return Reply(
         document=Collection(
@@ -330,7 +474,7 @@ def _act_on_all(scope: Scope, call: Call, category: Category) -> Reply:
         raise OcciError(400, f"The kind {category.id} has no actions.")
     wanted = listing.members(scope, category)
     made = _act(scope, call, wanted, possible)
-    return Reply(document=made) if made is not None else _collection(scope, call, wanted)
+    return _templates(made) if made is not None else _collection(scope, call, wanted)
 
 
 def _post_unbound(scope: Scope, call: Call) -> Reply:
@@ -404,6 +548,12 @@ def _delete_from_mixin(scope: Scope, call: Call) -> Reply:
     return Reply()
 
 
+_CHANGING = frozenset({"POST", "PUT", "DELETE"})
+#: The renderings that a collection has, by how much of it they show.
+_RENDERED: Mapping[Detail, tuple[Media, ...]] = {
+    Detail.LOCATIONS: tuple(media for media in Media if media is not Media.JSON),
+    Detail.FULL: (Media.JSON,),
+}
 _QUERY: Mapping[str, Handler] = {
     "GET": _discover,
     "HEAD": _discover,

@@ -16,6 +16,13 @@ from occi.scope import Scope
 from occi.values import checked_summary
 from rendering.occi_document import SUMMARY, TITLE, Category, Entity, Request
 
+_NEEDED_STATE = {
+    kinds.ONLINE.id: "offline by its owner's wish",
+    kinds.OFFLINE.id: "online",
+    kinds.BACKUP.id: "online, or taken offline",
+    kinds.SNAPSHOT.id: "online, or taken offline",
+    kinds.RESIZE.id: "online or taken offline, and not changing",
+}
 _VOLATILE = frozenset({kinds.STORAGE_STATE, kinds.STORAGE_MESSAGE})
 
 
@@ -172,7 +179,7 @@ def act(scope: Scope, wanted: Sequence[str], action: Category, given: Mapping[st
             raise BackendError(
                 Code.VOLUME_WRONG_STATE,
                 f"The storage {volume.id} is {storing.state(volume)} ({storing.state_message(volume)}): "
-                f"the action {action.term} is not applicable now.",
+                f"the action {action.term} needs it to be {_NEEDED_STATE[action.id]}.",
                 ids=(volume.id,),
                 state=volume.state.value,
             )

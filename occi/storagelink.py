@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.commands import AttachVolume, DetachVolume
-from backend.engine import InstanceQuery
-from occi import kinds, mapping, names, shown, storing
-from occi.changing import Standing, full, same_link
+from backend.commands import AttachVolume, DetachVolume, SetVolume
+from backend.engine import Do, InstanceQuery
+from occi import kinds, linking, mapping, names, noting, shown, storing
+from occi.changing import Standing, full, link_changes
 from occi.creation import described, refuse_links
 from occi.deeds import Creation, Deed
 from occi.errors import OcciError
 from occi.scope import Scope
-from rendering.occi_document import SOURCE, TARGET, Category, Link, Request
+from occi.values import checked_title
+from rendering.occi_document import SOURCE, TARGET, TITLE, Category, Link, Request
 
+_MUTABLE = frozenset({*noting.OF_STORAGELINKS, kinds.LINK_DEVICE})
 _VOLATILE = frozenset({kinds.LINK_STATE, kinds.LINK_MESSAGE})
 
 
@@ -46,8 +48,9 @@ def entities(
     query = InstanceQuery(ids=sources, equal={"detail": shown.ALIVE})
     machines = scope.engine.instances(scope.caller, query)
     found = {machine.id: machine for machine in machines if mapping.is_shown(machine)}
+    notes = scope.engine.notes_of([names.link_id(volume.id) for volume in attached])
     return [
-        storing.link(volume, found[str(volume.instance_id)])
+        storing.link(volume, found[str(volume.instance_id)], notes.get(names.link_id(volume.id), {}))
         for volume in attached
         if volume.instance_id in found
     ]
@@ -69,25 +72,43 @@ def creation(scope: Scope, request: Request) -> Creation:
     refuse_links(request)
     _, given = described(scope, kinds.STORAGELINK, request)
     command = AttachVolume(
-        volume_id=names.id_of_kind(kinds.STORAGE, given[TARGET]),
+        volume_id=linking.storage_target(given[TARGET], given),
         instance_id=names.id_of_kind(kinds.COMPUTE, given[SOURCE]),
         device=given.get(kinds.LINK_DEVICE, ""),
     )
-    return lambda do: names.link_id(do(command).id)
+    notes = noting.noted(noting.OF_STORAGELINKS, given)
+
+    def make(do: Do) -> str:
+        link_id = names.link_id(do(command).id)
+        for each in noting.set_notes(link_id, notes):
+            do(each)
+        return link_id
+
+    return make
 
 
 def update(scope: Scope, entity_id: str, request: Request) -> list[Deed]:
-    """Nothing to do: what a link is, it is from its creation to its end; saying so again is no error."""
-    [link] = _links(scope, [entity_id])
-    same_link(scope, Standing(entity_id, link), request)
-    return []
+    """What changes title, mount point and device of a link; its ends are the same to its end."""
+    return _changes(scope, entity_id, request)
 
 
 def replace(scope: Scope, entity_id: str, request: Request) -> list[Deed]:
-    """Nothing to do, as for :func:`update`."""
+    """As :func:`update`; title and mount point that are missing are removed."""
+    return _changes(scope, entity_id, full(scope, request), replacing=True)
+
+
+def _changes(scope: Scope, entity_id: str, request: Request, *, replacing: bool = False) -> list[Deed]:
     [link] = _links(scope, [entity_id])
-    same_link(scope, Standing(entity_id, link), full(scope, request), volatile=_VOLATILE)
-    return []
+    standing = Standing(entity_id, link)
+    volatile = _VOLATILE if replacing else ()
+    _, given = link_changes(scope, standing, request, mutable=_MUTABLE, volatile=volatile)
+    if replacing:
+        given = {name: "" for name in noting.OF_STORAGELINKS if name not in request.attributes} | given
+    checked_title(given.get(TITLE, ""))
+    deeds: list[Deed] = []
+    if given.get(kinds.LINK_DEVICE):
+        deeds.append(SetVolume(volume_id=names.id_at(link.target), device=given[kinds.LINK_DEVICE]))
+    return [*deeds, *noting.changed(standing, noting.OF_STORAGELINKS, given)]
 
 
 def act(_scope: Scope, _wanted: Sequence[str], action: Category, _given: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from backend.lifecycle import occi_state
 from backend.model import AttachState, Instance, Volume, VolumeState, uuid_of
-from occi import kinds, names
+from occi import kinds, names, noting
 from occi.catalog import Catalog
 from rendering.occi_document import (
     ID,
@@ -105,10 +105,11 @@ def entity(
     )
 
 
-def link(volume: Volume, instance: Instance) -> Link:
-    """A volume's attachment to an instance as the link between them."""
+def link(volume: Volume, instance: Instance, notes: Mapping[str, str]) -> Link:
+    """A volume's attachment to an instance as the link between them; ``notes`` are what is noted of it."""
     own_id = names.link_id(volume.id)
     target = names.path_of(volume.id)
+    noted = noting.shown(noting.OF_STORAGELINKS, notes)
     return Link(
         target=target,
         rel=(kinds.STORAGE.id,),
@@ -116,6 +117,7 @@ def link(volume: Volume, instance: Instance) -> Link:
         kind=kinds.STORAGELINK,
         attributes={
             ID: uuid_of(own_id),
+            **{name: value for name, value in noted.items() if value is not None},
             SOURCE: names.path_of(instance.id),
             SOURCE_KIND: kinds.COMPUTE.id,
             TARGET: target,

@@ -1,12 +1,16 @@
-"""Tags: mixins that clients make, remove and associate (OCCI-HTTP-024 to 027, 050 to 053)."""
+"""Tags: mixins that clients make, remove and associate (OCCI-HTTP-024 to 027, 050 to 053).
+
+The OS templates that an owner's machines were saved as are removed in the same way.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
-from backend.commands import CreateMixin, DeleteMixin
+from backend.commands import Command, CreateMixin, DeleteMixin, DeregisterImage
 from occi.catalog import Catalog, is_described
 from occi.errors import OcciError
 from occi.scope import Scope
@@ -24,7 +28,7 @@ RESERVED = frozenset(
         *("compute", "network", "storage", "networkinterface", "storagelink", "entity", "resource", "link"),
         *("securitygroup", "securitygrouplink", "ipreservation", "mixin", "os_tpl", "resource_tpl"),
         *("ipnetwork", "ipnetworkinterface", "availability_zone", "region", "floatingippool"),
-        *("services", "livez", "readyz", "metrics"),
+        *("services", "projects", "uploads", "livez", "readyz", "metrics"),
     )
 )
 
@@ -44,14 +48,22 @@ def add(scope: Scope, request: Request) -> None:
 
 
 def remove(scope: Scope, request: Request) -> None:
-    """Remove the mixins of a request with every association, all or none; 403 for those of the provider."""
-    wanted = [scope.known(category) for category in _mixins(request)]
-    for category in wanted:
-        if category.id not in scope.catalog.tags:
-            raise OcciError(403, f"{category.id} is the provider's.")
-    scope.engine.execute_all(
-        scope.caller, [DeleteMixin(scheme=category.scheme, term=category.term) for category in wanted]
-    )
+    """Remove the mixins of a request with every association, all or none; 403 for those of the provider.
+
+    An OS template that a machine of the caller's was saved as goes as a tag does; machines of it keep it.
+    """
+    wanted = {category.id: category for category in map(scope.known, _mixins(request))}
+    scope.engine.execute_all(scope.caller, [_removal(scope, category) for category in wanted.values()])
+
+
+def _removal(scope: Scope, category: Category) -> Command[Any]:
+    if category.id in scope.catalog.tags:
+        return DeleteMixin(scheme=category.scheme, term=category.term)
+    image = scope.catalog.images.get(category.id)
+    is_saved = image is not None and image.source_instance_id and image.tenant_id == scope.caller.tenant_id
+    if image is None or not is_saved:
+        raise OcciError(403, f"{category.id} is the provider's.")
+    return DeregisterImage(image_id=image.id, snapshots=True)  # of which OCCI tells nothing
 
 
 def _mixins(request: Request) -> Sequence[Category]:

@@ -68,6 +68,8 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 class CategoryClass(StrEnum):
     """The three things that can be a category (CORE 5.3.1)."""
 
+    __hash__ = str.__hash__  # an Enum's own is slow, and members are equal to their texts anyway
+
     KIND = "kind"
     MIXIN = "mixin"
     ACTION = "action"
@@ -75,6 +77,8 @@ class CategoryClass(StrEnum):
 
 class AttributeType(StrEnum):
     """What values an attribute takes; ``INTEGER`` is a ``number`` without fraction."""
+
+    __hash__ = str.__hash__
 
     STRING = "string"
     INTEGER = "integer"
@@ -84,7 +88,7 @@ class AttributeType(StrEnum):
     OBJECT = "object"
 
 
-class AttributeSpec(Document, frozen=True, kw_only=True):
+class AttributeSpec(Document, frozen=True, kw_only=True, cache_hash=True):
     """What a category says of one attribute (CORE 5.3.2).
 
     ``mutable`` False means that only the server sets it. ``choices``, ``minimum`` and ``maximum`` narrow the
@@ -102,7 +106,7 @@ class AttributeSpec(Document, frozen=True, kw_only=True):
     maximum: float | None = None
 
 
-class Category(Document, frozen=True, kw_only=True):
+class Category(Document, frozen=True, kw_only=True, cache_hash=True):
     """A kind, mixin or action, described, or merely named by scheme and term.
 
     ``parent`` is a kind's parent, ``depends`` and ``applies`` are a mixin's; they and ``actions`` hold type

@@ -1,37 +1,41 @@
-"""One field of OCCI's text: its value → documents, by a grammar and a bounded cache.
+"""One field of OCCI's text: its value → documents, by a grammar and a bounded memory.
 
-A line of a ``text/plain`` body and a header of ``text/occi`` share the grammar (``occi.lark``). Fields repeat
-from request to request (categories above all), so short ones are remembered.
+A line of a ``text/plain`` body and a header of ``text/occi`` share the grammar (``occi.lark``). The forms in
+which nearly all clients write are read without it (:mod:`rendering.occi_quick`), to the same effect.
+Categories repeat from request to request and are remembered; other fields are new every time.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import resources
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken, v_args
 
-from rendering.occi_document import (
-    LARGEST_INTEGER,
-    AttributeSpec,
-    BareInteger,
-    BareNumber,
-    Category,
-    CategoryClass,
-    Link,
-    RenderingError,
-    Value,
-    named,
+from rendering.occi_document import Category, Link, RenderingError, Value
+from rendering.occi_quick import READERS, Reader
+from rendering.occi_values import (
+    ATTRIBUTE_NAME,
+    CATEGORY_PARAMETERS,
+    LINK_PARAMETERS,
+    Pairs,
+    UnfitError,
+    described,
+    literal,
+    named_all,
+    unescaped,
 )
 
 MAX_FIELD = 64 * 1024
+
+# What is remembered: fields up to a length, of so many words, and so many of them before all are forgotten.
 _CACHED_FIELD = 1024
-Pairs: TypeAlias = tuple[tuple[str, Value], ...]
-_NUMBER = re.compile(r"-?(?:[0-9]{1,340}(?:\.[0-9]{0,340})?|\.[0-9]{1,340})")
+_REMEMBERED_FIELD = 2048
+_REMEMBERED_ATTRIBUTES = 64
+_REMEMBERED = 4096
 
 _EXPECTED = {
     "QUOTED": "a quoted string",
@@ -46,12 +50,6 @@ _EXPECTED = {
     "MORETHAN": "'>'",
     "$END": "the end",
 }
-_CATEGORY_PARAMETERS = frozenset({"scheme", "class", "title", "rel", "location", "attributes", "actions"})
-_LINK_PARAMETERS = frozenset({"rel", "self", "category"})
-_ATTRIBUTE_NAME = r"[A-Za-z0-9][A-Za-z0-9_\-]*(?:\.[A-Za-z0-9][A-Za-z0-9_\-]*)*"
-_DEFINITION = re.compile(rf"({_ATTRIBUTE_NAME})(?:\{{([a-z ]*)\}})?(?: +|$)")
-_BOOLEANS = {"true": True, "false": False}
-_ESCAPED = re.compile(r"\\(.)")
 
 
 class _Reader(Transformer[Token, Any]):
@@ -84,49 +82,35 @@ class _Reader(Transformer[Token, Any]):
 
     @v_args(inline=True)
     def category(self, term: Token, *parameters: tuple[Token, Token]) -> Category:
-        given = _parameters(parameters, _CATEGORY_PARAMETERS)
-        if "scheme" not in given:
-            _refuse(term, "the category needs scheme=")
-        return _described(given, term)
+        given = _parameters(parameters, CATEGORY_PARAMETERS)
+        try:
+            return described(str(term), {name: _text(value) for name, value in given.items()})
+        except UnfitError as error:
+            _refuse(given[error.parameter] if error.parameter else term, error.message)
 
     @v_args(inline=True)
     def link(self, target: Token, *parameters: tuple[Token, Token]) -> Link | None:
-        own = [pair for pair in parameters if pair[0] in _LINK_PARAMETERS]
-        given = _parameters(own, _LINK_PARAMETERS)
+        own = [pair for pair in parameters if pair[0] in LINK_PARAMETERS]
+        given = _parameters(own, LINK_PARAMETERS)
         if "rel" not in given:
             _refuse(target, "the link needs rel=")
+        rel = tuple(_text(given["rel"]).split())
+        if not rel:
+            _refuse(given["rel"], "rel must name what the link leads to")
         if "?action=" in target:
             return None
         kind, *mixins = _named_all(given["category"]) if "category" in given else [None]
-        others = [pair for pair in parameters if pair[0] not in _LINK_PARAMETERS]
+        others = [pair for pair in parameters if pair[0] not in LINK_PARAMETERS]
         for name, _ in others:
             _check_name(name)
         return Link(
             target=str(target),
-            rel=tuple(_text(given["rel"]).split()),
+            rel=rel,
             location=_text(given["self"]) if "self" in given else "",
             kind=kind,
             mixins=tuple(mixin for mixin in mixins if mixin is not None),
             attributes=dict(_without_duplicates([(n, _literal(v, bare_text=True)) for n, v in others])),
         )
-
-
-def _described(given: Mapping[str, Token], term: Token) -> Category:
-    """A category from its parameters."""
-    class_ = _class(given["class"]) if "class" in given else None  # the 1.1 suites only name (OCCI-REAL-18)
-    rel = tuple(_text(given["rel"]).split()) if "rel" in given else ()
-    is_kind = class_ is CategoryClass.KIND
-    return Category(
-        scheme=_scheme(given["scheme"]),
-        term=str(term),
-        class_=class_,
-        title=_text(given["title"]) if "title" in given else "",
-        parent=rel[0] if rel and is_kind else "",
-        depends=() if is_kind else rel,
-        location=_text(given["location"]) if "location" in given else "",
-        attributes=_definitions(given["attributes"]) if "attributes" in given else (),
-        actions=tuple(_text(given["actions"]).split()) if "actions" in given else (),
-    )
 
 
 def _refuse(token: Token, message: str) -> NoReturn:
@@ -154,77 +138,32 @@ def _without_duplicates(pairs: list[tuple[Token, Value]]) -> Pairs:
 
 def _text(token: Token) -> str:
     """A quoted string's content, or a bare value as it is."""
-    if token.type == "BARE":
-        return str(token)
-    inner = token[1:-1]
-    return _ESCAPED.sub(r"\1", inner) if "\\" in inner else str(inner)
+    return str(token) if token.type == "BARE" else unescaped(token[1:-1])
 
 
 def _literal(token: Token, *, bare_text: bool) -> Value:
-    """The value of an attribute; only links may carry words bare. Numbers remember how they stood."""
+    """The value of an attribute; only links may carry words bare."""
     if token.type == "QUOTED":
         return _text(token)
-    if token in _BOOLEANS:
-        return _BOOLEANS[token]
-    if _NUMBER.fullmatch(token):
-        return _number(token)
-    if bare_text:
-        return str(token)
-    return _refuse(token, "expected a quoted string, a number, true or false")
-
-
-def _number(token: Token) -> Value:
-    if "." in token:
-        number = BareNumber(token)
-        return number if math.isfinite(number) else _refuse(token, "the number is too large")
-    whole = BareInteger(token)
-    return whole if abs(whole) <= LARGEST_INTEGER else _refuse(token, "the number is too large")
+    try:
+        value = literal(str(token))
+    except UnfitError as error:
+        _refuse(token, error.message)
+    if isinstance(value, str) and not bare_text:
+        _refuse(token, "expected a quoted string, a number, true or false")
+    return value
 
 
 def _check_name(name: Token) -> None:
-    if not re.fullmatch(_ATTRIBUTE_NAME, name):
+    if not re.fullmatch(ATTRIBUTE_NAME, name):
         _refuse(name, f"'{name[:80]}' is not an attribute name")
 
 
-def _class(token: Token) -> CategoryClass:
-    text = _text(token)
-    if text not in set(CategoryClass):
-        _refuse(token, "class must be kind, mixin or action")
-    return CategoryClass(text)
-
-
-def _scheme(token: Token) -> str:
-    text = _text(token)
-    if not text or re.search(r'[\x00-\x20\x7f"<>]', text):
-        _refuse(token, "scheme must be a URI")
-    return text
-
-
 def _named_all(token: Token) -> list[Category]:
-    ids = _text(token).split()
-    if not ids:
-        _refuse(token, "category must name the link's kind")
-    classes = [CategoryClass.KIND] + [CategoryClass.MIXIN] * (len(ids) - 1)
     try:
-        return [named(type_id, class_) for type_id, class_ in zip(ids, classes, strict=True)]
+        return named_all(_text(token))
     except RenderingError as error:
         _refuse(token, error.message)
-
-
-def _definitions(token: Token) -> tuple[AttributeSpec, ...]:
-    text = _text(token).strip()
-    specs = []
-    position = 0
-    while position < len(text):
-        found = _DEFINITION.match(text, position)
-        flags = set((found[2] or "").split()) if found else {"?"}
-        if found is None or flags - {"immutable", "required"}:
-            _refuse(token, "attributes must be names, each with {immutable}, {required} or nothing")
-        specs.append(
-            AttributeSpec(name=found[1], mutable="immutable" not in flags, required="required" in flags)
-        )
-        position = found.end()
-    return tuple(specs)
 
 
 _PARSER = Lark(
@@ -237,21 +176,56 @@ _PARSER = Lark(
 )
 
 
-def parse_field(rule: str, value: str, where: str) -> tuple[Any, ...]:
+def parse_field(rule: str, value: str, *, clean: bool = False) -> tuple[Any, ...]:
     """The values of one field: categories, links, pairs (rule ``attributes``) or locations.
 
+    ``clean`` says that the value surely holds no control characters.
+
     Raises:
-        RenderingError: it does not follow the grammar; the message begins with ``where``.
+        RenderingError: it does not follow the grammar; the message begins with the column.
     """
     if len(value) > MAX_FIELD:
-        raise RenderingError(f"{where}: the value is longer than {MAX_FIELD} characters")
+        raise RenderingError(f"the value is longer than {MAX_FIELD} characters")
+    found = READERS[rule](value) if clean or not _CONTROL.search(value) else None
+    if found is None:
+        found = by_grammar(rule, value)
+    if rule == "categories":
+        _remember(value, found)
+    return found
+
+
+def by_grammar(rule: str, value: str) -> tuple[Any, ...]:
+    """What the grammar alone makes of a value; :func:`parse_field` answers the same, sooner.
+
+    Raises:
+        RenderingError: it does not follow the grammar.
+    """
     try:
         # Long values are keys and user data: they do not repeat, and should not be kept.
         return _parse_cached(rule, value) if len(value) <= _CACHED_FIELD else _parse(rule, value)
-    except RenderingError as error:
-        raise RenderingError(f"{where}, {error.message}") from error
     except UnexpectedInput as error:
-        raise RenderingError(f"{where}, {_explained(error)}") from error
+        raise RenderingError(_explained(error)) from error
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_remembered: dict[str, tuple[Category, ...]] = {}
+
+
+def quickly(rule: str) -> Reader:
+    """A reader of values without control characters and no longer than :data:`MAX_FIELD`.
+
+    It knows what is commonest and answers None to the rest, which are :func:`parse_field`'s.
+    """
+    return _remembered.get if rule == "categories" else READERS[rule]
+
+
+def _remember(value: str, found: tuple[Category, ...]) -> None:
+    words = sum(1 + len(each.attributes) + len(each.actions) + len(each.depends) for each in found)
+    if len(value) > _REMEMBERED_FIELD or words > _REMEMBERED_ATTRIBUTES:
+        return
+    if len(_remembered) >= _REMEMBERED:
+        _remembered.clear()  # rare, and whole threads may be at it: nothing to get wrong here
+    _remembered[value] = found
 
 
 def _parse(rule: str, value: str) -> tuple[Any, ...]:

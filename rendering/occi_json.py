@@ -11,6 +11,7 @@ of them: no ``pattern``, no empty arrays in a model, ``attributes`` on every ent
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -44,8 +45,11 @@ from rendering.occi_document import (
 
 MAX_BODY = 1 << 20
 MAX_DEPTH = 16
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 MAX_ITEMS = 10_000
 
+_MEMBERS = (("id", ID), ("title", TITLE), ("summary", SUMMARY))
+_ENDS = (("source", SOURCE, SOURCE_KIND), ("target", TARGET, TARGET_KIND))
 _CORE_OF_LINKS = frozenset({ID, TITLE, SOURCE, SOURCE_KIND, TARGET, TARGET_KIND})
 _ENTITY_ROOT = "http://schemas.ogf.org/occi/core#entity"
 
@@ -83,7 +87,7 @@ def _entity(entity: Entity) -> Json:
     out: Json = {"kind": entity.kind.id}
     if entity.mixins:
         out["mixins"] = [mixin.id for mixin in entity.mixins]
-    for member, name in (("id", ID), ("title", TITLE), ("summary", SUMMARY)):
+    for member, name in _MEMBERS:
         if name in entity.attributes:
             out[member] = entity.attributes[name]
     out["attributes"] = dict(entity.attributes)
@@ -162,25 +166,71 @@ def _specification(spec: AttributeSpec) -> Json:
 
 
 def _request(request: Request) -> Any:
-    """A request of a client's: an entity, an action invocation, mixins to add, or locations."""
+    """A request of a client's: locations, an action invocation, an entity, or categories and entities."""
     if request.locations:
         return list(request.locations)
+    if any(category.class_ is None for category in request.categories):
+        raise TypeError("JSON has no rendering for a category of no class")
+    kinds, actions = request.of(CategoryClass.KIND), request.of(CategoryClass.ACTION)
+    says_more = bool(request.attributes or request.links)
+    if not request.members and (says_more or all(map(_is_only_named, request.categories))):
+        if actions and len(request.categories) == 1:
+            return {"action": actions[0].id, "attributes": dict(request.attributes)}
+        if not actions and (len(kinds) == 1 or says_more or not request.categories):
+            return _described(request)
+    if says_more:
+        raise TypeError("JSON has no rendering for this and descriptions of categories together")
+    out = _discovery(Discovery(categories=request.categories))
     if request.members:
-        return {"resources": [_request(member) for member in request.members]}
-    actions = request.of(CategoryClass.ACTION)
-    if actions:
-        return {"action": actions[0].id, "attributes": dict(request.attributes)}
-    kinds = request.of(CategoryClass.KIND)
-    if not kinds and request.categories and not request.attributes:
-        return {"mixins": [_category(category) for category in request.categories]}
-    out: Json = {"kind": kinds[0].id} if kinds else {}
-    mixins = [mixin.id for mixin in request.of(CategoryClass.MIXIN)]
-    if mixins:
-        out["mixins"] = mixins
-    out["attributes"] = dict(request.attributes)
-    if request.links:
-        out["links"] = [_link(link) for link in request.links]
+        out["resources"] = [_described(member) for member in request.members]
     return out
+
+
+def _is_only_named(category: Category) -> bool:
+    """Whether scheme and term say it all, and can be joined and parted."""
+    return category.scheme.endswith("#") and category == Category(
+        scheme=category.scheme, term=category.term, class_=category.class_
+    )
+
+
+def _described(request: Request) -> Json:
+    """An entity, or a part of one, as a client describes it."""
+    given = request.attributes
+    out: Json = {}
+    if kinds := request.of(CategoryClass.KIND):
+        out["kind"] = kinds[0].id
+    if mixins := request.of(CategoryClass.MIXIN):
+        out["mixins"] = [mixin.id for mixin in mixins]
+    out["attributes"] = {**given, **request.overruled}
+    out.update({member: given[name] for member, name in _MEMBERS if name in request.overruled})
+    for member, location, kind in _ENDS:
+        if location in request.overruled or kind in request.overruled:
+            out[member] = _end(given.get(location), given.get(kind))
+    if request.links:
+        out["links"] = [_asked_link(link) for link in request.links]
+    return out
+
+
+def _asked_link(link: Link) -> Json:
+    """A link as a client asks for it; what it leads to is said once, its other names among the attributes."""
+    if link.kind is None:
+        raise TypeError("JSON has no rendering for a link of no kind")
+    out: Json = {"kind": link.kind.id}
+    if link.mixins:
+        out["mixins"] = [mixin.id for mixin in link.mixins]
+    attributes = dict(link.attributes)
+    attributes.pop(TARGET, None)
+    kind = attributes.pop(TARGET_KIND) if _names_kind(attributes) else " ".join(link.rel)
+    out["target"] = _end(link.target, kind)
+    if link.location:
+        out["location"] = link.location
+    out["attributes"] = attributes
+    return out
+
+
+def _names_kind(attributes: Mapping[str, Value]) -> bool:
+    kind = attributes.get(TARGET_KIND)
+    return isinstance(kind, str) and kind != ""
 
 
 # Reading ------------------------------------------------------------------------------------------------
@@ -199,13 +249,13 @@ class _Entity(_Strict):
     kind: str = ""
     mixins: list[str] = []
     id: str = ""
-    title: str | None = None
-    summary: str | None = None
+    title: str | msgspec.UnsetType = msgspec.UNSET  # null is no title
+    summary: str | msgspec.UnsetType = msgspec.UNSET
     attributes: dict[str, Any] = {}
     actions: list[str] = []
     links: list[_Entity] = []
-    source: _End | None = None
-    target: _End | None = None
+    source: _End | msgspec.UnsetType = msgspec.UNSET
+    target: _End | msgspec.UnsetType = msgspec.UNSET
     location: str = ""
     rel: str = ""
 
@@ -319,6 +369,8 @@ def _from_model(given: _Model) -> Request:
 def _from_category(given: _Category, class_: CategoryClass) -> Category:
     if not given.scheme or not given.term:
         raise RenderingError("a category needs term and scheme")
+    for member in ("scheme", "term", "title", "location"):
+        _check_text(member, getattr(given, member))
     return Category(
         scheme=given.scheme,
         term=given.term,
@@ -334,7 +386,7 @@ def _from_category(given: _Category, class_: CategoryClass) -> Category:
                 type=spec.type,
                 mutable=spec.mutable,
                 required=spec.required,
-                default=spec.default,
+                default=_default(name, spec.default),
                 description=spec.description,
             )
             for name, spec in given.attributes.items()
@@ -365,24 +417,33 @@ def _merged(given: _Entity) -> dict[str, Value]:
 
 def _named_by_members(given: _Entity) -> dict[str, Value]:
     """The attributes that members stand for (JSON 3.1.1): what is rendered has both."""
-    members = [(ID, given.id or None), (TITLE, given.title), (SUMMARY, given.summary)]
+    members = [(ID, given.id or msgspec.UNSET), (TITLE, given.title), (SUMMARY, given.summary)]
     for end, location, kind in ((given.source, SOURCE, SOURCE_KIND), (given.target, TARGET, TARGET_KIND)):
-        if end is not None:
-            members += [(location, end.location), (kind, end.kind or None)]
-    return {name: value for name, value in members if value is not None}
+        if end is not msgspec.UNSET:
+            members += [(location, end.location), (kind, end.kind or msgspec.UNSET)]
+    named: dict[str, Value] = {}
+    for name, value in members:
+        if value is not msgspec.UNSET:
+            _check_text(name, value)
+            named[name] = value
+    return named
 
 
 def _from_link(given: _Entity) -> Link:
-    if not given.kind or given.target is None:
+    if not given.kind or given.target is msgspec.UNSET:
         raise RenderingError("a link needs kind and target")
     kind, *mixins = _categories(given)
+    attributes = _merged(given)
+    if given.rel and not given.target.kind:
+        attributes[TARGET_KIND] = given.rel
+    rel = str(attributes[TARGET_KIND]).split() if _names_kind(attributes) else ()
     return Link(
         target=given.target.location,
-        rel=tuple((given.target.kind or given.rel).split()),
+        rel=tuple(rel),
         location=given.location,
         kind=kind,
         mixins=tuple(mixins),
-        attributes=_merged(given),
+        attributes=attributes,
     )
 
 
@@ -392,6 +453,12 @@ def _values(given: Mapping[str, Any]) -> dict[str, Value]:
             raise RenderingError("an attribute needs a printable name of at most 255 characters")
         _check_value(name, value, 0)
     return dict(given)
+
+
+def _default(name: str, value: Any) -> Value | None:
+    if value is not None:
+        _check_value(name, value, 0)
+    return value  # type: ignore[no-any-return]
 
 
 def _check_value(name: str, value: Any, depth: int) -> None:
@@ -422,5 +489,5 @@ def _check_all(name: str, values: Iterable[Any], depth: int) -> None:
 
 def _check_text(name: str, text: str) -> None:
     # Line ends are allowed: user data is several lines, and text renders them as blanks.
-    if any(ord(sign) < 32 and sign not in "\t\n\r" for sign in text) or "\x7f" in text:
+    if not text.isprintable() and _CONTROL.search(text):
         raise RenderingError(f"{name}: control characters are not allowed")

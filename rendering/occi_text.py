@@ -12,12 +12,10 @@ blanks on output, so no value can begin a line or a header of its own.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -36,7 +34,7 @@ from rendering.occi_document import (
     Request,
     Value,
 )
-from rendering.occi_fields import parse_field
+from rendering.occi_fields import MAX_FIELD, parse_field, quickly
 
 MAX_BODY = 1 << 20
 MAX_FIELDS = 2000
@@ -45,6 +43,7 @@ MAX_ITEMS = 10_000
 MAX_HEADER = 60 * 1024
 
 Field: TypeAlias = tuple[str, str]
+Group: TypeAlias = tuple[str, Sequence[str]]
 
 CATEGORY: Final = "Category"
 LINK: Final = "Link"
@@ -55,13 +54,18 @@ ERROR: Final = "X-OCCI-Error"
 # Writing ------------------------------------------------------------------------------------------------
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_json = msgspec.json.Encoder().encode
+_NOT_IN_URIS = bytes((*range(33), 127, *b'",;<>'))
+_UNSAFE_TARGET = re.compile(r'[\x00-\x20\x7f"<>]')
+_UNSAFE = re.compile(f"[{re.escape(_NOT_IN_URIS.decode())}]")
 
 
 def plain(document: Document) -> str:
     """The body of ``text/plain``: LF between lines, none at the end (OCCI-REAL-02, 03)."""
     if isinstance(document, Failure):
         return _CONTROL.sub(" ", document.message)
-    return "\n".join([f"{name}: {value}" for name, value in fields(document)])
+    lines = [f"{name}: " + f"\n{name}: ".join(values) for name, values in groups(document) if values]
+    return "\n".join(lines)
 
 
 def headers(document: Document) -> list[Field]:
@@ -70,131 +74,191 @@ def headers(document: Document) -> list[Field]:
     Raises:
         ValueError: a header would be longer than clients read; the answer must be another rendering.
     """
-    joined: dict[str, list[str]] = {}
-    for name, value in fields(document):
-        joined.setdefault(name, []).append(value)
-    ready = [(name, ", ".join(values).encode().decode("latin-1")) for name, values in joined.items()]
+    joined = [(name, ", ".join(values)) for name, values in groups(document) if values]
+    ready = [(name, value.encode().decode("latin-1")) for name, value in joined]
     if any(len(value) > MAX_HEADER for _, value in ready):
         raise ValueError("too long for headers")
     return ready
 
 
-def fields(document: Document) -> Iterator[Field]:
-    """The fields of a document, in the standard's order (OCCI-TEXT-005, 006)."""
+def groups(document: Document) -> list[Group]:
+    """The fields of a document by their names, in the standard's order (OCCI-TEXT-005, 006)."""
     match document:
         case Entity():
-            yield from _entity_fields(document)
+            return [
+                (CATEGORY, _NAMED.all((document.kind, *document.mixins))),
+                (LINK, [*map(_inline_link, document.links), *_action_links(document)]),
+                (ATTRIBUTE, _pairs(document.attributes)),
+            ]
         case Link():
-            yield from _lone_link_fields(document)
-        case Collection():
-            for location in document.locations:
-                yield LOCATION, _uri(location)
-        case Created():
-            for location in document.locations:
-                yield LOCATION, _uri(location)
+            return [
+                (CATEGORY, _NAMED.all(_kind_and_mixins(document))),
+                (LINK, _action_links(document)),
+                (ATTRIBUTE, _pairs(document.attributes)),
+            ]
+        case Collection() | Created():
+            return [(LOCATION, _uris(document.locations))]
         case Discovery():
-            for category in document.categories:
-                yield CATEGORY, _category(category)
-        case Request():
-            yield from _request_fields(document)
+            return [(CATEGORY, _DESCRIBED.all(document.categories))]
+        case Request(members=()):
+            return [
+                (CATEGORY, [_described(each, each.depends) for each in document.categories]),
+                (LINK, [_inline_link(link, _all_pairs) for link in document.links]),
+                (ATTRIBUTE, _all_pairs(document.attributes)),
+                (LOCATION, _uris(document.locations)),
+            ]
         case Failure():
-            yield ERROR, _CONTROL.sub(" ", document.message)
+            return [(ERROR, [_CONTROL.sub(" ", document.message)])]
         case _:
-            raise TypeError(f"{type(document).__name__} has no text rendering")
+            raise TypeError(f"{type(document).__name__} has no text rendering, or several entities have none")
 
 
-def _entity_fields(entity: Entity) -> Iterator[Field]:
-    for category in (entity.kind, *entity.mixins):
-        yield CATEGORY, _category_name(category)
-    for link in entity.links:
-        yield LINK, _inline_link(link)
-    for action in entity.actions:
-        yield LINK, _action_link(entity.location, action)
-    yield from _attribute_fields(entity.attributes)
+def _action_links(document: Entity | Link) -> list[str]:
+    if not document.actions:
+        return []
+    begin = f"<{_target(document.location)}?action="
+    return [begin + text for text in _INVOKED.all(document.actions)]
 
 
-def _lone_link_fields(link: Link) -> Iterator[Field]:
-    for category in (link.kind, *link.mixins):
-        if category is not None:
-            yield CATEGORY, _category_name(category)
-    for action in link.actions:
-        yield LINK, _action_link(link.location, action)
-    yield from _attribute_fields(link.attributes)
+def _kind_and_mixins(link: Link) -> tuple[Category, ...]:
+    return (link.kind, *link.mixins) if link.kind is not None else link.mixins
 
 
-def _request_fields(request: Request) -> Iterator[Field]:
-    if request.members:
-        raise TypeError("text has no rendering for several entities")
-    for category in request.categories:
-        yield CATEGORY, _category(category)
-    for link in request.links:
-        yield LINK, _inline_link(link)
-    yield from _attribute_fields(request.attributes)
-    for location in request.locations:
-        yield LOCATION, _uri(location)
-
-
-def _attribute_fields(attributes: Mapping[str, Value]) -> Iterator[Field]:
+def _pairs(attributes: Mapping[str, Value]) -> list[str]:
     # An empty quoted string breaks pOCCI (OCCI-REAL-11) and says no more than its absence.
-    for name, value in attributes.items():
-        if value != "":
-            yield ATTRIBUTE, f"{name}={_value(value)}"
+    if _is_bare("".join([value for value in attributes.values() if type(value) is str])):
+        return [
+            f'{name}="{value}"' if type(value) is str else f"{name}={_value(value)}"
+            for name, value in attributes.items()
+            if value or type(value) is not str
+        ]
+    return [f"{name}={_value(value)}" for name, value in attributes.items() if value != ""]
+
+
+def _texts(attributes: Mapping[str, Value]) -> list[str]:
+    """The same, sooner where all values are texts, as links' mostly are."""
+    try:
+        joined = "".join(attributes.values())  # type: ignore[arg-type]
+    except TypeError:
+        return _pairs(attributes)
+    if not _is_bare(joined):
+        return _pairs(attributes)
+    return [f'{name}="{value}"' for name, value in attributes.items() if value]
+
+
+def _all_pairs(attributes: Mapping[str, Value]) -> list[str]:
+    """With the empty ones: what a client says is all said."""
+    return [f"{name}={_value(value)}" for name, value in attributes.items()]
+
+
+def _is_bare(text: str) -> bool:
+    """Whether nothing in a text needs an escape. JSON escapes the same but for DEL, and is quick to write."""
+    size = len(text) if text.isascii() else len(text.encode())
+    return len(_json(text)) == size + 2 and "\x7f" not in text
 
 
 def quoted(text: str) -> str:
     """A quoted-string: quotes and backslashes escaped, control characters made blanks."""
-    if '"' in text or "\\" in text:
+    if not _is_bare(text):
         text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{_CONTROL.sub(" ", text)}"'
+        text = _CONTROL.sub(" ", text)
+    return f'"{text}"'
 
 
 def _value(value: Value) -> str:
+    if type(value) is int:
+        return str(value)
     match value:
+        case str():
+            return quoted(value)
         case bool():
             return "true" if value else "false"
         case int():
-            return str(value)
+            return int.__repr__(value)
         case float():
             return _float(value)
-        case str():
-            return quoted(value)
         case _:
             return quoted(msgspec.json.encode(value).decode())
 
 
 def _float(number: float) -> str:
     """Digits, a point, digits: the grammar has no exponent."""
-    if not math.isfinite(number):
+    shown = float.__repr__(number)
+    if "n" in shown:  # inf, nan
         raise ValueError("text has no rendering for an infinite number")
-    shown = repr(number)
     if "e" in shown:
         shown = format(Decimal(shown), "f")
     return shown if "." in shown else f"{shown}.0"
 
 
 def _uri(uri: str) -> str:
-    return re.sub(r'[\x00-\x20\x7f",;<>]', lambda bad: f"%{ord(bad[0]):02X}", uri)
+    """A location, which stands between commas."""
+    return _UNSAFE.sub(_percent, uri) if _UNSAFE.search(uri) else uri
 
 
-def _category_name(category: Category) -> str:
+def _target(uri: str) -> str:
+    """The target of a link, which stands between angle brackets."""
+    return _UNSAFE_TARGET.sub(_percent, uri)
+
+
+def _percent(bad: re.Match[str]) -> str:
+    return f"%{ord(bad[0]):02X}"
+
+
+def _uris(uris: tuple[str, ...]) -> Sequence[str]:
+    """There may be thousands, and all are looked at together."""
+    joined = "".join(uris)
+    is_safe = _is_bare(joined) and not any(mark in joined for mark in " ,;<>")
+    return uris if is_safe else [*map(_uri, uris)]
+
+
+Named = TypeVar("Named", Category, tuple[str, ...])
+
+
+class _Written(dict[Named, str], Generic[Named]):
+    """What is written of what names a category: nearly all are the same from answer to answer."""
+
+    def __init__(self, write: Callable[[Named], str]) -> None:
+        super().__init__()
+        self._write: Callable[[Named], str] = write
+
+    def one(self, category: Named) -> str:
+        """The text of a category."""
+        try:
+            return self[category]
+        except TypeError:  # the default of an attribute is an array or an object, and has no hash
+            return self._write(category)
+
+    def all(self, categories: Iterable[Named]) -> list[str]:
+        """The texts of categories, in their order."""
+        try:
+            return [self[category] for category in categories]
+        except TypeError:
+            return [self._write(category) for category in categories]
+
+    def __missing__(self, category: Named) -> str:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        text = self[category] = self._write(category)
+        return text
+
+
+def _named(category: Category) -> str:
     """A category on an entity: identified and titled, not described."""
     class_ = f'; class="{category.class_.value}"' if category.class_ is not None else ""
     title = f"; title={quoted(category.title)}" if category.title else ""
-    return f'{category.term}; scheme="{_uri(category.scheme)}"{class_}{title}'
+    return f"{category.term}; scheme={quoted(category.scheme)}{class_}{title}"
 
 
-@lru_cache(maxsize=4096)
-def _category(category: Category) -> str:
+def _described(category: Category, depends: Iterable[str]) -> str:
     """A category described, in the order that rOCCI insists on (OCCI-REAL-14)."""
-    rel = category.parent or (category.depends[0] if category.depends else "")
-    described = " ".join(_attribute_definition(spec) for spec in category.attributes)
     optional = (
-        ("rel", _uri(rel)),
-        ("location", _uri(category.location)),
-        ("attributes", described),
-        ("actions", " ".join(map(_uri, category.actions))),
+        ("rel", category.parent or " ".join(depends)),
+        ("location", category.location),
+        ("attributes", " ".join(map(_attribute_definition, category.attributes))),
+        ("actions", " ".join(category.actions)),
     )
-    return _category_name(category) + "".join(f'; {name}="{text}"' for name, text in optional if text)
+    return _named(category) + "".join(f"; {name}={quoted(text)}" for name, text in optional if text)
 
 
 def _attribute_definition(spec: AttributeSpec) -> str:
@@ -202,27 +266,30 @@ def _attribute_definition(spec: AttributeSpec) -> str:
     return f"{spec.name}{{{' '.join(flags)}}}" if flags else spec.name
 
 
-def _inline_link(link: Link) -> str:
+_REMEMBERED = 4096
+_NAMED = _Written[Category](_named)
+_DESCRIBED = _Written[Category](lambda category: _described(category, category.depends[:1]))  # OCCI-TEXT-012
+_IDENTIFIED = _Written[Category](lambda category: quoted(category.id)[1:-1])
+_RELATED = _Written[tuple[str, ...]](lambda rel: quoted(" ".join(rel)))
+_INVOKED = _Written[Category](lambda action: f"{action.term}>; rel={quoted(action.id)}")
+
+
+def _inline_link(link: Link, pairs: Callable[[Mapping[str, Value]], list[str]] = _texts) -> str:
     rel = link.rel or ((str(link.attributes[TARGET_KIND]),) if TARGET_KIND in link.attributes else ())
-    parts = [f"<{_uri(link.target)}>"]
-    if rel:
-        parts.append(f'rel="{" ".join(map(_uri, rel))}"')
-    if link.location:
-        parts.append(f'self="{_uri(link.location)}"')
-    if link.kind is not None:
-        parts.append(f'category="{" ".join(_uri(c.id) for c in (link.kind, *link.mixins))}"')
-    parts += [f"{name}={_value(value)}" for name, value in link.attributes.items() if value != ""]
-    return "; ".join(parts)
-
-
-def _action_link(location: str, action: Category) -> str:
-    return f'<{_uri(location)}?action={action.term}>; rel="{_uri(action.id)}"'
+    related = f"; rel={_RELATED[rel]}" if rel else ""
+    own = f"; self={quoted(link.location)}" if link.location else ""
+    category = ""
+    if link.mixins:
+        category = f'; category="{" ".join(_IDENTIFIED.all(_kind_and_mixins(link)))}"'
+    elif link.kind is not None:
+        category = f'; category="{_IDENTIFIED.one(link.kind)}"'
+    return "; ".join([f"<{_target(link.target)}>{related}{own}{category}", *pairs(link.attributes)])
 
 
 # Reading ------------------------------------------------------------------------------------------------
 
-#: The rule for each field name, in lower case (OCCI-TEXT-020, OCCI-AMB-26).
-_RULES: Mapping[str, tuple[str, str]] = {
+#: The grammar's rule and the field's proper name for each name in lower case (OCCI-TEXT-020, OCCI-AMB-26).
+_RULES: Final[Mapping[str, tuple[str, str]]] = {
     "category": ("categories", CATEGORY),
     "x-occi-category": ("categories", CATEGORY),
     "link": ("links", LINK),
@@ -230,10 +297,16 @@ _RULES: Mapping[str, tuple[str, str]] = {
     "x-occi-attribute": ("attributes", ATTRIBUTE),
     "x-occi-location": ("locations", LOCATION),
 }
+#: The same with a reader of the commonest values, also for the names as nearly all write them.
+_FIELDS: Final = {
+    name: (rule, kind, quickly(rule))
+    for lower, (rule, kind) in _RULES.items()
+    for name in ({lower, kind} if kind.lower() == lower else {lower})
+}
 
 
 def parse_plain(body: bytes, encoding: str = "utf-8") -> Request:
-    """Read a ``text/plain`` body; lines end in LF or CRLF.
+    """Read a ``text/plain`` body in UTF-8 or ISO 8859-1; lines end in LF or CRLF.
 
     Raises:
         RenderingError: it is not of that encoding, too large, or a line is not a field of OCCI's.
@@ -241,10 +314,16 @@ def parse_plain(body: bytes, encoding: str = "utf-8") -> Request:
     if len(body) > MAX_BODY:
         raise RenderingError(f"the body is longer than {MAX_BODY} bytes")
     try:
-        lines = body.decode(encoding).split("\n")
+        text = body.decode(encoding)
     except UnicodeDecodeError as error:
         raise RenderingError(f"byte {error.start}: the body is not {encoding.upper()}") from error
-    return _request(_line_fields(lines))
+    if (listed := _listing(body, text)) is not None:
+        return listed
+    clean = len(body.translate(None, _NEVER)) == len(body)  # in both encodings these are themselves
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").removesuffix("\r")
+        clean = clean and "\r" not in text
+    return _read_lines(text.split("\n"), quick=clean and len(text) <= MAX_FIELD)
 
 
 def parse_headers(given: Mapping[str, str]) -> Request:
@@ -253,7 +332,11 @@ def parse_headers(given: Mapping[str, str]) -> Request:
     Raises:
         RenderingError: one of them does not follow the grammar.
     """
-    return _request((name, _from_wsgi(value), name) for name, value in _ours(given))
+    found = _Found()
+    for name, value in _ours(given):
+        rule, kind = _RULES[name.lower()]
+        found[kind] += _parsed(rule, _from_wsgi(value), kind, clean=False)
+    return _request(found)
 
 
 def has_fields(given: Mapping[str, str]) -> bool:
@@ -264,7 +347,7 @@ def has_fields(given: Mapping[str, str]) -> bool:
 def _ours(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, value in given.items():
         if name.lower() in _RULES and value.strip():
-            yield name.lower(), value
+            yield name, value
 
 
 def _from_wsgi(value: str) -> str:
@@ -274,29 +357,67 @@ def _from_wsgi(value: str) -> str:
         return value
 
 
-def _line_fields(lines: list[str]) -> Iterator[tuple[str, str, str]]:
-    for number, raw in enumerate(lines, 1):
-        line = raw.removesuffix("\r")
-        if not line.strip(" \t"):
-            continue
+#: No field may have these, wherever they stand; a tab may be a blank or be wrong.
+_NEVER = bytes((*range(9), 9, 11, 12, *range(14, 32), 127))
+_LISTED = f"{LOCATION}: "
+
+
+def _listing(body: bytes, text: str) -> Request | None:
+    """A body of locations alone, one a line, as this module writes it; None for any other."""
+    if not text.startswith(_LISTED):
+        return None
+    locations = text[len(_LISTED) :].split(f"\n{_LISTED}")
+    apart = 2 * len(locations) - 1  # the blanks after the colons and the ends of lines
+    if len(body) - len(body.translate(None, _NOT_IN_URIS)) != apart or "" in locations:
+        return None
+    if len(locations) > MAX_FIELDS or max(map(len, locations)) >= MAX_FIELD:
+        return None
+    return Request(locations=tuple(locations))
+
+
+class _Found(dict[str, list[Any]]):
+    """What was read, by the field's proper name."""
+
+    def __init__(self) -> None:
+        super().__init__({CATEGORY: [], LINK: [], ATTRIBUTE: [], LOCATION: []})
+
+    def check_count(self) -> None:
+        """Refuse what is too much."""
+        if max(map(len, self.values())) > MAX_ITEMS:
+            raise RenderingError(f"there are more than {MAX_ITEMS} values")
+
+
+def _read_lines(lines: list[str], *, quick: bool) -> Request:
+    """``quick`` says that there are no control characters, and that no line can be too long."""
+    found = _Found()
+    if len(lines) > MAX_FIELDS and sum(bool(line.strip(" \t\r")) for line in lines) > MAX_FIELDS:
+        raise RenderingError(f"there are more than {MAX_FIELDS} fields")
+    for number, line in enumerate(lines, 1):
         name, colon, value = line.partition(":")
-        if not colon or name.strip().lower() not in _RULES:
+        known = _FIELDS.get(name) or _FIELDS.get(name.strip().lower())
+        if known is not None and colon:
+            rule, kind, read = known
+            values = read(value) if quick else None
+            if values is None:
+                values = _parsed(rule, value, f"{kind}, line {number}", clean=quick)
+                found.check_count()
+            found[kind] += values
+        elif line.strip(" \t"):
             raise RenderingError(
                 f"line {number}: expected Category, Link, X-OCCI-Attribute or X-OCCI-Location and a colon"
             )
-        yield name.strip().lower(), value, f"line {number}"
+    return _request(found)
 
 
-def _request(given: Iterable[tuple[str, str, str]]) -> Request:
-    """Gather fields (name, value, where it stands) into one request."""
-    found: dict[str, list[Any]] = {CATEGORY: [], LINK: [], ATTRIBUTE: [], LOCATION: []}
-    for count, (name, value, where) in enumerate(given, 1):
-        if count > MAX_FIELDS:
-            raise RenderingError(f"there are more than {MAX_FIELDS} fields")
-        rule, kind = _RULES[name]
-        found[kind].extend(parse_field(rule, value, f"{kind}, {where}" if where != name else kind))
-        if len(found[kind]) > MAX_ITEMS:
-            raise RenderingError(f"there are more than {MAX_ITEMS} values")
+def _parsed(rule: str, value: str, where: str, *, clean: bool) -> tuple[Any, ...]:
+    try:
+        return parse_field(rule, value, clean=clean)
+    except RenderingError as error:
+        raise RenderingError(f"{where}, {error.message}") from error
+
+
+def _request(found: _Found) -> Request:
+    found.check_count()
     return Request(
         categories=tuple(found[CATEGORY]),
         attributes=_merged(found[ATTRIBUTE]),
@@ -306,7 +427,10 @@ def _request(given: Iterable[tuple[str, str, str]]) -> Request:
 
 
 def _merged(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
-    values: dict[str, Value] = {}
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
+    values = {}
     for name, value in pairs:
         if values.setdefault(name, value) != value:
             raise RenderingError(f"{ATTRIBUTE}: '{name[:80]}' is given twice with different values")

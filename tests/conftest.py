@@ -1,8 +1,8 @@
-"""What all tests share: the helpers of ``tests/support`` can be imported by name."""
+"""What all tests share: the helpers of ``tests/support`` and ``tests/fuzz`` can be imported by name."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("support", "fuzz")]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from backend import commands, identity_commands
+from backend import commands
 from backend.engine import (
     admin,
     displays,
@@ -20,6 +20,7 @@ from backend.engine import (
     images,
     launch,
     modify,
+    notes,
     operate,
     placement_groups,
     registry,
@@ -42,6 +43,7 @@ from backend.engine.launch_templates import LaunchTemplateReads
 from backend.engine.listings import LISTED
 from backend.engine.network_handlers import NETWORK_HANDLERS
 from backend.engine.network_reads import NetworkReads
+from backend.engine.requests import HANDLERS as REQUEST_HANDLERS
 from backend.engine.settings import Deadlines, EngineSettings
 from backend.engine.work import Work
 from backend.errors import BackendError, Code, DryRunPassed
@@ -49,15 +51,18 @@ from backend.model import (
     AccessKey,
     BearerToken,
     Caller,
+    ChosenPath,
     Content,
     Event,
     Flavor,
     Host,
+    Identity,
     Image,
     ImageState,
     Instance,
     Job,
     KeyPair,
+    Membership,
     Picture,
     Snapshot,
     Stay,
@@ -71,7 +76,17 @@ from backend.model import (
     Volume,
 )
 from backend.ports import JobQueue, Vault
-from backend.store import Conflict, InstanceKey, InstanceQuery, RowQuery, SessionOwner, Store, Tx, View
+from backend.store import (
+    Conflict,
+    InstanceKey,
+    InstanceQuery,
+    Joined,
+    RowQuery,
+    SessionOwner,
+    Store,
+    Tx,
+    View,
+)
 
 __all__ = ["Deadlines", "Do", "Engine", "EngineSettings", "InstanceKey", "InstanceQuery", "RowQuery"]
 
@@ -120,6 +135,7 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.CreateMixin: registry.create_mixin,
     commands.DeleteMixin: registry.delete_mixin,
     commands.Associate: registry.associate,
+    commands.SetNotes: notes.set_notes,
     commands.AddHost: admin.add_host,
     commands.SetHostState: admin.set_host_state,
     commands.DeleteHost: admin.delete_host,
@@ -137,10 +153,8 @@ HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
     commands.DeleteAccessKey: admin.delete_access_key,
     commands.CreateToken: admin.create_token,
     commands.DeleteToken: admin.delete_token,
-    identity_commands.CreateRole: identity.create_role,
-    identity_commands.DeleteRole: identity.delete_role,
-    identity_commands.AssumeRole: identity.assume_role,
-    identity_commands.BeginSession: identity.begin_session,
+    **identity.HANDLERS,
+    **REQUEST_HANDLERS,
 }
 """One handler for each command of the vocabulary (a test asserts that it is complete)."""
 
@@ -161,6 +175,7 @@ class Engine:
         self.vault = vault
         self.settings = settings or EngineSettings()
         self.clock = clock
+        self._tries = _TRIES
         self.networks = NetworkReads(store, self.settings)
         self.launch_templates = LaunchTemplateReads(store, self.settings)
 
@@ -198,14 +213,41 @@ class Engine:
             BackendError: one of them was refused; nothing has changed.
             DryRunPassed: they would have been accepted, and ``dry_run`` was asked for.
         """
-        for attempt in range(1, _TRIES + 1):
+        return self._tried(lambda: self._once(caller, deed, dry_run=dry_run))
+
+    def atomically(self, deed: Callable[[Engine], T]) -> T:
+        """Let a function read and carry out commands in one transaction, all or none.
+
+        It gets an engine to do so: what that reads is what its commands find and leave. Whoever must not come
+        between the two is kept out by :class:`~backend.request_commands.Hold`. The function may run several
+        times, and so changes nothing by itself.
+
+        Raises:
+            BackendError: something was refused; nothing has changed.
+        """
+
+        def once() -> T:
+            with self.store.begin() as tx:
+                return deed(self._joined(tx))
+
+        return self._tried(once)
+
+    def _joined(self, tx: Tx) -> Engine:
+        """The engine inside a transaction: it tries nothing again, as only the whole can be."""
+        joined = Engine(Joined(self.store, tx), self.queue, self.settings, self.clock, self.vault)
+        joined._tries = 1
+        return joined
+
+    def _tried(self, once: Callable[[], T]) -> T:
+        """Do something, a few times if somebody else was quicker."""
+        for attempt in range(1, self._tries + 1):
             try:
-                return self._once(caller, deed, dry_run=dry_run)
+                return once()
             except Conflict:  # somebody else was quicker: look again
-                if attempt == _TRIES:
+                if attempt == self._tries:
                     raise BackendError(Code.STALE, "Too many changes at once; try again.") from None
             except BackendError as error:
-                if error.code is not Code.STALE or error.context.get("final") or attempt == _TRIES:
+                if error.code is not Code.STALE or error.context.get("final") or attempt == self._tries:
                     raise
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
@@ -333,6 +375,13 @@ class Engine:
             found: list[V] = LISTED[kind](tx, view, query)
         return found
 
+    # What clients say of resources ----------------------------------------------------------------------
+
+    def chosen_paths(self, caller: Caller) -> list[ChosenPath]:
+        """The paths that the tenant's clients chose for what they made."""
+        with self.store.read() as tx:
+            return tx.chosen_paths.of_tenant(caller.tenant_id)
+
     # Tags and mixins ------------------------------------------------------------------------------------
 
     def tags_of(self, ids: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -354,6 +403,11 @@ class Engine:
         """Tag mixins (scheme, term) of resources."""
         with self.store.read() as tx:
             return tx.mixins.of_resources(caller.tenant_id, ids)
+
+    def notes_of(self, ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Notes on resources and links that the caller was already shown: id → name → text."""
+        with self.store.read() as tx:
+            return tx.notes.of(ids)
 
     # Images, key pairs, flavors -------------------------------------------------------------------------
 
@@ -464,6 +518,21 @@ class Engine:
         with self.store.read() as tx:
             return tx.users.all()
 
+    def memberships(self) -> list[Membership]:
+        """Who works in which tenants besides the own."""
+        with self.store.read() as tx:
+            return tx.memberships.all()
+
+    def memberships_of(self, user_id: str) -> list[Membership]:
+        """The tenants that a user works in besides the own."""
+        with self.store.read() as tx:
+            return tx.memberships.of_user(user_id)
+
+    def identities(self) -> list[Identity]:
+        """Who users are to others."""
+        with self.store.read() as tx:
+            return tx.identities.all()
+
     def access_keys(self, user_id: str) -> list[AccessKey]:
         """A user's access keys."""
         with self.store.read() as tx:
@@ -530,6 +599,24 @@ class Engine:
             if token is None or (token.expires_at is not None and token.expires_at <= self.clock()):
                 return None
             return _owner(tx, tx.users.get(token.user_id))
+
+    def by_identity(self, issuer: str, subject: str) -> tuple[User, Tenant, Identity] | None:
+        """The user whom an issuer calls by a subject, with the tenant that the user is of."""
+        with self.store.read() as tx:
+            known = tx.identities.get(issuer, subject)
+            owner = _owner(tx, tx.users.get(known.user_id)) if known is not None else None
+            return (*owner, known) if owner is not None and known is not None else None
+
+    def project(self, user: User, name: str) -> tuple[Tenant, Membership | None] | None:
+        """A tenant by id, name or account id, and the user's work in it; None when there is no such tenant.
+
+        It is not for a user to know of who has no business there: that is for the caller to see to. For one
+        that is not there the same is looked up, so that the time taken does not tell.
+        """
+        with self.store.read() as tx:
+            found = tx.tenants.called(name)
+            membership = tx.memberships.get(user.id, found.id if found is not None else name)
+            return (found, membership) if found is not None else None
 
 
 def _owner(tx: Tx, user: User | None) -> tuple[User, Tenant] | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from backend import commands, identity_commands, launch_commands, network_commands
+from backend import commands, identity_commands, launch_commands, network_commands, request_commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
@@ -62,6 +62,7 @@ POLICY: Mapping[type, Role] = {
     commands.CreateMixin: Role.MEMBER,
     commands.DeleteMixin: Role.MEMBER,
     commands.Associate: Role.MEMBER,
+    commands.SetNotes: Role.MEMBER,
     commands.AddHost: Role.ADMIN,
     commands.SetHostState: Role.ADMIN,
     commands.DeleteHost: Role.ADMIN,
@@ -86,10 +87,16 @@ POLICY: Mapping[type, Role] = {
     launch_commands.CreatePlacementGroup: Role.MEMBER,
     launch_commands.DeletePlacementGroup: Role.MEMBER,
     launch_commands.PlaceInstance: Role.MEMBER,
+    identity_commands.JoinTenant: Role.ADMIN,
+    identity_commands.LeaveTenant: Role.ADMIN,
+    identity_commands.AddIdentity: Role.ADMIN,
+    identity_commands.RemoveIdentity: Role.ADMIN,
+    identity_commands.AdmitSubject: Role.ADMIN,
     identity_commands.CreateRole: Role.ADMIN,
     identity_commands.DeleteRole: Role.ADMIN,
     identity_commands.AssumeRole: Role.MEMBER,
     identity_commands.BeginSession: Role.MEMBER,
+    **dict.fromkeys(request_commands.ALL, Role.MEMBER),
 }
 """The least role for each command: the vocabulary is complete here (a test asserts it)."""
 

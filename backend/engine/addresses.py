@@ -9,6 +9,7 @@ from typing import Any
 from backend import network_commands as commands
 from backend.engine.access import own_instances
 from backend.engine.claims import addresses_of, choose
+from backend.engine.link_ends import association_ended
 from backend.engine.network_access import own, own_nic
 from backend.engine.network_reads import not_found
 from backend.engine.registry import check_quota, lock_tenant
@@ -102,7 +103,7 @@ def release_address(work: Work, command: commands.ReleaseAddress) -> PublicAddre
             Code.ADDRESS_IN_USE, f"Address '{address.ip}' is in use.", ids=(address.id,), value=address.ip
         )
     work.tx.tags.drop([address.id])
-    work.tx.mixins.forget([address.id])
+    work.tx.forget([address.id])
     work.tx.public_addresses.delete(address.id)
     return address
 
@@ -204,6 +205,7 @@ def _leading_to(work: Work, nic: Nic) -> tuple[PublicAddress, ...]:
 
 def link(work: Work, address: PublicAddress, nic: Nic, private_ip: str) -> PublicAddress:
     """Let an address lead to an interface, in the database."""
+    association_ended(work, address)
     return work.tx.public_addresses.update(
         address,
         nic_id=nic.id,
@@ -215,6 +217,7 @@ def link(work: Work, address: PublicAddress, nic: Nic, private_ip: str) -> Publi
 
 def unlink(work: Work, address: PublicAddress) -> PublicAddress:
     """Let an address lead nowhere, in the database; a lent one goes back to its pool."""
+    association_ended(work, address)
     if address.auto:
         work.tx.public_addresses.delete(address.id)
         return address
@@ -309,6 +312,7 @@ def take_back(work: Work, nics: Sequence[Nic]) -> None:
     for nic_id, addresses in work.tx.public_addresses.of_nics([nic.id for nic in nics]).items():
         for address in addresses:
             if address.auto:
+                association_ended(work, address)
                 work.tx.public_addresses.delete(address.id)
                 work.network_changed(nic_id)
 

@@ -281,6 +281,8 @@ def _user(work: Work, name: str) -> User:
 def delete_user(work: Work, command: commands.DeleteUser) -> None:
     """Forget a user with all that it could log in with."""
     user = _user(work, command.name)
+    work.tx.identities.forget_user(user.id)
+    work.tx.memberships.forget_user(user.id)
     work.tx.access_keys.forget_user(user.id)
     work.tx.tokens.forget_user(user.id)
     work.tx.sessions.forget_user(user.id)

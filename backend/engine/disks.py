@@ -176,12 +176,6 @@ def reseal(work: Work, owner: str, old_owner: str, sealed: bytes) -> bytes:
     return work.vault.seal(owner, work.vault.open(old_owner, sealed))
 
 
-def encrypts_unasked(work: Work) -> bool:
-    """Whether the caller's new volumes are encrypted in its region, asked for or not."""
-    tenant = work.tx.tenants.get(work.caller.tenant_id)
-    return tenant is not None and work.region in tenant.encrypted_regions
-
-
 # What the hypervisor is given ---------------------------------------------------------------------------
 
 
@@ -409,7 +403,7 @@ def _protected(
             raise BackendError(Code.UNSUPPORTED, "Encrypted volumes are not set up in this installation.")
         keys[volume.target] = work.vault.open(owner, sealed)
         return msgspec.structs.replace(volume, encrypted=True)
-    return msgspec.structs.replace(volume, encrypted=bool(each.encrypted) or encrypts_unasked(work))
+    return msgspec.structs.replace(volume, encrypted=bool(each.encrypted) or work.encrypts_unasked)
 
 
 def usable_content(work: Work, snapshot_id: str, *, region: str = "") -> Snapshot:

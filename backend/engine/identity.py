@@ -1,4 +1,4 @@
-"""Roles that may be taken on, and temporary keys (STS).
+"""Who users are to others, where else they may work, roles that may be taken on, and temporary keys (STS).
 
 A session acts as a member of its tenant and never as an administrator, unless it is an administrator's own.
 It ends with its time, its role, its user and the lasting access key that it goes back to.
@@ -6,13 +6,15 @@ It ends with its time, its role, its user and the lasting access key that it goe
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from backend import identity_commands
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
-from backend.model import Caller, Session, Tenant, TenantRole, new_id
+from backend.model import Caller, Identity, Membership, Role, Session, Tenant, TenantRole, User, new_id
 
 SHORTEST_ROLE = 3600
 LONGEST_ROLE = 43_200
@@ -150,3 +152,145 @@ def _begin(
 
 def _denied(why: str) -> NoReturn:
     raise BackendError(Code.DENIED, f"{why}.")
+
+
+# Tenants besides the own --------------------------------------------------------------------------------
+
+
+def join_tenant(work: Work, command: identity_commands.JoinTenant) -> Membership:
+    """Let a user work in one more tenant, or in another role there."""
+    user, tenant = _user(work, command.user_name), _tenant(work, command.tenant_id)
+    if user.tenant_id == tenant.id:
+        raise BackendError(
+            Code.PARAMETER_INVALID, f"{user.name} is of the tenant {tenant.name} already.", parameter="tenant"
+        )
+    found = work.tx.memberships.get(user.id, tenant.id)
+    if found is not None:
+        return work.tx.memberships.update(found, role=command.role)
+    membership = Membership(user_id=user.id, tenant_id=tenant.id, role=command.role, created_at=work.now)
+    work.tx.memberships.insert(membership)
+    return membership
+
+
+def leave_tenant(work: Work, command: identity_commands.LeaveTenant) -> None:
+    """End a user's work in a tenant, from the next request on."""
+    user, tenant = _user(work, command.user_name), _tenant(work, command.tenant_id)
+    if user.tenant_id == tenant.id:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"{user.name} is of the tenant {tenant.name}, and cannot leave it.",
+            parameter="tenant",
+        )
+    if not work.tx.memberships.delete(user.id, tenant.id):
+        raise BackendError(
+            Code.MEMBERSHIP_NOT_FOUND, f"{user.name} does not work in {tenant.name}.", name=tenant.name
+        )
+
+
+def _user(work: Work, name: str) -> User:
+    found = work.tx.users.named(name)
+    if found is None:
+        raise BackendError(Code.USER_NOT_FOUND, f"No such user: {name}", name=name)
+    return found
+
+
+def _tenant(work: Work, tenant_id: str) -> Tenant:
+    found = work.tx.tenants.get(tenant_id)
+    if found is None:
+        raise BackendError(Code.TENANT_NOT_FOUND, f"No such tenant: {tenant_id}", name=tenant_id)
+    return found
+
+
+# Subjects of issuers ------------------------------------------------------------------------------------
+
+LONGEST_SUBJECT = 1024
+"""Characters: OpenID allows 255, a certificate's subject may have more."""
+
+
+def is_subject(text: str) -> bool:
+    """Whether a text can be the subject of an identity: some printable characters."""
+    return bool(text.strip()) and text.isprintable() and len(text) <= LONGEST_SUBJECT
+
+
+def add_identity(work: Work, command: identity_commands.AddIdentity) -> Identity:
+    """Let a subject in as a user; it is one user's only."""
+    user = _user(work, command.user_name)
+    for name, text in (("issuer", command.issuer), ("subject", command.subject)):
+        if not is_subject(text):
+            raise BackendError(
+                Code.PARAMETER_INVALID,
+                f"The {name} has 1 to {LONGEST_SUBJECT} printable characters.",
+                parameter=name,
+            )
+    known = work.tx.identities.get(command.issuer, command.subject)
+    if known is not None:
+        owner = work.tx.users.get(known.user_id)
+        raise BackendError(
+            Code.IDENTITY_EXISTS,
+            f"The subject is known already, as {owner.name if owner is not None else known.user_id}.",
+            name=command.subject,
+        )
+    identity = Identity(issuer=command.issuer, subject=command.subject, user_id=user.id, created_at=work.now)
+    work.tx.identities.insert(identity)
+    return identity
+
+
+def remove_identity(work: Work, command: identity_commands.RemoveIdentity) -> Identity:
+    """Forget a subject."""
+    known = work.tx.identities.get(command.issuer, command.subject)
+    if known is None:
+        raise BackendError(Code.IDENTITY_NOT_FOUND, "No such identity.", name=command.subject)
+    work.tx.identities.delete(command.issuer, command.subject)
+    return known
+
+
+def admit_subject(work: Work, command: identity_commands.AdmitSubject) -> User:
+    """The user of a subject; the first request makes it, and a second one beside it finds it."""
+    known = work.tx.identities.get(command.issuer, command.subject)
+    found = work.tx.users.get(known.user_id) if known is not None else None
+    if found is not None:
+        return found
+    tenant = _tenant(work, command.tenant_id)
+    user = User(
+        id=new_id("u"),
+        tenant_id=tenant.id,
+        name=_free_name(work, command),
+        role=Role.MEMBER,
+        password_hash="",
+        created_at=work.now,
+    )
+    work.tx.users.insert(user)
+    work.tx.identities.insert(
+        Identity(
+            issuer=command.issuer,
+            subject=command.subject,
+            user_id=user.id,
+            created_at=work.now,
+            claimed=True,
+        )
+    )
+    return user
+
+
+def _free_name(work: Work, command: identity_commands.AdmitSubject) -> str:
+    if work.tx.users.named(command.name) is None:
+        return command.name
+    digest = hashlib.sha256(f"{command.issuer}\0{command.subject}".encode()).hexdigest()
+    name = f"{command.name[:200]}-{digest[:16]}"
+    if work.tx.users.named(name) is not None:
+        raise BackendError(Code.USER_EXISTS, f"The user {name} exists already.", name=name)
+    return name
+
+
+HANDLERS: Mapping[type, Callable[[Work, Any], Any]] = {
+    identity_commands.JoinTenant: join_tenant,
+    identity_commands.LeaveTenant: leave_tenant,
+    identity_commands.AddIdentity: add_identity,
+    identity_commands.RemoveIdentity: remove_identity,
+    identity_commands.AdmitSubject: admit_subject,
+    identity_commands.CreateRole: create_role,
+    identity_commands.DeleteRole: delete_role,
+    identity_commands.AssumeRole: assume_role,
+    identity_commands.BeginSession: begin_session,
+}
+"""The part of the engine's table that is here."""

@@ -16,7 +16,6 @@ from backend.engine.disks import (
     check_type,
     check_volume_quota,
     choose_device,
-    encrypts_unasked,
     gib,
     is_root_device,
     merge,
@@ -29,6 +28,7 @@ from backend.engine.snapshots import (
     begin_snapshot,
     call_off,
     check_snapshot_quota,
+    forget_made_with,
     forget_snapshot,
     hold,
     own_copy,
@@ -533,7 +533,7 @@ def copy_image(work: Work, command: commands.CopyImage) -> Image:
     disks = work.tx.snapshots.some(
         [each for each in (source.snapshot_id, *(one.snapshot_id for one in source.mappings)) if each]
     )
-    if encrypts_unasked(work) and not (source.encrypted and all(disk.encrypted for disk in disks.values())):
+    if work.encrypts_unasked and not (source.encrypted and all(disk.encrypted for disk in disks.values())):
         raise BackendError(
             Code.UNSUPPORTED,
             "An image that is not encrypted cannot be copied to one that is, as is asked for in this region; "
@@ -637,12 +637,15 @@ def _switched(image: Image, *, on: bool) -> dict[str, Any]:
 
 
 def deregister_image(work: Work, command: commands.DeregisterImage) -> Image:
-    """Withdraw an own image; instances keep it, and its snapshots stay (DeregisterImage).
+    """Withdraw an own image, which instances keep; its snapshots stay unless told not to (DeregisterImage).
 
     An import that is not finished is called off with what it was to bring; what CreateImage began becomes
     snapshots without an image.
     """
-    return _withdraw(work, own_image(work, command.image_id))
+    image = _withdraw(work, own_image(work, command.image_id))
+    if command.snapshots:
+        forget_made_with(work, image)
+    return image
 
 
 def _withdraw(work: Work, image: Image) -> Image:

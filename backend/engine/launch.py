@@ -49,15 +49,18 @@ from backend.model import (
 from backend.store import LaunchToken
 
 USER_DATA_LIMIT = 16 * 1024
+SHARES = range(1, 10_001)
+"""Shares of processor time that every host with control groups can weigh, of either version."""
 
 
 def launch(work: Work, command: Launch) -> Launched:
-    """Create instances (Launch): between minimum and maximum, as many as quotas and subnets allow."""
+    """Create instances (Launch): between minimum and maximum, as many as quotas, hosts and
+    subnets allow.
+    """
     _check_shape(command)
     tenant = lock_tenant(work, work.caller.tenant_id)
-    replay = replayed(
-        work, command.client_token, command.token_digest
-    )  # behind the lock: a retry beside its original waits for it
+    # Behind the lock, so that a retry beside its original waits for it.
+    replay = replayed(work, command.client_token, command.token_digest)
     if replay is not None:
         return replay
     image, flavor = _image(work, command), _flavor(work, command)
@@ -241,6 +244,7 @@ def _prototype(work: Work, command: Launch, image: Image, flavor: Flavor, zone: 
         on_guest_shutdown=command.on_guest_shutdown,
         keep_failed=caller.api is not Api.EC2 or work.settings.keep_failed_launches,
         user_data_size=len(command.user_data),
+        cpu_share=checked_share(command.cpu_share),
     )
 
 
@@ -249,6 +253,18 @@ def _first_detail(command: Launch, image: Image) -> str:
     if image.state is ImageState.LOCKED:
         return "pend.image"
     return "hold" if command.held else "pend"
+
+
+def checked_share(share: int) -> int:
+    """A share of processor time, or 0 for none; refused where hosts could not weigh it."""
+    if share and share not in SHARES:
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"A share of processor time is {SHARES[0]} to {SHARES[-1]}.",
+            parameter="share",
+            value=share,
+        )
+    return share
 
 
 def _size(wanted: int | None, default: int, name: str, most: int) -> int:
@@ -262,8 +278,10 @@ def _size(wanted: int | None, default: int, name: str, most: int) -> int:
 
 
 def _image(work: Work, command: Launch) -> Image:
+    if command.architectures:
+        _require_host(work, command.architectures)
     if command.image_id is None:
-        return _default_image(work)
+        return _default_image(work, command.architectures)
     image = work.tx.images.get(command.image_id)
     if image is not None and image.state is ImageState.GONE and image.tenant_id == work.caller.tenant_id:
         raise BackendError(
@@ -272,6 +290,11 @@ def _image(work: Work, command: Launch) -> Image:
     if image is None or not usable_image(work.caller, image):
         raise BackendError(
             Code.IMAGE_NOT_FOUND, f"No such image: {command.image_id}", ids=(command.image_id,)
+        )
+    if command.architectures and image.architecture not in command.architectures:
+        raise BackendError(
+            Code.PARAMETER_COMBINATION,
+            f"The image {image.id} is for {image.architecture}, not for {command.architectures[0]}.",
         )
     waits = image.state is ImageState.LOCKED and work.caller.api is not Api.EC2
     if not waits and (image.state is not ImageState.READY or not may_launch(work.caller, image)):
@@ -284,10 +307,28 @@ def _image(work: Work, command: Launch) -> Image:
     return image
 
 
-def _default_image(work: Work) -> Image:
+def _require_host(work: Work, architectures: Sequence[str]) -> None:
+    """Refuse an architecture that is asked for and that no host of the region has: it would wait for ever."""
+    hosts = [host for host in work.tx.hosts.all() if host.region == work.region and host.architecture]
+    if hosts and all(host.architecture not in architectures for host in hosts):
+        raise BackendError(
+            Code.PARAMETER_INVALID,
+            f"No host here has the architecture {architectures[0]}.",
+            parameter="architecture",
+            value=architectures[0],
+        )
+
+
+def _default_image(work: Work, architectures: Sequence[str]) -> Image:
     """OCCI lets a client name no template (OCCI-INFRA-071): the oldest public image that is ready."""
     usable = work.tx.images.visible(work.caller.tenant_id, work.caller.account_id)
-    ready = [image for image in usable if image.state is ImageState.READY and may_launch(work.caller, image)]
+    ready = [
+        image
+        for image in usable
+        if image.state is ImageState.READY
+        and may_launch(work.caller, image)
+        and (not architectures or image.architecture in architectures)
+    ]
     if not ready:
         raise BackendError(Code.PARAMETER_MISSING, "No image was named and none is there.", parameter="image")
     return min(ready, key=lambda image: (not image.public, image.created_at, image.id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from backend.engine.link_ends import attachment_ended
 from backend.engine.places import moving_name, same_store
 from backend.model import AttachState, Debris, Instance, TaskKind, Volume, VolumeState
 
@@ -23,6 +24,7 @@ def set_free(
     work: Work, volume: Volume, state: VolumeState = VolumeState.AVAILABLE, **changes: Any
 ) -> Volume:
     """The volume is attached to nothing any more."""
+    attachment_ended(work, volume)
     return work.tx.volumes.update(
         volume,
         state=state,
@@ -40,8 +42,9 @@ def set_free(
 
 def forget_volume(work: Work, volume: Volume) -> None:
     """The volume's bytes are gone, and so is it."""
+    attachment_ended(work, volume)
     work.tx.tags.drop([volume.id])
-    work.tx.mixins.forget([volume.id])
+    work.tx.forget([volume.id])
     work.tx.volumes.delete(volume.id)
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from backend.commands import ModifyInstance
 from backend.engine.access import own_instances
-from backend.engine.launch import USER_DATA_LIMIT
-from backend.engine.work import Work, wrong_state
+from backend.engine.disks import SCRATCH_TARGET
+from backend.engine.launch import USER_DATA_LIMIT, checked_share
+from backend.engine.shares import share_changed
+from backend.engine.work import OFF, Work, require_off, wrong_state
 from backend.errors import BackendError, Code
 from backend.model import QUOTA_DEFAULTS, UNLIMITED, Capacity, Desired, Instance, QuotaName, Reservation
-
-_RESIZABLE = frozenset({"pend", "hold", "poff"})
 
 
 def modify_instance(work: Work, command: ModifyInstance) -> Instance:
@@ -30,6 +30,8 @@ def modify_instance(work: Work, command: ModifyInstance) -> Instance:
     old = instance.detail
     modified = work.tx.instances.update(instance, **changes)
     work.note(modified, op="modify", old=old, why=", ".join(sorted(changes)))
+    if "cpu_share" in changes:
+        share_changed(work, modified)
     if modified.detail == "pend":
         work.wake_scheduler()
     return modified
@@ -56,6 +58,12 @@ def _volumes_fate(work: Work, instance: Instance, command: ModifyInstance) -> di
 def _plain(instance: Instance, command: ModifyInstance) -> dict[str, Any]:
     names = ("locked_terminate", "locked_stop", "monitoring", "on_guest_shutdown", "hostname", "summary")
     wanted = {name: getattr(command, name) for name in names}
+    if command.cpu_share is not None:
+        wanted["cpu_share"] = checked_share(command.cpu_share)
+    if command.public_keys is not None:
+        wanted["public_keys"] = command.public_keys
+        if command.public_keys[:1] != instance.public_keys[:1]:
+            wanted["key_name"] = ""  # the pair's key is the first
     return {
         name: value
         for name, value in wanted.items()
@@ -71,7 +79,12 @@ def _resize(work: Work, instance: Instance, command: ModifyInstance) -> dict[str
             raise BackendError(
                 Code.FLAVOR_NOT_FOUND, f"No such flavor: {command.flavor}", name=command.flavor
             )
-        changes = {"flavor": flavor.name, "vcpus": flavor.vcpus, "memory_mib": flavor.memory_mib}
+        changes = {
+            "flavor": flavor.name,
+            "vcpus": flavor.vcpus,
+            "memory_mib": flavor.memory_mib,
+            "ephemeral_gib": max(instance.ephemeral_gib, flavor.ephemeral_gib),  # none is ever shrunk
+        }
     if command.vcpus is not None:
         changes["vcpus"] = command.vcpus
     if command.memory_mib is not None:
@@ -79,16 +92,28 @@ def _resize(work: Work, instance: Instance, command: ModifyInstance) -> dict[str
     changes = {name: value for name, value in changes.items() if getattr(instance, name) != value}
     if not changes:
         return {}
-    if instance.detail not in _RESIZABLE or instance.job_id is not None:
-        raise wrong_state(instance, "resize")
+    require_off(instance, "The size is to change", "resize")
     vcpus, memory = changes.get("vcpus", instance.vcpus), changes.get("memory_mib", instance.memory_mib)
     if vcpus < 1 or memory < 1:
         raise BackendError(Code.PARAMETER_INVALID, "Sizes are at least 1.", parameter="size", value=vcpus)
-    _claim(work, instance, vcpus, memory)
+    if "ephemeral_gib" in changes and not instance.ephemeral_gib:
+        _require_free_letter(work, instance)
+    _claim(work, instance, vcpus, memory, changes.get("ephemeral_gib", instance.ephemeral_gib))
     return changes
 
 
-def _claim(work: Work, instance: Instance, vcpus: int, memory_mib: int) -> None:
+def _require_free_letter(work: Work, instance: Instance) -> None:
+    """Refuse scratch space where one of the instance's volumes is what it would be."""
+    for volume in work.tx.volumes.of_instance(instance.id):
+        if volume.target == SCRATCH_TARGET:
+            raise BackendError(
+                Code.DEVICE_IN_USE,
+                f"The size has scratch space, which would be {SCRATCH_TARGET}: that is {volume.id}.",
+                device=SCRATCH_TARGET,
+            )
+
+
+def _claim(work: Work, instance: Instance, vcpus: int, memory_mib: int, scratch_gib: int) -> None:
     """Quota and the host's capacity, as one claim in this transaction."""
     tenant = work.tx.tenants.lock(instance.tenant_id)
     quotas = tenant.quotas if tenant else {}
@@ -102,27 +127,27 @@ def _claim(work: Work, instance: Instance, vcpus: int, memory_mib: int) -> None:
         if more > 0 and limit != UNLIMITED and usage + more > limit:
             raise BackendError(code, f"Your limit of {limit} {name.value} is reached.", limit=limit)
     for held in work.tx.reservations.of(instance.id):
-        _claim_on_host(work, held, vcpus, memory_mib)
+        _claim_on_host(work, held, Capacity(cpu=vcpus * 100, memory_mib=memory_mib, disk_gib=scratch_gib))
 
 
-def _claim_on_host(work: Work, held: Reservation, vcpus: int, memory_mib: int) -> None:
+def _claim_on_host(work: Work, held: Reservation, wanted: Capacity) -> None:
     host = work.tx.hosts.lock(held.host_id)
     used = work.tx.reservations.used().get(held.host_id, Capacity())
     need = Capacity(
-        cpu=used.cpu - held.cpu + vcpus * 100,
-        memory_mib=used.memory_mib - held.memory_mib + memory_mib,
-        disk_gib=used.disk_gib,
+        cpu=used.cpu - held.cpu + wanted.cpu,
+        memory_mib=used.memory_mib - held.memory_mib + wanted.memory_mib,
+        disk_gib=used.disk_gib - held.disk_gib + wanted.disk_gib,
     )
-    grows = vcpus * 100 > held.cpu or memory_mib > held.memory_mib
+    grows = not wanted.fits(Capacity(cpu=held.cpu, memory_mib=held.memory_mib, disk_gib=held.disk_gib))
     if grows and (host is None or host.overcommitted or not need.plus(host.foreign).fits(host.limit)):
         raise BackendError(Code.NO_CAPACITY, "The instance's host has no room for this size.")
-    work.tx.reservations.update(held, cpu=vcpus * 100, memory_mib=memory_mib)
+    work.tx.reservations.update(held, cpu=wanted.cpu, memory_mib=wanted.memory_mib, disk_gib=wanted.disk_gib)
 
 
 def _user_data(work: Work, instance: Instance, command: ModifyInstance) -> dict[str, Any]:
     if command.user_data is None:
         return {}
-    if instance.detail not in _RESIZABLE or instance.job_id is not None:
+    if instance.detail not in OFF or instance.job_id is not None:
         raise wrong_state(instance, "change user data")
     if len(command.user_data) > USER_DATA_LIMIT:
         raise BackendError(Code.USER_DATA_TOO_LARGE, "User data is limited to 16384 bytes.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from backend.engine.link_ends import memberships_ended
 from backend.model import AttachState, Instance
 from backend.network_model import Nic
 
@@ -23,7 +24,7 @@ def set_nic_free(work: Work, nic: Nic) -> Nic:
 
     take_back(work, [nic])
     nic_changed(work, nic)
-    return work.tx.nics.update(
+    free = work.tx.nics.update(
         nic,
         instance_id=None,
         index=0,
@@ -33,6 +34,8 @@ def set_nic_free(work: Work, nic: Nic) -> Nic:
         asked_at=None,
         attached_at=None,
     )
+    memberships_ended(work, nic.instance_id, nic.groups)
+    return free
 
 
 def forget_nic(work: Work, nic: Nic) -> None:
@@ -44,8 +47,9 @@ def forget_nic(work: Work, nic: Nic) -> None:
     work.tx.leases.free(nic.id)
     work.tx.infra.release(nic.id)
     work.tx.tags.drop([nic.id])
-    work.tx.mixins.forget([nic.id])
+    work.tx.forget([nic.id])
     work.tx.nics.delete(nic.id)
+    memberships_ended(work, nic.instance_id, nic.groups)
     nic_changed(work, nic)
 
 

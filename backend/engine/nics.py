@@ -17,13 +17,14 @@ from backend.commands import Launch, MadeNic, NicRequest
 from backend.engine.access import own_instances
 from backend.engine.addresses import lend, lend_new, unlink
 from backend.engine.claims import claim_infra, free_in, usable
+from backend.engine.link_ends import memberships_ended
 from backend.engine.network_access import default_subnet, own, own_group, own_nic
 from backend.engine.network_reads import may_see
 from backend.engine.nic_ends import forget_nic, nic_changed, set_nic_free
 from backend.engine.registry import lock_tenant, require_quota
 from backend.engine.tagging import check_tags, give_tags
 from backend.engine.tasks import begin_task
-from backend.engine.work import Work, wrong_state
+from backend.engine.work import Work, require_off, wrong_state
 from backend.errors import BackendError, Code
 from backend.lifecycle import ec2_state
 from backend.model import (
@@ -296,6 +297,7 @@ class NewNic(Value, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     index: int = 0
     mixins: tuple[tuple[str, str], ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 def draw(
@@ -347,7 +349,13 @@ def _draw_one(work: Work, plan: NicPlan, stock: list[str]) -> NewNic:
         api=work.caller.api,
         created_at=work.now,
     )
-    return NewNic(nic=nic, addresses=(primary, *more), mixins=request.mixins, index=request.index)
+    return NewNic(
+        nic=nic,
+        addresses=(primary, *more),
+        mixins=request.mixins,
+        tags=request.tags,
+        index=request.index,
+    )
 
 
 def mac_of(address: str) -> str:
@@ -391,6 +399,8 @@ def record(work: Work, new: Sequence[NewNic]) -> list[Nic]:
     for each in new:
         for scheme, term in each.mixins:
             work.tx.mixins.associate(each.nic.tenant_id, scheme, term, each.nic.id)
+        if each.tags:
+            give_tags(work, [each.nic.id], "network-interface", each.tags, tenant_id=each.nic.tenant_id)
     work.network_changed(*(nic.id for nic in nics), urgent=False)
     return nics
 
@@ -509,13 +519,53 @@ def modify_nic(work: Work, command: commands.ModifyNic) -> Nic:
         changes["groups"] = _regrouped(work, nic, command)
     if command.delete_on_termination is not None and nic.instance_id is None:
         raise _not_attached(nic.attachment_id or nic.id)
+    changes |= _readdressed(work, nic, command)
     if not changes:
         return nic
     changed = work.tx.nics.update(nic, **changes)
+    memberships_ended(work, nic.instance_id, set(nic.groups) - set(changed.groups))
     work.network_changed(nic.id)
     if nic.instance_id is not None:
         work.tx.instances.touch([nic.instance_id])
     return changed
+
+
+def _readdressed(work: Work, nic: Nic, command: commands.ModifyNic) -> dict[str, Any]:
+    """The fields of an interface with another MAC or another primary address, which are claimed for it.
+
+    A MAC that was derived from the address goes with it, as that address may be somebody else's tomorrow.
+    What led to the old address leads to the new one.
+    """
+    address = nic.address if command.address is None else command.address
+    mac = nic.mac if command.mac is None else normal_mac(command.mac)
+    if (mac, address) == (nic.mac, nic.address):
+        return {}
+    instance = None
+    if nic.instance_id is not None:
+        [instance] = own_instances(work, [nic.instance_id], lock=True)
+        require_off(instance, f"The interface {nic.id} is to have another address")
+    subnet = own(work, Subnet, nic.subnet_id)
+    if address != nic.address:
+        _require_up(subnet)
+        _require_free(work, subnet, [address])
+        _move_lease(work, nic, address)
+        if mac == nic.mac == mac_of(nic.address):
+            mac = mac_of(address)
+    if mac != nic.mac:
+        _require_free_mac(work, subnet, NicRequest(mac=mac, address=address))
+    if instance is not None and nic.index == 0:
+        work.tx.instances.update(instance, address=address, mac=mac)
+    nic_changed(work, nic)
+    return {"mac": mac, "address": address}
+
+
+def _move_lease(work: Work, nic: Nic, address: str) -> None:
+    """Give an interface another primary address, which is free; what led to the old one follows."""
+    work.tx.leases.free(nic.id, [nic.address])
+    work.tx.leases.insert(Lease(subnet_id=nic.subnet_id, address=address, nic_id=nic.id, primary=True))
+    for public in work.tx.public_addresses.of_nics([nic.id]).get(nic.id, ()):
+        if public.private_ip == nic.address:
+            work.tx.public_addresses.update(public, private_ip=address)
 
 
 def _regrouped(work: Work, nic: Nic, command: commands.ModifyNic) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ class Testimony:
         return "seen_running", {}
 
     def _paused(self, instance: Instance, facts: DomainFacts) -> tuple[str, dict[str, Any]] | None:
-        if instance.detail == "susp.ram":
+        if instance.detail == "susp.ram" or facts.reason is DomainReason.STARTING:
             return None
         if facts.reason is DomainReason.IO_ERROR:
             return _stuck(instance, "impaired")

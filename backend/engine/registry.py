@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from backend import commands
-from backend.engine.access import own_instances, own_key_pair, own_volume
-from backend.engine.network_access import own
-from backend.engine.tagging import TAGGED, give_tags
+from backend.engine.access import own_instances, own_key_pair
+from backend.engine.tagging import give_tags
+from backend.engine.told import changed
 from backend.engine.work import Work
 from backend.errors import BackendError, Code
 from backend.model import (
@@ -134,25 +134,21 @@ def delete_mixin(work: Work, command: commands.DeleteMixin) -> None:
     work.tx.mixins.delete(mixin.tenant_id, mixin.scheme, mixin.term)
 
 
-def _prefix(item: str) -> str:
-    return item.partition("-")[0]
-
-
 def associate(work: Work, command: commands.Associate) -> None:
-    """Change the members of a tag mixin, all or none."""
+    """Change the members of a tag mixin, all or none; they may be resources and links of any kind."""
+    lock_tenant(work, work.caller.tenant_id)  # whoever replaces all members waits here
     mixin = _mixin(work, command.scheme, command.term)
-    named = (*command.add, *command.remove)
-    volumes = [own_volume(work, item) for item in named if item.startswith("vol-")]
-    networked = [item for item in named if _prefix(item) in TAGGED]
-    for item in networked:
-        own(work, TAGGED[_prefix(item)][1], item)
-    elsewhere = {*networked, *(volume.id for volume in volumes)}
-    members = own_instances(work, [item for item in named if item not in elsewhere])
+    named = dict.fromkeys((*command.add, *command.remove))
+    work.tx.instances.touch([each.id for each in own_instances(work, [*filter(_is_instance, named)])])
+    for item in sorted(named):
+        if not _is_instance(item):
+            changed(work, item)
     if command.replace:
         work.tx.mixins.dissociate(mixin.tenant_id, mixin.scheme, mixin.term)
     work.tx.mixins.dissociate(mixin.tenant_id, mixin.scheme, mixin.term, command.remove)
-    for instance_id in dict.fromkeys(command.add):
-        work.tx.mixins.associate(mixin.tenant_id, mixin.scheme, mixin.term, instance_id)
-    work.tx.instances.touch([member.id for member in members])
-    for volume in {each.id: each for each in volumes}.values():
-        work.tx.volumes.update(volume)
+    for item in dict.fromkeys(command.add):
+        work.tx.mixins.associate(mixin.tenant_id, mixin.scheme, mixin.term, item)
+
+
+def _is_instance(item: str) -> bool:
+    return item.startswith("i-")

@@ -124,7 +124,7 @@ def forget_group(work: Work, group: SecurityGroup) -> None:
     """Remove a group with its rules."""
     rules = [rule.id for rule in work.tx.security_rules.of_group(group.id)]
     work.tx.tags.drop([group.id, *rules])
-    work.tx.mixins.forget([group.id])
+    work.tx.forget([group.id])
     for rule_id in rules:
         work.tx.security_rules.delete(rule_id)
     work.tx.security_groups.delete(group.id)
@@ -250,7 +250,7 @@ def normal_protocol(text: str) -> str:
     name = _NAMES.get(name, name)
     if name in _PORTS | _TYPES or name == ALL_PROTOCOLS:
         return name
-    if name.isdigit() and int(name) <= 255:
+    if name.isascii() and name.isdigit() and int(name) <= 255:
         return name
     raise BackendError(
         Code.PARAMETER_INVALID, f"Invalid IP protocol: {text[:40]}", parameter="protocol", value=text[:40]

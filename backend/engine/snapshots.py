@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from backend import commands
 from backend.engine.access import own_instances, own_snapshot, own_volume
-from backend.engine.disks import encrypts_unasked, reseal, usable_content
+from backend.engine.disks import reseal, usable_content
 from backend.engine.registry import check_quota
 from backend.engine.tagging import give_tags
 from backend.engine.tasks import CALLED_OFF, begin_task, failed
@@ -144,11 +144,11 @@ def check_snapshot_quota(work: Work, tenant_id: str, more: int) -> None:
 def copy_snapshot(work: Work, command: commands.CopySnapshot) -> Snapshot:
     """A snapshot of the caller's own with the same bytes, at once: bytes never change (CopySnapshot)."""
     source = usable_content(work, command.source_id, region=command.source_region)
-    if (command.encrypted or encrypts_unasked(work)) and not source.encrypted:
+    if (command.encrypted or work.encrypts_unasked) and not source.encrypted:
         raise BackendError(
             Code.UNSUPPORTED,
             "A snapshot that is not encrypted cannot be copied to one that is"
-            + (", as is asked for in this region" if encrypts_unasked(work) else "")
+            + (", as is asked for in this region" if work.encrypts_unasked else "")
             + "; encrypt a volume made of it.",
         )
     check_snapshot_quota(work, work.caller.tenant_id, 1)
@@ -239,10 +239,26 @@ def _user_of(work: Work, snapshot: Snapshot) -> str | None:
     return next((user.id for user in users if user.tenant_id == snapshot.tenant_id), None)
 
 
+def forget_made_with(work: Work, image: Image) -> None:
+    """Delete the snapshots that an image was made with, unless its owner has another image of them.
+
+    Older ones were chosen for it, not made. Volumes that are being made of one need the bytes alone.
+    """
+    for snapshot_id in sorted(image.snapshot_ids):
+        snapshot = work.tx.snapshots.lock(snapshot_id)
+        if snapshot is None or snapshot.started_at < image.created_at:
+            continue
+        is_needed = any(
+            other.tenant_id == image.tenant_id for other in work.tx.images.of_snapshot(snapshot_id)
+        )
+        if snapshot.tenant_id == image.tenant_id and not is_needed:
+            forget_snapshot(work, snapshot)
+
+
 def forget_snapshot(work: Work, snapshot: Snapshot) -> None:
     """Remove a snapshot that nothing is made of, and call off the work on it."""
     work.tx.tags.drop([snapshot.id])
-    work.tx.mixins.forget([snapshot.id])
+    work.tx.forget([snapshot.id])
     work.tx.snapshots.delete(snapshot.id)
     call_off(work, snapshot.id)
 

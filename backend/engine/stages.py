@@ -20,6 +20,7 @@ from backend.model import AttachState, Content, Host, HostState, Instance, Job, 
 from backend.ports import (
     DiskSpec,
     DomainFacts,
+    DomainReason,
     DomainSpec,
     DomainStatus,
     HostDriver,
@@ -162,6 +163,7 @@ def domain_of(act: Act) -> DomainSpec:
         vcpus=instance.vcpus,
         memory_mib=instance.memory_mib,
         architecture=instance.architecture,
+        share=instance.cpu_share,
         disks=disks_of(act),
         nics=act.tools.network.plugs(instance),
         title=instance.id,
@@ -189,6 +191,13 @@ def _volume_step(volume: Volume) -> Step:
 
 def _scratch(act: Act) -> None:
     act.host.mkimage(VolumeSpec(name=scratch_name(act.id), size_bytes=act.instance.ephemeral_gib << 30))
+
+
+def _grown_scratch(act: Act) -> None:
+    """The scratch disk as large as the size that the instance was given while it was off."""
+    if act.instance.ephemeral_gib:
+        _scratch(act)
+        act.host.resize(scratch_name(act.id), act.instance.ephemeral_gib << 30)
 
 
 def _context(act: Act) -> None:
@@ -235,6 +244,9 @@ def _restore(act: Act) -> None:
 
 def _runs(act: Act) -> bool:
     facts = act.host.domain(act.id)
+    if facts is not None and facts.reason is DomainReason.STARTING:
+        # A daemon that died over it finds it so, and ends it in its own time: it is neither there nor not.
+        raise HostSilent("The host has begun the start and not ended it.")
     if facts is None or facts.status is not DomainStatus.RUNNING:
         return False
     return facts.epoch == act.place.placement.epoch
@@ -268,8 +280,7 @@ def _shutdown(act: Act) -> None:
     if act.job.op == "poweroff_hard":
         _destroy(act)
         return
-    patience = act.job.deadline - act.job.stage_started
-    presses = [act.job.stage_started + patience * share for share in _PRESSES]
+    presses = _presses(act)
     while not _off(driver.domain(act.id)):
         now = act.clock()
         if now >= act.job.deadline:
@@ -285,6 +296,12 @@ def _shutdown(act: Act) -> None:
             raise Interrupted
         driver.wait(act.id, min(_POLL, max(0.05, act.job.deadline - now)))
     act.save_console(driver)
+
+
+def _presses(act: Act) -> list[float]:
+    """When the button is to be pressed, from the stage's beginning to its deadline."""
+    patience = act.job.deadline - act.job.stage_started
+    return [act.job.stage_started + patience * share for share in _PRESSES]
 
 
 def _destroy(act: Act) -> None:
@@ -392,9 +409,9 @@ def _saved(act: Act) -> bool:
 
 
 def _reboot(act: Act) -> None:
-    """Ask the guest to reboot and wait until it was seen; reset it at the end when that was asked."""
+    """Ask the guest to reboot now and then until it was seen; reset it at the end when that was asked."""
     driver = act.host
-    driver.reboot(act.id)
+    presses = _presses(act)
     while not driver.rebooted(act.id, act.job.stage_started):
         now = act.clock()
         if now >= act.job.deadline:
@@ -404,6 +421,9 @@ def _reboot(act: Act) -> None:
             return
         if act.superseded() or _off(driver.domain(act.id)):
             return
+        if presses and now >= presses[0]:
+            driver.reboot(act.id)
+            presses = [time for time in presses if time > now]
         driver.wait(act.id, _POLL)
 
 
@@ -432,7 +452,7 @@ def _disk_work(act: Act) -> None:
 
 STEPS: Mapping[str, tuple[Step, ...]] = {
     "boot.new": (_network, _start),
-    "boot.poff": (_context, _network, _start),
+    "boot.poff": (_grown_scratch, _context, _network, _start),
     "boot.unkn": (_context, _network, _start),
     "boot.susp": (_network, _restore),
     "shut.done": (_shutdown,),

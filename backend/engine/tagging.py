@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from backend.commands import CreateTags, DeleteTags
 from backend.engine.access import own_image, own_instances, own_key_pair, own_snapshot, own_volume
@@ -24,6 +25,7 @@ from backend.network_model import (
     Subnet,
     Vpc,
 )
+from backend.store import Tx
 
 Tags = Sequence[tuple[str, str]]
 TAG_LIMIT = 50
@@ -134,12 +136,16 @@ def delete_tags(work: Work, command: DeleteTags) -> None:
 
 
 def _touch(work: Work, kinds: dict[str, tuple[str, str]]) -> None:
-    """Renderings of instances hold their own tags and those of their interfaces."""
+    """Renderings of instances hold their own tags and those of their interfaces, others their own."""
     instances = {resource_id for resource_id, (kind, _) in kinds.items() if kind == "instance"}
     nics = [resource_id for resource_id, (kind, _) in kinds.items() if kind == "network-interface"]
     instances |= {nic.instance_id for nic in work.tx.nics.some(nics).values() if nic.instance_id}
     if instances:
         work.tx.instances.touch(sorted(instances))
+    for kind, rows in _SHOWN.items():
+        of_kind = [resource_id for resource_id, (each, _) in kinds.items() if each == kind]
+        if of_kind:
+            rows(work.tx).touch(of_kind)
 
 
 def _resources(work: Work, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -186,6 +192,17 @@ TAGGED: Mapping[str, tuple[str, type[Owned]]] = {
     "lt": ("launch-template", LaunchTemplate),
 }
 """What a tenant has in a region by the prefix of their ids: EC2's resource type, and the rows."""
+
+
+_SHOWN: Mapping[str, Callable[[Tx], Any]] = {
+    "volume": lambda tx: tx.volumes,
+    "subnet": lambda tx: tx.subnets,
+    "security-group": lambda tx: tx.security_groups,
+    "network-interface": lambda tx: tx.nics,
+    "elastic-ip": lambda tx: tx.public_addresses,
+}
+"""The rows whose versions change with their tags, besides instances: whatever is shown of a thing raises it,
+so that a request that depends on what it has read can hold it."""
 
 
 def _key_pair_tenant(work: Work, key_pair_id: str) -> str:

@@ -14,7 +14,6 @@ from backend.engine.disks import (
     check_type,
     check_volume_quota,
     choose_device,
-    encrypts_unasked,
     gib,
     is_root_device,
     new_secret,
@@ -25,7 +24,7 @@ from backend.engine.leaving import touch
 from backend.engine.places import same_store
 from backend.engine.tagging import check_tags, give_tags
 from backend.engine.tasks import begin_hotplug, begin_task
-from backend.engine.work import Work, wrong_state
+from backend.engine.work import Work, require_off, wrong_state
 from backend.errors import BackendError, Code
 from backend.lifecycle import ec2_state
 from backend.model import (
@@ -160,7 +159,7 @@ def _source(work: Work, command: commands.CreateVolume, volume: Volume) -> dict[
             return found | {"encrypted": True, "secret": reseal(work, volume.id, image.id, image.secret)}
     else:
         found = {}
-    if command.encrypted or encrypts_unasked(work):
+    if command.encrypted or work.encrypts_unasked:
         found |= {"encrypted": True, "secret": new_secret(work, volume.id)}
     return found
 
@@ -336,6 +335,8 @@ def set_volume(work: Work, command: commands.SetVolume) -> Volume:
     }
     if command.delete_on_termination is not None and volume.instance_id is None:
         raise not_attached(volume, "", "")
+    if command.device is not None and command.device != volume.device:
+        changes |= _replugged(work, volume, command.device)
     if command.reset:
         if volume.state is not VolumeState.ERROR or not volume.made:
             raise wrong_volume_state(volume, "reset")
@@ -344,6 +345,24 @@ def set_volume(work: Work, command: commands.SetVolume) -> Volume:
     if not changes:
         return volume
     return touch(work, work.tx.volumes.update(volume, **changes))
+
+
+def _replugged(work: Work, volume: Volume, wanted: str) -> dict[str, str]:
+    """The fields of an attachment as another device, in an instance that is off."""
+    if volume.instance_id is None:
+        raise not_attached(volume, "", wanted)
+    [instance] = own_instances(work, [volume.instance_id], lock=True)
+    require_off(instance, f"The volume {volume.id} is to be {wanted[:80]}")
+    if volume.boot:
+        raise BackendError(
+            Code.VOLUME_IS_ROOT,
+            f"The instance '{instance.id}' boots from the volume '{volume.id}', as {volume.device}.",
+            ids=(volume.id,),
+            instance=instance.id,
+        )
+    others = [each for each in work.tx.volumes.of_instance(instance.id) if each.id != volume.id]
+    device, target = choose_device(wanted, others, scratch=bool(instance.ephemeral_gib))
+    return {"device": device, "target": target}
 
 
 def revert_volume(work: Work, command: commands.RevertVolume) -> Volume:

@@ -47,7 +47,7 @@ DEFAULT_OPTIONS = "default"
 MOST_BLOCKS = 5
 _USUAL_SUBNET = 20
 _TENANCIES = frozenset({"default", "dedicated"})
-_MOST_VLAN = 4094
+_MOST_VLAN = 4095
 _NEVER_PRIVATE = tuple(
     IPv4Network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 )
@@ -407,7 +407,7 @@ def delete_subnet(work: Work, command: commands.DeleteSubnet) -> Subnet:
         raise in_use("subnet", subnet.id)
     work.tx.subnets.delete(subnet.id)
     work.tx.tags.drop([subnet.id])
-    work.tx.mixins.forget([subnet.id])
+    work.tx.forget([subnet.id])
     work.network_changed(subnet.vpc_id, subnet.id)
     return subnet
 
@@ -415,12 +415,14 @@ def delete_subnet(work: Work, command: commands.DeleteSubnet) -> Subnet:
 def modify_subnet(work: Work, command: commands.ModifySubnet) -> Subnet:
     """Change attributes of a subnet (ModifySubnetAttribute; OCCI's up, down and label)."""
     subnet = own(work, Subnet, command.subnet_id, lock=True)
-    _vlan(command.vlan)
-    changes = {
+    changes: dict[str, Any] = {
         name: value
-        for name in ("map_public_ip", "up", "label", "vlan", "summary")
+        for name in ("map_public_ip", "up", "label", "summary")
         if (value := getattr(command, name)) is not None and value != getattr(subnet, name)
     }
+    vlan = None if command.vlan == commands.NO_VLAN else _vlan(command.vlan)
+    if command.vlan is not None and vlan != subnet.vlan:
+        changes["vlan"] = vlan
     if not changes:
         return subnet
     if "up" in changes:

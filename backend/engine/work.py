@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from backend.engine.leaving import volumes_after_end
@@ -47,6 +48,8 @@ DESIRES = {
 }
 """What an accepted operation says about the owner's wish."""
 
+_HOTPLUG = "hotp@"  # begins the details of a machine at whose devices is worked
+
 ENGINE = Caller(tenant_id="", account_id="", user_id="", user_name="engine", api=Api.ENGINE)
 """The caller of what nobody asked for: monitoring, recovery, clean-up."""
 
@@ -78,6 +81,12 @@ class Work:
         """The region of the caller, or the first one of a caller without."""
         return self.caller.region or self.settings.default_region
 
+    @cached_property
+    def encrypts_unasked(self) -> bool:
+        """Whether the caller's new volumes are encrypted in its region, asked for or not."""
+        tenant = self.tx.tenants.get(self.caller.tenant_id)
+        return tenant is not None and self.region in tenant.encrypted_regions
+
     def move(
         self,
         instance: Instance,
@@ -88,11 +97,14 @@ class Work:
         job: Job | None = None,
         **changes: Any,
     ) -> Instance:
-        """Change an instance's detail (and whatever else), with its event."""
-        if detail != instance.detail:
+        """Change an instance's detail (and whatever else), with its event.
+
+        Disks and cards that come and go do not begin a state anew: who was ready stays ready.
+        """
+        if detail.removeprefix(_HOTPLUG) != instance.detail.removeprefix(_HOTPLUG):
             changes["state_since"] = self.now
         if detail == "done":
-            self.tx.mixins.forget([instance.id])
+            self.tx.forget([instance.id])
             volumes_after_end(self, instance, op=op, epilog=job is not None)
             nics_after_end(self, instance)
         if detail != instance.detail:
@@ -214,6 +226,24 @@ class Work:
     def clear_reason(self) -> dict[str, Any]:
         """Changes that take the state reason off."""
         return {"reason": Reason.NONE, "reason_text": "", "by_user": False}
+
+
+OFF = frozenset({"pend", "hold", "poff"})
+"""Where nothing of an instance runs, and nothing waits to run on as it was."""
+
+
+def require_off(instance: Instance, what: str, op: str = "change") -> None:
+    """Refuse a change that a guest would not take notice of while it runs, or sleeps with what it has."""
+    if instance.job_id is not None or instance.detail == "unkn":
+        raise wrong_state(instance, op)
+    if instance.desired is Desired.GONE or instance.detail not in OFF:
+        raise BackendError(
+            Code.INSTANCE_WRONG_STATE,
+            f"{what}: the instance '{instance.id}' must be switched off for that.",
+            ids=(instance.id,),
+            state=instance.detail,
+            op=op,
+        )
 
 
 _DOING = (

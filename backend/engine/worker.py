@@ -25,6 +25,8 @@ from backend.engine.places import moving_name, same_store
 from backend.engine.reconcile import Testimony, seen
 from backend.engine.runner import Runner, go_on
 from backend.engine.scheduler import Scheduler
+from backend.engine.shares import ERRAND as SHARE_ERRAND
+from backend.engine.shares import set_share
 from backend.engine.silence import host_silent
 from backend.engine.stages import CONSOLE_LIMIT
 from backend.engine.task_runner import TaskRunner, guest_let_go, guests_let_go
@@ -116,6 +118,9 @@ class Worker:
             return self.network.drain()
         if job_id.startswith(ERRAND):
             self.displays.read(job_id.removeprefix(ERRAND))
+            return None
+        if job_id.startswith(SHARE_ERRAND):
+            set_share(self.engine, self.hosts, job_id.removeprefix(SHARE_ERRAND))
             return None
         run = self.runner.run if job_id.startswith("job-") else self.tasks.run
         try:
@@ -368,6 +373,7 @@ class Worker:
             tx.sessions.forget_expired(now - _KEEP_EXPIRED_SESSIONS)
             tx.launch_tokens.forget_before(now - settings.token_memory)
             tx.volume_tokens.forget_before(now - settings.token_memory)
+            tx.creation_keys.forget(now - settings.token_memory)
 
     def _drop_scratch(self) -> None:
         """Remove what work that has ended, or was called off, left in the image store."""

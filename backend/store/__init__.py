@@ -7,7 +7,7 @@ writer. Everything a transaction offers hangs off :class:`Tx`, by noun.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from backend.store import launch_queries, network_queries, queries
+from backend.store import identity_queries, launch_queries, network_queries, queries, request_queries
 from backend.store.listing import RowQuery, View
 from backend.store.queries import (
     GroupMember,
@@ -35,6 +35,7 @@ __all__ = [
     "GroupMember",
     "InstanceKey",
     "InstanceQuery",
+    "Joined",
     "LaunchToken",
     "RowQuery",
     "SessionOwner",
@@ -257,6 +258,31 @@ class Tx:
         return queries.AccessKeyRows(self.connection)
 
     @cached_property
+    def identities(self) -> identity_queries.IdentityRows:
+        """Who users are to others."""
+        return identity_queries.IdentityRows(self.connection)
+
+    @cached_property
+    def memberships(self) -> identity_queries.MembershipRows:
+        """Tenants that users work in besides their own."""
+        return identity_queries.MembershipRows(self.connection)
+
+    @cached_property
+    def notes(self) -> request_queries.Notes:
+        """Notes on resources."""
+        return request_queries.Notes(self.connection)
+
+    @cached_property
+    def chosen_paths(self) -> request_queries.ChosenPathRows:
+        """Paths that clients chose."""
+        return request_queries.ChosenPathRows(self.connection)
+
+    @cached_property
+    def creation_keys(self) -> request_queries.CreationKeyRows:
+        """Keys of creations."""
+        return request_queries.CreationKeyRows(self.connection)
+
+    @cached_property
     def tokens(self) -> queries.BearerTokenRows:
         """OCCI bearer tokens."""
         return queries.BearerTokenRows(self.connection)
@@ -285,6 +311,12 @@ class Tx:
     def blobs(self) -> queries.Blobs:
         """User data and console logs."""
         return queries.Blobs(self.connection)
+
+    def forget(self, resource_ids: Collection[str]) -> None:
+        """Remove what clients said of resources and links that have gone: tag mixins, notes, chosen paths."""
+        self.mixins.forget(resource_ids)
+        self.notes.forget(resource_ids)
+        self.chosen_paths.forget(resource_ids)
 
     def forget_tenant(self, tenant_id: str) -> None:
         """Remove a tenant whose instances have all ended, with every row that refers to it."""
@@ -353,6 +385,26 @@ class Store:
     def close(self) -> None:
         """Close all connections of this process."""
         self.engine.dispose()
+
+
+class Joined(Store):
+    """A store all of whose transactions are one that has begun already: they see and become part of it."""
+
+    def __init__(self, store: Store, tx: Tx) -> None:
+        self.url = store.url
+        self.is_sqlite = store.is_sqlite
+        self.engine = store.engine
+        self._tx = tx
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        """The transaction that has begun; it goes on afterwards."""
+        yield self._tx
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """The transaction that has begun, with what it has written so far."""
+        yield self._tx
 
 
 def _sqlstate(error: DBAPIError) -> str:

@@ -208,11 +208,6 @@ class InstanceRows(ListedRows[Instance]):
         row = self.connection.execute(_USAGE, {"tenant": tenant_id}).one()
         return int(row[0]), int(row[1]), int(row[2])
 
-    def touch(self, ids: Collection[str]) -> None:
-        """Raise the versions of instances, because something shown with them (a tag) changed."""
-        c = self.table.c
-        self.connection.execute(update(self.table).where(c.id.in_(list(ids))).values(version=c.version + 1))
-
     def explain(self, ids: Sequence[str], reason: Reason, why: str) -> None:
         """Note why pending instances wait; those that do not wait any more are left alone."""
         c = self.table.c
@@ -240,7 +235,7 @@ class InstanceRows(ListedRows[Instance]):
         if found:
             for table in (tables.console, tables.context, tables.picture):
                 self.connection.execute(delete(table).where(table.c.instance_id.in_(found)))
-            for table in (tables.tag, tables.mixin_member):
+            for table in (tables.tag, tables.mixin_member, tables.note, tables.chosen_path):
                 self.connection.execute(delete(table).where(table.c.resource_id.in_(found)))
             self.connection.execute(update(self.table).where(c.id.in_(found)).values(archived=1))
         return len(found)
@@ -859,6 +854,12 @@ class TenantRows(Rows[Tenant]):
         found = self.where(self.table.c.account_id == account_id)
         return found[0] if found else None
 
+    def called(self, name: str) -> Tenant | None:
+        """A tenant by id, name or account id, in this order; with one question, whichever it is."""
+        c = self.table.c
+        found = self.where(or_(c.id == name, c.name == name, c.account_id == name))
+        return min(found, key=lambda each: (each.id != name, each.name != name), default=None)
+
 
 class UserRows(Rows[User]):
     """Users."""
@@ -1203,7 +1204,13 @@ def forget_tenant(connection: Connection, tenant_id: str) -> None:
     users = select(u.id).where(u.tenant_id == tenant_id)
     for table in (tables.job, tables.context, tables.console, tables.picture, tables.placement):
         connection.execute(delete(table).where(table.c.instance_id.in_(instances)))
-    for table in (tables.access_key, tables.bearer_token, tables.session):
+    for table in (
+        tables.access_key,
+        tables.bearer_token,
+        tables.session,
+        tables.identity,
+        tables.membership,
+    ):
         connection.execute(delete(table).where(table.c.user_id.in_(users)))
     templates = select(tables.launch_template.c.id).where(tables.launch_template.c.tenant_id == tenant_id)
     versions = tables.launch_template_version
@@ -1212,6 +1219,10 @@ def forget_tenant(connection: Connection, tenant_id: str) -> None:
     forget_networks(connection, tenant_id)
     for table in (
         tables.tag,
+        tables.note,
+        tables.chosen_path,
+        tables.creation_key,
+        tables.membership,
         tables.session,
         tables.tenant_role,
         tables.launch_template,

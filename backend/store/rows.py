@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -86,6 +86,13 @@ class Rows(Generic[T]):
         if result.rowcount != 1:
             raise BackendError(Code.STALE, f"The {self.table.name} was changed by somebody else.")
         return new
+
+    def touch(self, ids: Collection[str]) -> None:
+        """Raise the versions of rows by id, because something shown with them (a tag) changed."""
+        c = self.table.c
+        if ids:
+            changed = update(self.table).where(c.id.in_(list(ids))).values(version=c.version + 1)
+            self.connection.execute(changed)
 
     def delete(self, *key: str | int) -> bool:
         """Remove a row; whether there was one."""
@@ -203,4 +210,5 @@ _JSON_FIELDS: Mapping[str, tuple[str, ...]] = {
     "network_acl": ("entries",),
     "nic": ("groups",),
     "job": ("stages", "on_failed", "on_lost"),
+    "creation_key": ("made",),
 }

@@ -128,6 +128,25 @@ bearer_token = Table(
     _time("expires_at"),
 )
 
+identity = Table(
+    "identity",
+    metadata,
+    _text("issuer", key=True),
+    _text("subject", key=True),
+    Column("user_id", String, ForeignKey("user_account.id"), nullable=False, index=True),
+    _time("created_at", null=False),
+    _flag("claimed"),
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    Column("user_id", String, ForeignKey("user_account.id"), primary_key=True),
+    Column("tenant_id", String, ForeignKey("tenant.id"), primary_key=True, index=True),
+    _text("role"),
+    _time("created_at", null=False),
+)
+
 host = Table(
     "host",
     metadata,
@@ -331,6 +350,7 @@ instance = Table(
     _time("last_seen"),
     _time("ended_at"),
     _number("user_data_size"),
+    _number("cpu_share"),
     _number("version"),
     Column("archived", Integer, nullable=False, server_default="0"),
     _partial(
@@ -869,6 +889,34 @@ mixin_member = Table(
     _text("term", key=True),
     _text("resource_id", key=True),
     Index("ix_mixin_member_resource_id", "resource_id"),
+)
+
+note = Table(
+    "note",
+    metadata,
+    _text("resource_id", key=True),
+    _text("name", key=True),
+    Column("tenant_id", String, nullable=False, index=True),
+    Column("value", Text, nullable=False),
+)
+
+chosen_path = Table(
+    "chosen_path",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("path", key=True),
+    Column("resource_id", String, nullable=False, index=True),
+    _time("created_at", null=False),
+)
+
+creation_key = Table(
+    "creation_key",
+    metadata,
+    _text("tenant_id", key=True),
+    _text("key", key=True),
+    _text("digest"),
+    _json("made"),
+    Column("created_at", Float(53), nullable=False, index=True),
 )
 
 worker = Table(

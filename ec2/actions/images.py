@@ -400,11 +400,10 @@ def deregister_image(context: Ec2Context, params: Params) -> Document:
     image = context.engine.execute(context.caller, commands.DeregisterImage(image_id=image_id))
     if not params.get("DeleteAssociatedSnapshots"):
         return {"Return": True}
-    ids = (image.snapshot_id, *(each.snapshot_id for each in image.mappings))
     return {
         "Return": True,
         "DeleteSnapshotResults": [
-            {"SnapshotId": each, "ReturnCode": _deleted(context, each)} for each in dict.fromkeys(ids) if each
+            {"SnapshotId": each, "ReturnCode": _deleted(context, each)} for each in image.snapshot_ids
         ],
     }
 

@@ -36,13 +36,9 @@ _TAGGED = frozenset({"instance", "volume", "network-interface", "spot-instances-
 """What the tags in a template's data may be for."""
 
 _WHICH_VERSIONS = (
-    "To describe the launch template data for all your launch templates, for ‘--versions’ specify "
-    "‘$Latest’, ‘$Default’, or both, and omit ‘--launch-template-id’, ‘--launch-template-name’, "
-    "and version numbers. To describe the launch template data for a specific launch template, "
-    "specify ‘--launch-template-id’ or ‘--launch-template-name’, and for ‘--versions’ specify one or "
-    "more of the following values: ‘$Latest’, ‘$Default’, or one or more version numbers."
+    "Without a launch template, Versions names $Latest, $Default or both, and nothing else is given. For "
+    "other versions name their template with LaunchTemplateId or LaunchTemplateName."
 )
-"""EC2's own sentence, which clients show."""
 
 
 # Making -------------------------------------------------------------------------------------------------

@@ -15,9 +15,10 @@ import msgspec
 from backend.engine import Engine
 from backend.model import Api, Caller, Role, Session, Tenant, User
 from ec2 import signing
+from ec2.context import FreshKey
 from ec2.service import service_of
 from ec2.signature import Presented, SignaturePolicy, SignedRequest, expired_token, refused
-from gateway.crypto import TEMPORARY, SecretBox, token_digest
+from gateway.crypto import TEMPORARY, SecretBox, new_key_id, new_secret, new_session_token, token_digest
 from gateway.settings import Settings
 from rendering.query_params import envelope
 
@@ -137,3 +138,21 @@ class Ec2Door:
         if presented.region is None or presented.service in _ANY_REGION or self._any_service:
             return self._default_region
         raise refused()
+
+
+class SessionMint:
+    """Makes temporary keys. Implements the EC2 face's ``KeyMint``."""
+
+    def __init__(self, box: SecretBox) -> None:
+        self._box = box
+
+    def __call__(self, shortest_token: int = 0) -> FreshKey:
+        """A key that nobody has: its secret sealed besides, its session token as digest."""
+        key_id, secret, token = new_key_id(TEMPORARY), new_secret(), new_session_token(shortest_token)
+        return FreshKey(
+            key_id=key_id,
+            secret=secret,
+            sealed=self._box.seal(key_id, secret),
+            token=token,
+            token_digest=token_digest(token),
+        )

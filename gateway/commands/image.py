@@ -368,10 +368,10 @@ def delete(image: ImageArgument, home: HomeOption = None, as_json: JsonOption = 
     """Withdraw an image and delete the snapshots that it is made of, unless others are, too."""
     installation = installation_of(home)
     found = installation.engine.image(operator(), image)
-    disks = _snapshots(found)
+    disks = set(found.snapshot_ids)
     for other in installation.engine.images(operator()):
         if other.id != found.id and other.state is not ImageState.GONE:
-            disks -= _snapshots(other)
+            disks -= set(other.snapshot_ids)
     there = {each.id for each in installation.engine.snapshots(operator())}
     doomed = sorted(disks & there)
     installation.engine.execute_all(
@@ -379,10 +379,6 @@ def delete(image: ImageArgument, home: HomeOption = None, as_json: JsonOption = 
         [DeregisterImage(image_id=found.id), *(DeleteSnapshot(snapshot_id=each) for each in doomed)],
     )
     Output(as_json=as_json).one({"id": found.id, "name": found.name, "deleted": True, "snapshots": doomed})
-
-
-def _snapshots(image: Image) -> set[str]:
-    return {image.snapshot_id, *(each.snapshot_id for each in image.mappings)} - {""}
 
 
 # Publishing (lifecycle §9.2) ----------------------------------------------------------------------------

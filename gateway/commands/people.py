@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 import typer
@@ -19,7 +21,16 @@ from backend.commands import (
     SetPassword,
     SetQuota,
 )
-from backend.model import QUOTA_DEFAULTS, TOKEN_ID_LENGTH, UNLIMITED, Role, Tenant, User
+from backend.identity_commands import JoinTenant, LeaveTenant
+from backend.model import (
+    QUOTA_DEFAULTS,
+    TOKEN_ID_LENGTH,
+    UNLIMITED,
+    Membership,
+    Role,
+    Tenant,
+    User,
+)
 from gateway import installation as installations
 from gateway.context import (
     HomeOption,
@@ -159,15 +170,26 @@ def purge(
 # Users --------------------------------------------------------------------------------------------------
 
 
-def _user_row(user: User, tenants_by_id: dict[str, Tenant]) -> dict[str, Any]:
-    owner = tenants_by_id.get(user.tenant_id)
+def _user_row(
+    user: User, tenants_by_id: dict[str, Tenant], memberships: Sequence[Membership] = ()
+) -> dict[str, Any]:
     return {
         "id": user.id,
         "name": user.name,
-        "tenant": owner.name if owner else user.tenant_id,
+        "tenant": _name_of(user.tenant_id, tenants_by_id),
         "role": user.role.value,
+        "projects": {
+            _name_of(each.tenant_id, tenants_by_id): each.role.value
+            for each in memberships
+            if each.user_id == user.id
+        },
         "created_at": user.created_at,
     }
+
+
+def _name_of(tenant_id: str, tenants_by_id: dict[str, Tenant]) -> str:
+    owner = tenants_by_id.get(tenant_id)
+    return owner.name if owner else tenant_id
 
 
 def _by_id(installation: Installation) -> dict[str, Tenant]:
@@ -218,11 +240,66 @@ def create_user(
 @users.command("list")
 @command
 def list_users(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """All users."""
+    """All users, with the tenants in which they may work besides their own."""
     installation = installation_of(home)
-    owners = _by_id(installation)
-    rows = [_user_row(user, owners) for user in installation.engine.users()]
-    Output(as_json=as_json).rows(rows, ("name", "tenant", "role", "id", "created_at"))
+    owners, memberships = _by_id(installation), installation.engine.memberships()
+    rows = [_user_row(user, owners, memberships) for user in installation.engine.users()]
+    Output(as_json=as_json).rows(rows, ("name", "tenant", "role", "projects", "id", "created_at"))
+
+
+@users.command("show")
+@command
+def show_user(
+    name: Annotated[str, typer.Argument(help="The user's name.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """One user: where it may work, and as whom issuers and certificates let it in."""
+    installation = installation_of(home)
+    engine = installation.engine
+    user = user_named(installation, name, None)
+    mine = [each for each in engine.identities() if each.user_id == user.id]
+    shown = _user_row(user, _by_id(installation), engine.memberships_of(user.id)) | {
+        "password": bool(user.password_hash),
+        "identities": [f"{each.issuer} {each.subject}" for each in mine],
+    }
+    Output(as_json=as_json).one(shown)
+
+
+@users.command("join")
+@command
+def join(
+    name: Annotated[str, typer.Argument(metavar="USER", help="The user's name.")],
+    tenant: TenantArgument,
+    role: Annotated[Role, typer.Option(help="What the user may do there.")] = Role.MEMBER,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a user work in one more tenant through OCCI; access keys stay those of the user's own."""
+    installation = installation_of(home)
+    found, user = tenant_named(installation, tenant), user_named(installation, name, None)
+    made = installation.engine.execute(
+        operator(), JoinTenant(user_name=user.name, tenant_id=found.id, role=role)
+    )
+    output = Output(as_json=as_json)
+    output.one({"name": user.name, "project": found.name, "role": made.role.value})
+    path = f"/projects/{quote(found.name, safe='')}/"
+    output.say(f"Requests go there by the header X-Project: {found.name}, or below {path}")
+
+
+@users.command("leave")
+@command
+def leave(
+    name: Annotated[str, typer.Argument(metavar="USER", help="The user's name.")],
+    tenant: TenantArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a user's work in a tenant that is not its own; what it made stays there."""
+    installation = installation_of(home)
+    found, user = tenant_named(installation, tenant), user_named(installation, name, None)
+    installation.engine.execute(operator(), LeaveTenant(user_name=user.name, tenant_id=found.id))
+    Output(as_json=as_json).one({"name": user.name, "project": found.name, "left": True})
 
 
 @users.command("passwd")

@@ -593,6 +593,42 @@ def ready(world: World, spec: DomainSpec, boots: int) -> dict:
     return until(found, 180)
 
 
+def weight(world: World, instance_id: str) -> int:
+    """A running domain's share of processor time as the host counts it."""
+    if isinstance(world.driver, MemoryHost):
+        return world.driver.shares[instance_id]
+    return int(world.domain(instance_id).schedulerParameters()["cpu_shares"])
+
+
+@pytest.mark.parametrize("world", ["memory", *REAL], indirect=True)
+def test_a_share_of_processor_time_counts_from_the_start_while_it_runs_and_after_a_restore(world, guest):
+    driver, name = world.driver, guest.instance_id
+    usual = int(driver.facts().capabilities.get("cpu_shares", "0"))
+    if not usual and world.real:  # it weighs nobody: guests run all the same
+        driver.weigh(name, 300)
+        driver.destroy(name)
+        driver.start(msgspec.structs.replace(guest, share=50))
+        assert status(world, name) == (DomainStatus.RUNNING, DomainReason.UNKNOWN)
+        return
+    assert (usual in {1024, 100}) is world.real
+
+    def counted(share: int) -> int:
+        return share * usual // 100 if usual else share
+
+    usually = weight(world, name)
+    driver.weigh(name, 300)
+    assert weight(world, name) == counted(300) != usually
+    driver.save(name)
+    driver.weigh(name, 1)  # nobody to be weighed
+    driver.restore(msgspec.structs.replace(guest, share=50))
+    assert weight(world, name) == counted(50)
+    driver.weigh(name, 0)
+    assert weight(world, name) == usually
+    driver.destroy(name)
+    driver.start(msgspec.structs.replace(guest, share=200))
+    assert weight(world, name) == counted(200)
+
+
 @real_host
 def test_a_real_guest_from_boot_to_power_off(world, spec, image, listener):
     driver, name = world.driver, spec.instance_id

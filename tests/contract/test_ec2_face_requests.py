@@ -321,8 +321,9 @@ def test_signatures_come_first(face):
     reply = face.transport._client.simulate_post("/", body=b"Action=MakeCoffee&Version=x")
     assert reply.status_code == 401
     assert "AuthFailure" in reply.text
+    ann = face.ann
     face.keys["AKIAANN"] = ("another", face.cloud.caller)
-    assert refused(face.ann.describe_instances)[0] == "AuthFailure"
+    assert refused(ann.describe_instances)[0] == "AuthFailure"
 
 
 @pytest.mark.parametrize(

@@ -278,6 +278,22 @@ def test_pages_and_ids(face):
 # Attach, detach, delete ---------------------------------------------------------------------------------
 
 
+def test_a_disk_that_comes_or_goes_does_not_make_a_ready_instance_unready(face):
+    made, instance = create(face), running(face)
+    face.cloud.clock.advance(61)
+
+    def change(action, **more) -> None:
+        action(VolumeId=made, InstanceId=instance, **more)
+        face.cloud.settle()
+        (found,) = face.ann.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"]
+        assert [found[part]["Status"] for part in ("InstanceStatus", "SystemStatus")] == ["ok", "ok"]
+
+    change(face.ann.attach_volume, Device="/dev/sdf")
+    assert "/dev/sdf" in mapped(face, instance)
+    change(face.ann.detach_volume)
+    assert "/dev/sdf" not in mapped(face, instance)
+
+
 def test_the_life_of_an_attachment(face):
     made, instance = create(face), running(face)
     answer = face.ann.attach_volume(VolumeId=made, InstanceId=instance, Device="/dev/sdf")

@@ -313,6 +313,18 @@ def test_delete_and_ln(world):
         assert world.storage.volume("vol-1") is None
 
 
+@only("local-qcow2", "local-shared")
+def test_the_lock_of_who_died_at_the_end_of_a_deletion_goes_with_the_next(world):
+    world.storage.mkimage(volume("vol-1"))
+    (file,) = (path for path in world.folder.rglob("vol-1*") if path.is_file())
+    lock = file.with_name("vol-1.lock")
+    world.storage.delete("vol-1")
+    lock.touch()
+    world.storage.delete("vol-1")
+    assert not lock.exists()
+    assert list(world.folder.rglob("vol-1*")) == []
+
+
 @only("local-qcow2", "local-shared", "pool-shared")
 def test_ln_sees_that_the_image_is_gone(world, images):
     world.storage.clone(volume("vol-1", images.qcow2))

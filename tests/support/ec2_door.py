@@ -22,8 +22,8 @@ from backend.commands import CreateAccessKey
 from ec2.app import Ec2Face
 from ec2.context import Ec2Settings
 from ec2.service import operation, service
-from gateway.auth.ec2 import Ec2Door
-from gateway.crypto import SecretBox, SessionMint, new_key_id, new_secret
+from gateway.auth.ec2 import Ec2Door, SessionMint
+from gateway.crypto import SecretBox, new_key_id, new_secret
 from gateway.limits import Limiter
 from gateway.settings import checked
 

@@ -26,7 +26,8 @@ from ec2.app import Ec2Face
 from ec2.context import Ec2Settings
 from ec2.service import operation, service
 from ec2.signature import SignaturePolicy, SignedRequest, refused
-from gateway.crypto import SecretBox, SessionMint
+from gateway.auth.ec2 import SessionMint
+from gateway.crypto import SecretBox
 
 ENDPOINT = "http://cloud.example:8773"
 VERSION = "2016-11-15"
@@ -108,8 +109,16 @@ class Ec2Cloud:
         app = falcon.App()
         app.add_route("/", Resource(self.face, self.authenticate))
         self.transport = InProcess(app)
-        self.ann = self.client("AKIAANN")
-        self.bob = self.client("AKIABOB")
+
+    # Each when it is wanted first: botocore takes its time to make one.
+
+    @functools.cached_property
+    def ann(self) -> Any:
+        return self.client("AKIAANN")
+
+    @functools.cached_property
+    def bob(self) -> Any:
+        return self.client("AKIABOB")
 
     def authenticate(self, request: SignedRequest, request_id: str) -> Caller:
         policy = SignaturePolicy(version_2=True)

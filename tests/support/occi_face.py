@@ -43,7 +43,8 @@ class Client:
         self.caller = msgspec.structs.replace(caller, api=Api.OCCI)
         face = OcciFace(cloud.engine, domain="cloud.example.org", public_url="http://h", server="isthmus/1")
         app = falcon.App()
-        app.add_sink(lambda req, resp: face.on_request(req, resp, self.caller), "/")
+        self.prefix = ""
+        app.add_sink(lambda req, resp: face.on_request(req, resp, self.caller, prefix=self.prefix), "/")
         self.http = falcon.testing.TestClient(app)
 
     def __call__(

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from simulation import ADMIN, Cloud, Op
 
-from backend import commands, identity_commands, network_commands
+from backend import commands, identity_commands, network_commands, request_commands
 from backend.commands import DeleteHost, DeregisterImage, ImportKeyPair, ModifyImage, ModifyInstance
 from backend.drivers.memory import Fault
 from backend.engine import EngineSettings
@@ -504,6 +504,17 @@ BY_ID = {
     "Associate": lambda ids: commands.Associate(scheme="http://x/#", term="m", add=(ids["i"],)),
     "Associate remove": lambda ids: commands.Associate(scheme="http://x/#", term="m", remove=(ids["i"],)),
     **{
+        f"SetNotes {name}": lambda ids, name=name: commands.SetNotes(
+            resource_id=ids[name], notes=(("a", "b"),)
+        )
+        for name in ("i", "vol", "pg", "lt")
+    },
+    **{
+        f"Hold {name}": lambda ids, name=name: request_commands.Hold(resource_id=ids[name])
+        for name in ("i", "vol", "pg", "lt")
+    },
+    "ChoosePath": lambda ids: request_commands.ChoosePath(path="/compute/web", resource_id=ids["i"]),
+    **{
         f"{kind.__name__} {name}": lambda ids, kind=kind, name=name: kind(
             ids=(ids[name],), tags=(("a", "b"),)
         )
@@ -521,6 +532,8 @@ WITHOUT_IDS = {
     "ImportImage",
     "ImportSnapshot",
     "DeleteMixin",
+    "ClaimKey",  # the tenant's own
+    "FillKey",
 }
 
 

@@ -108,6 +108,24 @@ def test_a_reboot_that_is_ignored_becomes_a_reset_only_when_asked(cloud):
     assert cloud.details(instance)[-1] == "runn"
 
 
+def test_a_guest_that_misses_the_first_asking_is_asked_to_reboot_again(cloud):
+    instance = cloud.started()
+    host = cloud.host()
+    host.guest = STUBBORN  # it still boots
+    began = cloud.clock.now
+    wait = host.wait
+
+    def waits(instance_id, seconds):
+        wait(instance_id, seconds)
+        if cloud.clock.now - began > 20:
+            host.guest = Guest()
+
+    host.wait = waits
+    cloud.do(Op.REBOOT, instance)
+    assert instance.id in host.reboots
+    assert cloud.clock.now - began < 60
+
+
 def test_a_cold_restart_starts_anew_on_the_same_host(cloud):
     instance = cloud.started()
     again = cloud.do(Op.RESTART_COLD, instance)
@@ -573,6 +591,27 @@ def test_a_query_that_fails_is_no_testimony(cloud):
     cloud.quiesce()
     assert "poff" not in cloud.details(instance)[-2:]
     assert cloud.get(instance).detail == "runn"
+
+
+def test_a_start_that_a_daemon_died_over_is_neither_there_nor_not(cloud):
+    """It finds the domain begun when it is back, and ends it in its own time: then it is started anew."""
+    instance = cloud.do(Op.POWEROFF, cloud.started())
+    cloud.operate(Op.START, instance)
+    walk_to(cloud, instance, "boot.poff")
+    starts = len(cloud.host().starts)
+    cloud.host().plan = [(1, Fault.SILENT_AFTER)]  # context, then the start
+    cloud.settle()
+    cloud.host().change(instance.id, DomainStatus.PAUSED, DomainReason.STARTING)
+    for _ in range(3):
+        cloud.poll()
+        cloud.sweep()
+        cloud.settle()
+        assert cloud.get(instance).detail == "boot.poff"
+    cloud.host().change(instance.id, DomainStatus.OFF, DomainReason.CRASHED)
+    cloud.quiesce()
+    assert cloud.get(instance).detail == "runn"
+    assert len(cloud.host().starts) == starts + 2
+    assert not {"fail.boot", "poff"} & set(cloud.details(instance)[-2:])
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_network_without_a_vpc_is_in_the_default_one(cloud):
     assert cloud.engine.tags_of([made.id])[made.id] == {"a": "b"}
     changed = do(cloud, ModifySubnet(subnet_id=made.id, label="red", vlan=8, up=False))
     assert (changed.label, changed.vlan, changed.up, changed.summary) == ("red", 8, False, "mine")
-    assert refusal(cloud, ModifySubnet(subnet_id=made.id, vlan=4095)).code is Code.PARAMETER_INVALID
+    assert refusal(cloud, ModifySubnet(subnet_id=made.id, vlan=4096)).code is Code.PARAMETER_INVALID
     assert refusal(cloud, CreateSubnet(vlan=-1)).code is Code.PARAMETER_INVALID
     assert refusal(cloud, CreateNic(nic=NicRequest(subnet_id=made.id))).code is Code.NETWORK_DOWN
 

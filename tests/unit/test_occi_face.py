@@ -19,6 +19,7 @@ from backend.commands import (
 )
 from backend.model import Flavor, UserMixin, uuid_of
 from gateway.app import _OWN, EC2_PATHS
+from occi import names
 from occi.catalog import Catalog
 from occi.tagging import RESERVED
 from rendering import occi_text
@@ -514,8 +515,9 @@ def test_partial_update(ann, cloud):
         == 400
     )
     ssh = 'Category: ssh_key; scheme="http://schemas.ogf.org/occi/infrastructure/credentials#"; class="mixin"'
-    assert ann("POST", path, ssh, attribute("occi.credentials.ssh.publickey", KEY)).status_code == 403
     assert ann("POST", path, ssh).status_code == 400
+    late = 'Category: user_data; scheme="http://schemas.ogf.org/occi/infrastructure/compute#"; class="mixin"'
+    assert ann("POST", path, late, attribute("occi.compute.userdata", "IyEK")).status_code == 400
     ann("POST", path, query="action=stop")
     cloud.quiesce(2)
     assert (
@@ -545,22 +547,54 @@ def test_another_resource_template_resizes(ann, cloud):
     assert ann("POST", path, attribute(device, "sdb")).status_code == 400
 
 
-def test_a_size_whose_scratch_space_a_machine_lacks_is_refused(ann, cloud):
+def test_scratch_space_grows_with_the_size_and_is_there_when_the_machine_starts(ann, cloud):
+    # OCCI-CRTP-002, 004
     path = ann.make(f'Category: small; scheme="{CRTP}"; class="mixin"')
     bare = ann.make()
     cloud.quiesce(2)
-    ann("POST", "/compute/", query="action=stop")
-    cloud.quiesce(2)
     large = f'Category: large; scheme="{CRTP}"; class="mixin"'
     for machine in (path, bare):
+        refused = ann("POST", machine, large)
+        assert (refused.status_code, "switched off" in refused.text) == (409, True)
+    ann("POST", "/compute/", action("stop"), attribute("method", "poweroff"), query="action=stop")
+    cloud.quiesce(2)
+    with cloud.store.read() as tx:
+        before = tx.reservations.used_on(cloud.host_ids[0]).disk_gib
+    assert ann("POST", path, large).status_code == 200
+    assert ann("POST", "/resource_tpl/large/", f"X-OCCI-Location: {bare}").status_code == 200
+    with cloud.store.read() as tx:
+        assert tx.reservations.used_on(cloud.host_ids[0]).disk_gib == before + 30 + 40
+    assert ann("POST", "/compute/", action("start"), query="action=start").status_code == 200
+    cloud.quiesce(2)
+    for machine in (path, bare):
+        shown = ann.attributes(machine)
+        assert shown["occi.compute.ephemeral_storage.size"] == 40.0
+        assert shown["occi.compute.state"] == "active"
+        instance_id = names.id_at(machine)
+        assert cloud.host().volumes[f"{instance_id}.vdb"].virtual_bytes == 40 << 30
+        assert "vdb" in cloud.host().plugged[instance_id]
+
+
+def test_scratch_space_that_has_no_place_is_refused(ann, cloud):
+    """Where the host has no room for it, and where a storage has its letter: nothing changes."""
+    data = ann.make(attribute("occi.storage.size", 1), kind=STORAGE)
+    cloud.settle()
+    path = ann.make(
+        f'Link: <{data}>; rel="{INFRA}storage"; category="{INFRA}storagelink"; '
+        'occi.storagelink.deviceid="/dev/vdb"'
+    )
+    other = ann.make()
+    cloud.quiesce(2)
+    ann("POST", "/compute/", action("stop"), attribute("method", "poweroff"), query="action=stop")
+    cloud.quiesce(2)
+    with cloud.store.begin() as tx:
+        tx.hosts.update(tx.hosts.get(cloud.host_ids[0]), disk_ratio=0.1)
+    large = f'Category: large; scheme="{CRTP}"; class="mixin"'
+    for machine, status in ((path, 409), (other, 503)):
         before = ann("GET", machine).text
-        assert ann("POST", machine, large).status_code == 409
-        assert ann("POST", "/resource_tpl/large/", f"X-OCCI-Location: {machine}").status_code == 409
-        assert ann("PUT", machine, COMPUTE, large).status_code == 409
+        assert ann("POST", machine, large).status_code == status
+        assert ann("PUT", machine, COMPUTE, large).status_code == status
         assert ann("GET", machine).text == before
-    sized = (attribute("occi.compute.cores", 2), attribute("occi.compute.memory", 2.0))
-    assert ann("POST", bare, *sized).status_code == 200
-    assert "ephemeral" not in ann("GET", bare).text
 
 
 def test_an_update_happens_whole_or_not_at_all(ann, cloud):
@@ -625,14 +659,14 @@ def test_put_replaces(ann):
     assert ann("PUT", path, attribute("occi.core.summary", "no kind")).status_code == 400
 
 
-def test_put_creates_nothing(ann, bob):
+def test_put_creates_nothing_at_the_ids_of_the_server(ann, bob):
     # OCCI-HTTP-031, 1.1: 400. A foreign id, a deleted one and one that nobody has are alike.
     foreign, deleted = bob.make(), ann.make()
     ann("DELETE", deleted)
     unknown = f"/compute/{uuid_of('i-0123456789abcdef0')}"
     said = {
         (answer.status_code, answer.text)
-        for path in (foreign, deleted, unknown, "/compute/123", "/compute/i-x", "/123")
+        for path in (foreign, deleted, unknown, "/compute/i-x")
         for answer in (
             ann("PUT", path, COMPUTE),
             ann("PUT", path, COMPUTE, attribute("occi.core.title", "t")),
@@ -719,6 +753,8 @@ def test_pages(ann):
     for query in ("page=1", "number=2", "page=0&number=2", "page=x&number=2", "page=1&number=-1"):
         assert ann("GET", "/compute/", query=query).status_code == 400
     assert ann("GET", "/compute/", query="page=1&number=100000").status_code == 413
+    assert ann("GET", "/compute/", query=f"page=1&number={10**30}").status_code == 413
+    assert ann.locations("/compute/", query=f"page={10**30}&number=1") == []
 
 
 def test_actions_of_a_kind_that_has_none(ann, cloud):
@@ -730,15 +766,6 @@ def test_actions_of_a_kind_that_has_none(ann, cloud):
     # OCCI-CORE-022: what the machine boots from is among them, and cannot be stopped.
     assert ann("POST", "/resource/", query="action=stop").status_code == 400
     assert ann.attributes(path)["occi.compute.state"] == "active"
-
-
-def test_clock_and_share_are_the_servers(ann):
-    # OCCI-CORE-007: what is declared mutable must be settable, and nothing here can set these.
-    path = ann.make(attribute("occi.compute.speed", 2.4), attribute("occi.compute.share", 5))
-    shown = [line for line in ann("GET", "/-/").text.split("\n") if line.startswith("Category: compute;")][0]
-    assert "occi.compute.speed{immutable} occi.compute.share{immutable}" in shown
-    assert ann("POST", path, attribute("occi.compute.share", 5)).status_code == 403
-    assert not {"occi.compute.speed", "occi.compute.share"} & ann.attributes(path).keys()
 
 
 def test_action_on_a_collection_is_all_or_none(ann, cloud):

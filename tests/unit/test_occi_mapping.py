@@ -289,7 +289,7 @@ def test_every_volume_has_a_state_of_1_2_and_a_message(volume, state):
 def test_every_attachment_has_a_state_and_a_message(volume, running, attach):
     now = msgspec.structs.replace(volume, attach=attach)
     detail = msgspec.structs.replace(running, detail="runn")
-    shown = storing.link(now, detail).attributes
+    shown = storing.link(now, detail, {}).attributes
     assert shown[kinds.LINK_STATE] == ("active" if attach is AttachState.ATTACHED else "inactive")
     assert shown[kinds.LINK_MESSAGE]
     broken = msgspec.structs.replace(now, state=VolumeState.ERROR)

@@ -10,6 +10,7 @@ from backend.commands import (
     DetachVolume,
     Launch,
     Op,
+    RegisterImage,
     SetQuota,
 )
 from backend.engine import EngineSettings
@@ -33,21 +34,6 @@ from tests.support.simulation import ADMIN, Cloud
 
 SIZE, STATE = "occi.storage.size", "occi.storage.state"
 HEADERS = {"Content-Type": "text/occi", "Accept": "text/occi"}
-
-
-@pytest.fixture
-def cloud():
-    return Cloud()
-
-
-@pytest.fixture
-def ann(cloud):
-    return Client(cloud, cloud.caller)
-
-
-@pytest.fixture
-def bob(cloud):
-    return Client(cloud, cloud.other)
 
 
 def disk(ann, size=2, *lines):
@@ -343,7 +329,7 @@ def test_a_link_attaches_and_detaches(ann, cloud):
         "/storagelink/",
         STORAGELINK,
         attribute("occi.core.id", "Storagelink_1"),
-        attribute("occi.core.title", "ignored"),
+        attribute("occi.core.title", "the data"),
         *ends(f"http://h{source}", f"http://h{data}"),
         attribute("occi.storagelink.deviceid", "/dev/vdf"),
         attribute("occi.storagelink.mountpoint", "/mnt"),
@@ -359,6 +345,8 @@ def test_a_link_attaches_and_detaches(ann, cloud):
     assert ann("GET", link).text.split("\n") == [
         f'Category: storagelink; scheme="{INFRA}"; class="kind"; title="Storage Link"',
         f'X-OCCI-Attribute: occi.core.id="{own}"',
+        'X-OCCI-Attribute: occi.core.title="the data"',
+        'X-OCCI-Attribute: occi.storagelink.mountpoint="/mnt"',
         f'X-OCCI-Attribute: occi.core.source="{source}"',
         f'X-OCCI-Attribute: occi.core.source.kind="{INFRA}compute"',
         f'X-OCCI-Attribute: occi.core.target="{data}"',
@@ -371,7 +359,8 @@ def test_a_link_attaches_and_detaches(ann, cloud):
     [inline] = [line for line in ann("GET", source).text.split("\n") if f"<{data}>" in line]
     assert inline.startswith(
         f'Link: <{data}>; rel="{INFRA}storage"; self="{link}"; category="{INFRA}storagelink"; '
-        f'occi.core.id="{own}"; occi.core.source="{source}"'
+        f'occi.core.id="{own}"; occi.core.title="the data"; occi.storagelink.mountpoint="/mnt"; '
+        f'occi.core.source="{source}"'
     )
     assert f'occi.core.target="{data}"' in inline
     assert "Link: </storagelink" not in ann("GET", data).text
@@ -509,7 +498,7 @@ def test_a_link_stays_what_it_is(ann):
     link = connect(ann, source, first)
     assert ann("POST", link, attribute("occi.core.target", f"http://h{first}")).status_code == 200
     assert ann("POST", link, attribute("occi.core.target", second)).status_code == 501
-    assert ann("POST", link, attribute("occi.storagelink.deviceid", "/dev/vdz")).status_code == 501
+    assert ann("POST", link, attribute("occi.storagelink.deviceid", "/dev/vdz")).status_code == 409
     assert ann("POST", link, attribute("occi.storagelink.state", "error")).status_code == 403
     assert ann("PUT", link, attribute("occi.core.target", first)).status_code == 400
     assert ann("POST", link, query="action=start").status_code == 404
@@ -616,17 +605,14 @@ def test_a_guest_that_does_not_let_go_keeps_its_link(ann, cloud):
 # Tags and zones -----------------------------------------------------------------------------------------
 
 
-def test_tags_go_with_storage_and_not_with_links(ann, cloud):
+def test_tags_go_with_storage_and_machines(ann, cloud):
     assert ann("POST", "/-/", TAG).status_code == 200
     data, tagged, source = disk(ann), disk(ann, 1, WEB), machine(ann)
-    link = connect(ann, source, data)
     assert ann.locations("/tag/web/") == [tagged]
     lines = [f"X-OCCI-Location: http://h{path}" for path in (data, source)]
     assert ann("POST", "/tag/web/", *lines).status_code == 200
     assert ann.locations("/tag/web/") == [source, data, tagged]
     assert WEB in ann("GET", data).text
-    assert ann("POST", "/tag/web/", f"X-OCCI-Location: {link}").status_code == 403
-    assert ann("POST", link, WEB).status_code == 403
     assert ann("POST", "/tag/web/", action("stop"), query="action=stop").status_code == 400
     listed = {"resources": [{"kind": INFRA + "storage", "id": data.rpartition("/")[2]}]}
     assert ann("DELETE", "/tag/web/", headers=JSON, body=json.dumps(listed)).status_code == 200
@@ -688,6 +674,56 @@ def test_save_makes_a_template_that_ec2_launches(ann, cloud):
     launched = cloud.engine.execute(cloud.caller, Launch(image_id=image.id))
     cloud.quiesce(3)
     assert cloud.get(launched.instances[0]).detail == "runn"
+
+
+def saved_template(ann, cloud, name="golden", method="hot") -> str:
+    """A machine saved; the category of the template, as one names it."""
+    lines = (action("save"), attribute("name", name), attribute("method", method))
+    got = ann("POST", machine(ann), *lines, query="action=save")
+    assert got.status_code == 200
+    cloud.quiesce(3)
+    return got.text.partition("; title=")[0]
+
+
+def test_own_templates_are_removed_with_the_snapshots_that_saving_made(ann, bob, cloud):
+    template = saved_template(ann, cloud)
+    [image] = [each for each in cloud.engine.images(cloud.caller) if each.name == "golden"]
+    machines = {ann.make(template)}
+    cloud.quiesce(3)
+    machines.add(ann.make(template))  # and is being made while its template goes
+    assert bob("DELETE", "/-/", template).status_code == 404
+    assert ann("DELETE", "/-/", template, f'Category: os_tpl; scheme="{INFRA}"').status_code == 403
+    assert image.id in ann("GET", "/-/").text
+    assert ann("DELETE", "/-/", template, template).status_code == 200
+    assert image.id not in ann("GET", "/-/").text
+    assert ann("DELETE", "/-/", template).status_code == 404
+    assert cloud.engine.snapshots(cloud.caller) == []
+    cloud.quiesce(3)
+    for path in machines:
+        assert ann.attributes(path)["occi.compute.state"] == "active"
+        assert image.id in ann("GET", path).text
+
+
+def test_a_template_that_is_not_written_yet_is_removed(ann, cloud):
+    template = saved_template(ann, cloud, method="deferred")
+    assert ann("DELETE", "/-/", template).status_code == 200
+    assert cloud.engine.snapshots(cloud.caller) == []
+    for path in ann.own("/compute/"):
+        assert ann("DELETE", path).status_code == 200
+    cloud.quiesce(3)
+    assert [each.name for each in cloud.engine.images(cloud.caller)] == [cloud.image.name]
+
+
+def test_snapshots_that_saving_did_not_make_or_that_are_needed_stay(ann, cloud):
+    templates = [saved_template(ann, cloud, name) for name in ("first", "second")]
+    images = {each.name: each for each in cloud.engine.images(cloud.caller)}
+    older = images["first"].snapshot_id
+    third = cloud.engine.execute(cloud.caller, RegisterImage(name="third", snapshot_id=older))
+    assert ann("DELETE", "/-/", *templates).status_code == 200
+    assert [each.id for each in cloud.engine.snapshots(cloud.caller)] == [older]
+    # Nobody saved a machine as that one, nor as what the cloud offers, though both are the caller's own.
+    for each in (third, cloud.image):
+        assert ann("DELETE", "/-/", f'Category: {each.id}; scheme="{OURS}os_tpl#"').status_code == 403
 
 
 def test_a_deferred_save_is_written_when_the_machine_ends(ann, bob, cloud):

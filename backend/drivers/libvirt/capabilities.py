@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Final
 
 import libvirt
@@ -18,6 +19,9 @@ from backend.ports import HostFacts, StepFailed
 PROBE_SECONDS: Final = 8.0
 PROBE_PAUSE: Final = 0.05
 LEFT_OVER_SECONDS: Final = 600
+USUAL_SHARE: Final = 100
+LEAST_SHARES: Final = 2
+"""Control groups of version 1 count from 2."""
 KVM: Final = "kvm"
 TCG: Final = "tcg"
 
@@ -33,6 +37,25 @@ def probe_acceleration(call: Caller, storage: Storage) -> tuple[str, str]:
     except StepFailed as error:
         return TCG, f"does not start: {_last_line(error)}"
     return (KVM, "works") if passed else (TCG, "offered, but a guest did not get through the boot probe")
+
+
+def probe_shares(call: Caller, storage: Storage) -> int:
+    """What the host calls a usual domain's share of processor time, or 0 where it weighs no domains.
+
+    It is 1024 with control groups of version 1 and 100 with version 2; which there are, and whether libvirt
+    may use them, only a domain tells. This one is asked before its CPU runs.
+    """
+    try:
+        with _probe_guest(call, storage.probe_disk(), TCG, libvirt.VIR_DOMAIN_START_PAUSED) as domain:
+            found = call(Wait.NORMAL, domain.schedulerParameters)
+    except StepFailed:
+        return 0
+    return int(found.get("cpu_shares", 0))
+
+
+def shares_of(share: int, usual: int) -> int:
+    """A share, of which 100 is the usual one and 0 none of its own, as the host counts it."""
+    return max(round(share * usual / USUAL_SHARE), LEAST_SHARES) if share else usual
 
 
 def host_facts(
@@ -67,14 +90,21 @@ def _dotted(number: int) -> str:
 
 
 def _boots(call: Caller, disk: str, acceleration: str) -> bool:
-    """Whether the probe guest powered itself off in time. Others may probe the same host at the same time."""
+    """Whether the probe guest powered itself off in time."""
+    with _probe_guest(call, disk, acceleration) as domain:
+        return _powers_off(call, domain)
+
+
+@contextlib.contextmanager
+def _probe_guest(call: Caller, disk: str, acceleration: str, flags: int = 0) -> Iterator[libvirt.virDomain]:
+    """A probe guest that was started. Others may probe the same host at the same time."""
     _remove_left_over(call)
     name = f"{PROBE_PREFIX}-{acceleration}-{int(time.time())}-{secrets.token_hex(4)}"
     document = probe_document(name, disk, acceleration=acceleration)
     domain = call(Wait.NORMAL, call.connection.defineXML, document)
     try:
-        call(Wait.NORMAL, domain.create)
-        return _powers_off(call, domain)
+        call(Wait.NORMAL, domain.createWithFlags, flags)
+        yield domain
     finally:
         _remove(call, domain)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import libvirt
 
-from backend.drivers.libvirt.capabilities import TCG, host_facts, probe_acceleration
+from backend.drivers.libvirt.capabilities import TCG, host_facts, probe_acceleration, probe_shares, shares_of
 from backend.drivers.libvirt.connection import Caller, Links, Wait
 from backend.drivers.libvirt.disks import Backup, Disks, LiveDisks, SimulatedDisks, names_in
 from backend.drivers.libvirt.display import picture, press_shift
@@ -83,6 +83,7 @@ class LibvirtHost:
         self._own_sandbox = own_sandbox
         self._capabilities = capabilities or {}
         self._probed: tuple[int, str, str] | None = None
+        self._shares: tuple[int, int] | None = None
         self._probing = threading.Lock()
 
     # Host -----------------------------------------------------------------------------------------------
@@ -95,12 +96,14 @@ class LibvirtHost:
         """Probe the host; the first time on a daemon a guest may be run for some seconds."""
         with self._links.working() as call:
             acceleration, found = self._acceleration(call)
+            shares = self._usual_shares(call)
+            weighs = {"cpu_shares": str(shares)} if shares else {}
             return host_facts(
                 call,
                 self._storage,
                 simulated=self._simulated is not None,
                 acceleration=acceleration,
-                capabilities=self._capabilities | {"kvm": found} | self._chassis(call),
+                capabilities=self._capabilities | {"kvm": found} | weighs | self._chassis(call),
             )
 
     def inventory(self) -> Inventory:
@@ -202,6 +205,11 @@ class LibvirtHost:
         with self._links.working() as call:
             self._disks.limit(call, self._active(call, instance_id), disk)
 
+    def weigh(self, instance_id: str, share: int) -> None:
+        """Set an active domain's share of processor time."""
+        with self._links.working() as call, contextlib.suppress(Absent, WrongState):
+            self._weigh(call, self._active(call, instance_id), share)
+
     def monitor(self) -> StoreFacts:
         """MONITOR."""
         return self._storage.monitor()
@@ -243,7 +251,7 @@ class LibvirtHost:
                     self._renew_checkpoint(call, ours, domain)
                 ours = self._define(call, domain)
                 self._create(call, ours, domain, 0, Wait.SLOW)
-            self._connect(call, domain)
+            self._connect(call, domain, restored=True)
 
     def disks(self, instance_id: str) -> Mapping[str, str]:
         """The volumes that an active domain has open, scratch disks included; none when it is off."""
@@ -401,6 +409,28 @@ class LibvirtHost:
                 self._probed = (generation, *probe_acceleration(call, self._storage))
             return self._probed[1], self._probed[2]
 
+    def _usual_shares(self, call: Caller) -> int:
+        """What the host calls the share of a domain that has none of its own; 0 where it weighs none."""
+        if self._simulated:
+            return 0
+        generation = self._links.generation
+        with self._probing:
+            if self._shares is None or self._shares[0] != generation:
+                self._shares = (generation, probe_shares(call, self._storage))
+            return self._shares[1]
+
+    def _weigh(self, call: Caller, domain: libvirt.virDomain, share: int) -> None:
+        """Weigh a domain at run time: its checkpoint then has its share, too."""
+        usual = self._usual_shares(call)
+        if usual:
+            parameters = {"cpu_shares": shares_of(share, usual)}
+            call(
+                Wait.NORMAL,
+                domain.setSchedulerParametersFlags,
+                parameters,
+                libvirt.VIR_DOMAIN_AFFECT_LIVE,
+            )
+
     def _find(self, call: Caller, instance_id: str) -> libvirt.virDomain | None:
         """The domain, if it exists and our metadata says that it is this instance."""
         try:
@@ -456,8 +486,9 @@ class LibvirtHost:
                 if not call(Wait.FAST, domain.isActive):  # else another thread was faster
                     raise
 
-    def _connect(self, call: Caller, spec: DomainSpec) -> None:
-        """Links and forwards of a domain that has just started: what changes at run time is set at run time.
+    def _connect(self, call: Caller, spec: DomainSpec, *, restored: bool = False) -> None:
+        """Links, forwards and share of a domain that has just started: what changes at run time is set at run
+        time. One that wakes up has the share that it fell asleep with.
 
         A port of the host may be taken by something else; a guest runs without it, and who compares what is
         forwarded with what should be will find it.
@@ -465,6 +496,11 @@ class LibvirtHost:
         for nic in spec.nics:
             try:
                 self._nics.update(call, self._active(call, spec.instance_id), nic)
+            except StepFailed as error:
+                log.warning("%s: %s", spec.instance_id, error)
+        if spec.share or restored:
+            try:
+                self._weigh(call, self._active(call, spec.instance_id), spec.share)
             except StepFailed as error:
                 log.warning("%s: %s", spec.instance_id, error)
 

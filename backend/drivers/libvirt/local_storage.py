@@ -127,10 +127,11 @@ class LocalStorage:
                 raise StepFailed(f"{name}: the image that it is linked to is not there")
 
     def delete(self, name: str) -> None:
-        """Remove the volume's file, and what attempts at it left."""
-        if not any(path.exists() for path in self._all_of(name)):
+        """Remove the volume's file, and what attempts at it left, be it the lock of a process that died."""
+        file = self._folder_of(name) / name
+        if not any(path.exists() for path in (*self._all_of(name), file.with_name(file.name + LOCK))):
             return
-        with locked(self._folder_of(name) / name):
+        with locked(file):
             for path in self._all_of(name):
                 _unlink(path)
 

@@ -20,6 +20,7 @@ STATUS: Final[dict[int, DomainStatus]] = {
 }
 
 REASON: Final[dict[tuple[int, int], DomainReason]] = {
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): DomainReason.STARTING,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER): DomainReason.USER,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): DomainReason.IO_ERROR,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): DomainReason.CRASHED,

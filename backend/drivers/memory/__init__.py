@@ -106,6 +106,7 @@ class MemoryHost(HostDriver):
     ``plugged`` are the disks of domains by instance and target, ``interfaces`` theirs by instance and MAC;
     ``asked`` the targets and MACs that a guest was asked to let go of and has not; ``saved`` the disks that
     belong to checkpoints. ``tracks_changes`` makes incremental copies possible.
+    ``shares`` are those of processor time that domains were started with or given since.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class MemoryHost(HostDriver):
         self.plugged: dict[str, dict[str, DiskSpec]] = {}
         self.interfaces: dict[str, dict[str, NicSpec]] = {}
         self.saved: dict[str, dict[str, DiskSpec]] = {}
+        self.shares: dict[str, int] = {}
         self.asked: set[tuple[str, str]] = set()
         self.reboots: dict[str, float] = {}
         self.starts: list[tuple[str, int]] = []
@@ -297,6 +299,13 @@ class MemoryHost(HostDriver):
                 known, iops=disk.iops, mib_per_second=disk.mib_per_second
             )
 
+    def weigh(self, instance_id: str, share: int) -> None:
+        """The share of a domain that runs."""
+        with self._call("weigh"):
+            known = self.domains.get(instance_id)
+            if known is not None and known.status in _ALIVE:
+                self.shares[instance_id] = share
+
     def monitor(self) -> StoreFacts:
         """Everything there is."""
         with self._call("monitor"):
@@ -379,6 +388,7 @@ class MemoryHost(HostDriver):
 
     def _connect(self, domain: DomainSpec) -> None:
         """Links and forwards of what is plugged in; ports that others have are left out."""
+        self.shares[domain.instance_id] = domain.share
         plugged = self.interfaces.get(domain.instance_id, {})
         for nic in domain.nics:
             if nic.mac in plugged:

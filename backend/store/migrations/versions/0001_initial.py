@@ -12,6 +12,15 @@ depends_on = None
 def upgrade() -> None:
     """Forward; there is no way back but a backup."""
     op.create_table(
+        "chosen_path",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("path", sa.String(), nullable=False),
+        sa.Column("resource_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "path", name=op.f("pk_chosen_path")),
+    )
+    op.create_index(op.f("ix_chosen_path_resource_id"), "chosen_path", ["resource_id"], unique=False)
+    op.create_table(
         "content",
         sa.Column("checksum", sa.String(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
@@ -24,6 +33,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("checksum", name=op.f("pk_content")),
     )
     op.create_index(op.f("ix_content_parent"), "content", ["parent"], unique=False)
+    op.create_table(
+        "creation_key",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("made", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", "key", name=op.f("pk_creation_key")),
+    )
+    op.create_index(op.f("ix_creation_key_created_at"), "creation_key", ["created_at"], unique=False)
     op.create_table(
         "event",
         sa.Column("id", sa.String(), nullable=False),
@@ -109,6 +128,15 @@ def upgrade() -> None:
         sa.Column("at", sa.Float(precision=53), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_network_change")),
     )
+    op.create_table(
+        "note",
+        sa.Column("resource_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "name", name=op.f("pk_note")),
+    )
+    op.create_index(op.f("ix_note_tenant_id"), "note", ["tenant_id"], unique=False)
     op.create_table(
         "stay",
         sa.Column("instance_id", sa.String(), nullable=False),
@@ -582,6 +610,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_bearer_token")),
     )
     op.create_table(
+        "identity",
+        sa.Column("issuer", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.Column("claimed", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_identity_user_id")),
+        sa.PrimaryKeyConstraint("issuer", "subject", name=op.f("pk_identity")),
+    )
+    op.create_index(op.f("ix_identity_user_id"), "identity", ["user_id"], unique=False)
+    op.create_table(
         "instance",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.String(), nullable=False),
@@ -639,6 +678,7 @@ def upgrade() -> None:
         sa.Column("last_seen", sa.Float(precision=53), nullable=True),
         sa.Column("ended_at", sa.Float(precision=53), nullable=True),
         sa.Column("user_data_size", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("cpu_share", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("archived", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_instance_image_id")),
@@ -746,6 +786,17 @@ def upgrade() -> None:
         sqlite_where=sa.text("client_token <> ''"),
         postgresql_where=sa.text("client_token <> ''"),
     )
+    op.create_table(
+        "membership",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(precision=53), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_membership_tenant_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_membership_user_id")),
+        sa.PrimaryKeyConstraint("user_id", "tenant_id", name=op.f("pk_membership")),
+    )
+    op.create_index(op.f("ix_membership_tenant_id"), "membership", ["tenant_id"], unique=False)
     op.create_table(
         "network_acl",
         sa.Column("id", sa.String(), nullable=False),

@@ -1,0 +1,1 @@
+"""Requirements of OCCI, one file for each document."""
