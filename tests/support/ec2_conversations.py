@@ -494,8 +494,10 @@ def interfaces(talk: Talk) -> None:
     only = {"NetworkInterfaceId": nic}
     talk("DescribeNetworkInterfaces", NetworkInterfaceIds=[nic])
     talk("AssignPrivateIpAddresses", **only, SecondaryPrivateIpAddressCount=1)
-    talk("DescribeNetworkInterfaces", NetworkInterfaceIds=[nic])
-    second = {"PrivateIpAddresses": ["10.0.1.77"]}
+    seen = talk("DescribeNetworkInterfaces", NetworkInterfaceIds=[nic])["NetworkInterfaces"][0]
+    drawn = {machine["PrivateIpAddress"], *(each["PrivateIpAddress"] for each in seen["PrivateIpAddresses"])}
+    free = next(ip for ip in (f"10.0.1.{host}" for host in range(77, 81)) if ip not in drawn)
+    second = {"PrivateIpAddresses": [free]}
     talk("AssignPrivateIpAddresses", **only, **second)
     talk("UnassignPrivateIpAddresses", **only, **second)
     talk.wrong("not there", "UnassignPrivateIpAddresses", **only, **second)
