@@ -186,6 +186,8 @@ def parse_field(rule: str, value: str, *, clean: bool = False) -> tuple[Any, ...
     """
     if len(value) > MAX_FIELD:
         raise RenderingError(f"the value is longer than {MAX_FIELD} characters")
+    if rule == "categories" and (known := _remembered.get(value)) is not None:
+        return known
     found = READERS[rule](value) if clean or not _CONTROL.search(value) else None
     if found is None:
         found = by_grammar(rule, value)

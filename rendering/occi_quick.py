@@ -17,7 +17,6 @@ from rendering.occi_document import Category, Link, RenderingError, Value
 from rendering.occi_values import (
     ATTRIBUTE_NAME,
     CATEGORY_PARAMETERS,
-    LINK_PARAMETERS,
     Pairs,
     UnfitError,
     described,
@@ -35,7 +34,6 @@ _PAIR = rf"({_NAME})=(?:({_QUOTED})|({_BARE}))"
 # Possessive: what was taken is not tried again, so that a long value costs no more than its length.
 _whole_quoted = re.compile(r'(?:[^"\\]++|\\.)*+"').fullmatch
 _whole_category = re.compile(rf" ?({_NAME})((?:; {_NAME}=(?:{_QUOTED}|{_BARE}))*+);?").fullmatch
-_is_begun = re.compile(r' ?<[^\x00-\x20\x7f"<>]+').fullmatch
 _whole_list = re.compile(rf" ?{_NAME}=(?:{_QUOTED}|{_BARE})(?:, {_NAME}=(?:{_QUOTED}|{_BARE}))*+").fullmatch
 _whole_locations = re.compile(r' ?[^\x00-\x20\x7f",;<>]++(?:, [^\x00-\x20\x7f",;<>]++)*+').fullmatch
 _parameters = re.compile(rf"; {_PAIR}").findall
@@ -65,9 +63,11 @@ def _name(text: str) -> str | None:
     return name if _is_name(name) else None
 
 
-def _parameter(text: str) -> str | None:
-    name = text.removeprefix("; ").removesuffix("=")
-    return name if text.endswith("=") and _is_name(name) else None
+def _form(text: str) -> tuple[str, ...] | None:
+    names = [each.removeprefix("; ").removesuffix("=") for each in text.split('"')]
+    if "rel" not in names or len(set(names)) < len(names) or not all(map(_is_name, names)):
+        return None
+    return tuple(names) if text == '="; '.join(names) + "=" else None
 
 
 def _bare(text: str) -> Value | None:
@@ -78,6 +78,10 @@ def _bare(text: str) -> Value | None:
     return None if isinstance(given, str) else given
 
 
+def _related(text: str) -> tuple[str, ...] | None:
+    return tuple(text.split()) or None
+
+
 def _kinds(text: str) -> tuple[Category, ...] | None:
     try:
         return tuple(named_all(text))
@@ -85,11 +89,12 @@ def _kinds(text: str) -> tuple[Category, ...] | None:
         return None
 
 
-#: Attributes' names as they stand before the equals sign; those of links' parameters, with all that stands
-#: between quotes; numbers and booleans; links' ``category``.
+#: Attributes' names as they stand before the equals sign; numbers and booleans; the names of a link's
+#: parameters, by all that stands between their values; links' ``rel`` and ``category``.
 _NAMES = _Known(_name, 256)
-_PARAMETERS = _Known(_parameter, 256)
 _BARE_VALUES = _Known(_bare, 64)
+_FORMS = _Known(_form, 1024)
+_RELATED = _Known(_related, 1024)
 _KINDS = _Known(_kinds, 1024)
 
 
@@ -128,35 +133,30 @@ def locations(value: str) -> tuple[str, ...] | None:
 
 def links(value: str) -> tuple[Link, ...] | None:
     """One link with parameters, each after semicolon and blank, all quoted."""
-    begin, *parts = value.split('"')  # what stands between quotes, and what between those, in turns
-    target, mark, between = begin.partition(">; ")
-    if not mark or not parts or len(parts) % 2 or parts[-1] or "\\" in value or not _is_begun(target):
+    parts = value.split('"')  # what stands between quotes, and what between those, in turns
+    target, mark, first = parts[0].removeprefix(" ").partition(">; ")
+    if not mark or len(parts) % 2 == 0 or parts[-1] or "\\" in value:
         return None
-    own: dict[str, str] = {}
-    others: dict[str, Value] = {}
-    turns = iter(parts)
-    for text in turns:
-        name = _PARAMETERS[between]
-        given: dict[str, Any] = own if name in LINK_PARAMETERS else others
-        if name is None or name in given:
-            return None
-        given[name] = text
-        between = next(turns)
-    kinds = _KINDS[own["category"]] if "category" in own else ()
-    rel = tuple(own.get("rel", "").split())
-    if not rel or kinds is None:
+    if target[:1] != "<" or len(target) == 1 or " " in target or "<" in target[1:] or ">" in target:
         return None
-    target = target.removeprefix(" ")[1:]
+    names = _FORMS['"'.join((first, *parts[2:-1:2]))]
+    if names is None:
+        return None
+    given: dict[str, Any] = dict(zip(names, parts[1::2], strict=False))  # as many, and strict takes its time
+    rel = _RELATED[given.pop("rel")]
+    kinds = _KINDS[given.pop("category")] if "category" in given else ()
+    if rel is None or kinds is None:
+        return None
     if "?action=" in target:
         return ()
     return (
         Link(
-            target=target,
+            target=target[1:],
             rel=rel,
-            location=own.get("self", ""),
+            location=given.pop("self", ""),
             kind=kinds[0] if kinds else None,
             mixins=kinds[1:],
-            attributes=others,
+            attributes=given,
         ),
     )
 

@@ -297,12 +297,6 @@ _RULES: Final[Mapping[str, tuple[str, str]]] = {
     "x-occi-attribute": ("attributes", ATTRIBUTE),
     "x-occi-location": ("locations", LOCATION),
 }
-#: The same with a reader of the commonest values, also for the names as nearly all write them.
-_FIELDS: Final = {
-    name: (rule, kind, quickly(rule))
-    for lower, (rule, kind) in _RULES.items()
-    for name in ({lower, kind} if kind.lower() == lower else {lower})
-}
 
 
 def parse_plain(body: bytes, encoding: str = "utf-8") -> Request:
@@ -323,7 +317,8 @@ def parse_plain(body: bytes, encoding: str = "utf-8") -> Request:
     if "\r" in text:
         text = text.replace("\r\n", "\n").removesuffix("\r")
         clean = clean and "\r" not in text
-    return _read_lines(text.split("\n"), quick=clean and len(text) <= MAX_FIELD)
+    usual = _usual(text) if clean and len(text) <= MAX_FIELD else None
+    return usual or _read_lines(text.split("\n"), clean=clean)
 
 
 def parse_headers(given: Mapping[str, str]) -> Request:
@@ -332,7 +327,7 @@ def parse_headers(given: Mapping[str, str]) -> Request:
     Raises:
         RenderingError: one of them does not follow the grammar.
     """
-    found = _Found()
+    found = _nothing()
     for name, value in _ours(given):
         rule, kind = _RULES[name.lower()]
         found[kind] += _parsed(rule, _from_wsgi(value), kind, clean=False)
@@ -375,33 +370,69 @@ def _listing(body: bytes, text: str) -> Request | None:
     return Request(locations=tuple(locations))
 
 
-class _Found(dict[str, list[Any]]):
-    """What was read, by the field's proper name."""
+def _usual(text: str) -> Request | None:
+    """Categories, links and attributes in this order, as nearly all write them; None for another order.
 
-    def __init__(self) -> None:
-        super().__init__({CATEGORY: [], LINK: [], ATTRIBUTE: [], LOCATION: []})
+    The text has no control characters but the ends of lines, and is no longer than a field may be.
+    """
+    text = text.removesuffix("\n")
+    rest, *attributes = text.split(_BEGIN_ATTRIBUTE)
+    rest, *links = rest.split(_BEGIN_LINK)
+    rest, *categories = f"\n{rest}".split(_BEGIN_CATEGORY)
+    values = [*categories, *links, *attributes]
+    if rest or "\n" in "".join(values) or len(values) > MAX_FIELDS:
+        return None
+    return _request(
+        {
+            CATEGORY: _all(CATEGORY, categories, 1),
+            LINK: _all(LINK, links, 1 + len(categories)),
+            ATTRIBUTE: _all(ATTRIBUTE, attributes, 1 + len(categories) + len(links)),
+            LOCATION: [],
+        }
+    )
 
-    def check_count(self) -> None:
-        """Refuse what is too much."""
-        if max(map(len, self.values())) > MAX_ITEMS:
-            raise RenderingError(f"there are more than {MAX_ITEMS} values")
+
+_BEGIN_CATEGORY, _BEGIN_LINK, _BEGIN_ATTRIBUTE = (f"\n{name}:" for name in (CATEGORY, LINK, ATTRIBUTE))
 
 
-def _read_lines(lines: list[str], *, quick: bool) -> Request:
-    """``quick`` says that there are no control characters, and that no line can be too long."""
-    found = _Found()
+def _all(kind: str, values: Iterable[str], first: int) -> list[Any]:
+    """What several lines say, the first of which has that number."""
+    read = _QUICKLY[kind]
+    found: list[Any] = []
+    for number, value in enumerate(values, first):
+        known = read(value)
+        found += _new(kind, value, number) if known is None else known
+    return found
+
+
+_QUICKLY: Final = {name: quickly(rule) for rule, name in _RULES.values()}
+
+
+def _new(kind: str, value: str, line: int) -> tuple[Any, ...]:
+    rule, _ = _RULES[kind.lower()]
+    return _parsed(rule, value, f"{kind}, line {line}", clean=True)
+
+
+_Found: TypeAlias = dict[str, list[Any]]
+"""What was read, by the field's proper name."""
+
+
+def _nothing() -> _Found:
+    return {CATEGORY: [], LINK: [], ATTRIBUTE: [], LOCATION: []}
+
+
+def _read_lines(lines: list[str], *, clean: bool) -> Request:
+    """``clean`` says that there are no control characters."""
+    found = _nothing()
     if len(lines) > MAX_FIELDS and sum(bool(line.strip(" \t\r")) for line in lines) > MAX_FIELDS:
         raise RenderingError(f"there are more than {MAX_FIELDS} fields")
     for number, line in enumerate(lines, 1):
         name, colon, value = line.partition(":")
-        known = _FIELDS.get(name) or _FIELDS.get(name.strip().lower())
+        known = _RULES.get(name.strip().lower())
         if known is not None and colon:
-            rule, kind, read = known
-            values = read(value) if quick else None
-            if values is None:
-                values = _parsed(rule, value, f"{kind}, line {number}", clean=quick)
-                found.check_count()
-            found[kind] += values
+            rule, kind = known
+            found[kind] += _parsed(rule, value, f"{kind}, line {number}", clean=clean)
+            _check_count(found)
         elif line.strip(" \t"):
             raise RenderingError(
                 f"line {number}: expected Category, Link, X-OCCI-Attribute or X-OCCI-Location and a colon"
@@ -417,13 +448,18 @@ def _parsed(rule: str, value: str, where: str, *, clean: bool) -> tuple[Any, ...
 
 
 def _request(found: _Found) -> Request:
-    found.check_count()
+    _check_count(found)
     return Request(
         categories=tuple(found[CATEGORY]),
         attributes=_merged(found[ATTRIBUTE]),
         links=tuple(found[LINK]),
         locations=tuple(found[LOCATION]),
     )
+
+
+def _check_count(found: _Found) -> None:
+    if max(map(len, found.values())) > MAX_ITEMS:
+        raise RenderingError(f"there are more than {MAX_ITEMS} values")
 
 
 def _merged(pairs: list[tuple[str, Value]]) -> dict[str, Value]:

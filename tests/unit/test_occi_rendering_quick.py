@@ -133,6 +133,36 @@ def test_a_listing_with_something_else_in_it_is_read_line_by_line(bad):
     assert said(body) == said(by_lines)
 
 
+LINES = {"categories": "Category", "links": "Link", "attributes": "X-OCCI-Attribute"}
+
+
+@st.composite
+def bodies(draw):
+    """Categories, links and attributes, mostly in this order and mostly well formed."""
+    lines = []
+    for rule in ("categories", "links", "attributes", draw(st.sampled_from(RULES))):
+        values = st.sampled_from(FORMS[rule]) | fields().map(lambda drawn: drawn[1])
+        name = LINES.get(rule, "X-OCCI-Location")
+        lines += [f"{name}:{value}" for value in draw(st.lists(values, max_size=3))]
+    return "\n".join(lines) + draw(st.sampled_from(["", "\n", "\n\n"]))
+
+
+@settings(max_examples=800, deadline=None)
+@given(bodies())
+def test_a_body_in_the_usual_order_is_read_as_line_by_line(body):
+    def said(text):
+        try:
+            found = occi_text.parse_plain(text.encode())
+        except RenderingError as error:
+            return error.message
+        pairs = tuple(found.attributes.items())
+        return [exact(each) for each in (found.categories, found.links, pairs, found.locations)]
+
+    assert said(body) == said(
+        f" {body}"
+    )  # a blank before the first name, which only the reader of lines takes
+
+
 def test_what_is_remembered_is_bounded():
     for number in range(occi_fields._REMEMBERED + 10):
         occi_fields.parse_field("categories", f'c{number}; scheme="http://a#"; class="kind"')
