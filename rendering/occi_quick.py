@@ -17,6 +17,7 @@ from rendering.occi_document import Category, Link, RenderingError, Value
 from rendering.occi_values import (
     ATTRIBUTE_NAME,
     CATEGORY_PARAMETERS,
+    LINK_PARAMETERS,
     Pairs,
     UnfitError,
     described,
@@ -63,11 +64,16 @@ def _name(text: str) -> str | None:
     return name if _is_name(name) else None
 
 
-def _form(text: str) -> tuple[str, ...] | None:
+def _form(text: str) -> tuple[int, int, int, int, tuple[str, ...]] | None:
+    """Where a link's own parameters are, how many, and the names of the others, which come after them."""
     names = [each.removeprefix("; ").removesuffix("=") for each in text.split('"')]
-    if "rel" not in names or len(set(names)) < len(names) or not all(map(_is_name, names)):
+    if len(set(names)) < len(names) or text != '="; '.join(names) + "=" or not all(map(_is_name, names)):
         return None
-    return tuple(names) if text == '="; '.join(names) + "=" else None
+    own = [name for name in names if name in LINK_PARAMETERS]
+    if "rel" not in own or names[: len(own)] != own:
+        return None
+    rel, self_, category = (own.index(name) if name in own else -1 for name in ("rel", "self", "category"))
+    return rel, self_, category, len(own), tuple(names[len(own) :])
 
 
 def _bare(text: str) -> Value | None:
@@ -132,19 +138,20 @@ def locations(value: str) -> tuple[str, ...] | None:
 
 
 def links(value: str) -> tuple[Link, ...] | None:
-    """One link with parameters, each after semicolon and blank, all quoted."""
+    """One link with parameters, each after semicolon and blank, all quoted, attributes last."""
     parts = value.split('"')  # what stands between quotes, and what between those, in turns
     target, mark, first = parts[0].removeprefix(" ").partition(">; ")
     if not mark or len(parts) % 2 == 0 or parts[-1] or "\\" in value:
         return None
     if target[:1] != "<" or len(target) == 1 or " " in target or "<" in target[1:] or ">" in target:
         return None
-    names = _FORMS['"'.join((first, *parts[2:-1:2]))]
-    if names is None:
+    form = _FORMS['"'.join((first, *parts[2:-1:2]))]
+    if form is None:
         return None
-    given: dict[str, Any] = dict(zip(names, parts[1::2], strict=False))  # as many, and strict takes its time
-    rel = _RELATED[given.pop("rel")]
-    kinds = _KINDS[given.pop("category")] if "category" in given else ()
+    at_rel, at_self, at_category, own, names = form
+    texts = parts[1::2]
+    rel = _RELATED[texts[at_rel]]
+    kinds = _KINDS[texts[at_category]] if at_category >= 0 else ()
     if rel is None or kinds is None:
         return None
     if "?action=" in target:
@@ -153,10 +160,10 @@ def links(value: str) -> tuple[Link, ...] | None:
         Link(
             target=target[1:],
             rel=rel,
-            location=given.pop("self", ""),
+            location=texts[at_self] if at_self >= 0 else "",
             kind=kinds[0] if kinds else None,
             mixins=kinds[1:],
-            attributes=given,
+            attributes=dict(zip(names, texts[own:], strict=False)),  # as many, and strict takes its time
         ),
     )
 

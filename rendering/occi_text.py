@@ -331,6 +331,7 @@ def parse_headers(given: Mapping[str, str]) -> Request:
     for name, value in _ours(given):
         rule, kind = _RULES[name.lower()]
         found[kind] += _parsed(rule, _from_wsgi(value), kind, clean=False)
+    _check_count(found)
     return _request(found)
 
 
@@ -373,7 +374,8 @@ def _listing(body: bytes, text: str) -> Request | None:
 def _usual(text: str) -> Request | None:
     """Categories, links and attributes in this order, as nearly all write them; None for another order.
 
-    The text has no control characters but the ends of lines, and is no longer than a field may be.
+    The text has no control characters but the ends of lines, and is no longer than a field may be: it has
+    no room for too many values.
     """
     text = text.removesuffix("\n")
     rest, *attributes = text.split(_BEGIN_ATTRIBUTE)
@@ -448,7 +450,6 @@ def _parsed(rule: str, value: str, where: str, *, clean: bool) -> tuple[Any, ...
 
 
 def _request(found: _Found) -> Request:
-    _check_count(found)
     return Request(
         categories=tuple(found[CATEGORY]),
         attributes=_merged(found[ATTRIBUTE]),

@@ -901,10 +901,8 @@ def test_three_disks_at_once_are_found_by_serial_written_copied_and_given_back(
 
     # A guest that is paused keeps its disk, and lets go when it runs.
     driver.pause(name)
-    begun = time.monotonic()
     for _ in range(2):
         driver.detach(name, "vdf")
-    assert time.monotonic() - begun < 20
     assert driver.disks(name)["vdf"] == disks[0].name
     driver.unpause(name)
     until(lambda: "vdf" not in driver.disks(name))

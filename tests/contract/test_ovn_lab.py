@@ -115,9 +115,7 @@ def test_a_real_guest_gets_its_address_from_ovn(lab: OvnLab, guests: list[Guest]
         assert eventually(lambda: console.exists() and "isthmus-guest: ready" in console.read_text(), BOOTED)
         assert "10.0.0.13" in console.read_text()
         assert eventually(lambda: guests[1].space.ping("10.0.0.13"))
-        begun = time.monotonic()
         domain.destroy()
-        assert time.monotonic() - begun < 5
     finally:
         connection.close()
 

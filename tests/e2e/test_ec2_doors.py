@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 import subprocess
-import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -688,8 +687,6 @@ const [endpoint, accessKeyId, secretAccessKey] = process.argv.slice(1);
 
 def test_without_limits_nobody_is_refused(door):
     client = door.client()
-    began = time.monotonic()
     for _ in range(300):
         client.describe_regions()
-    assert time.monotonic() - began < 60
     assert throttled(door, "reading") == 0

