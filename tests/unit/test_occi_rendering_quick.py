@@ -108,6 +108,15 @@ def test_the_commonest_forms_are_read_quickly(rule, value):
     assert READERS[rule](value) is not None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [' </a>; ; rel="http://a#s"', ' </a>; rel="http://a#s"; ; self="/l"', ' </a>; rel="http://a#s"=""'],
+)
+def test_what_only_looks_like_a_link_is_refused(value):
+    with pytest.raises(RenderingError):
+        occi_fields.parse_field("links", value)
+
+
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 @pytest.mark.parametrize("blank", ["", "\n", "\t\n", 'X-OCCI-Attribute: tab="a"\t\n'])
 def test_a_body_is_read_alike_by_lines_and_at_once(ends, blank):
