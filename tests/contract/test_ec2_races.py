@@ -7,10 +7,10 @@ thing, however many ask with it at once.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 
 import pytest
+from at_once import together
 from botocore import xform_name
 from botocore.exceptions import ClientError
 from ec2_face import Ec2Cloud
@@ -46,28 +46,12 @@ def world(shared_database, tmp_path_factory):
     cloud.store.close()
 
 
-def together(deeds):
-    """Do them at once; answers what each answered or raised."""
-    answers = [None] * len(deeds)
-    start = threading.Barrier(len(deeds))
-
-    def do(number):
-        start.wait()
-        try:
-            answers[number] = deeds[number]()
-        except Exception as error:
-            answers[number] = error
-
-    threads = [threading.Thread(target=do, args=(number,)) for number in range(len(deeds))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return answers
+def at_once(deeds):
+    return together(*deeds)
 
 
 def in_turn(deeds):
-    return [answer for deed in deeds for answer in together([deed])]
+    return [answer for deed in deeds for answer in together(deed)]
 
 
 def code(answer):
@@ -108,7 +92,7 @@ def test_every_operation_that_changes_something_is_raced():
 def test_two_at_once_are_as_one_after_the_other(world, race):
     answers, grown = run(world, race, in_turn)
     assert tuple(sorted(map(code, answers))) == race.outcome
-    answers, grown_at_once = run(world, race, together)
+    answers, grown_at_once = run(world, race, at_once)
     assert tuple(sorted(map(code, answers))) == race.outcome
     assert grown_at_once == grown
 
@@ -130,9 +114,9 @@ def with_token():
 
 @pytest.mark.parametrize("race", with_token(), ids=lambda race: race.operation)
 def test_a_client_token_makes_one_thing(world, race):
-    [alone], grown_alone = run(world, race, lambda deeds: together(deeds[:1]), ClientToken="alone")
+    [alone], grown_alone = run(world, race, lambda deeds: at_once(deeds[:1]), ClientToken="alone")
     assert code(alone) == OK
-    answers, grown = run(world, race, together, ClientToken="both")
+    answers, grown = run(world, race, at_once, ClientToken="both")
     assert [code(answer) for answer in answers] == [OK, OK]
     assert grown == grown_alone
     one, other = ({k: v for k, v in answer.items() if k != "ResponseMetadata"} for answer in answers)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
+from at_once import together
 from simulation import ADMIN, Cloud, Op
 
 from backend.commands import CreateTags, Launch, Operate, SetQuota
@@ -17,26 +16,6 @@ def cloud(database):
     made.engine.execute(ADMIN, SetQuota(tenant_id=made.tenant.id, quotas={"instances": 100, "cores": 100}))
     yield made
     made.store.close()
-
-
-def together(*deeds):
-    """Do them at once; answers what each answered or raised."""
-    answers = [None] * len(deeds)
-    start = threading.Barrier(len(deeds))
-
-    def do(number, deed):
-        start.wait()
-        try:
-            answers[number] = deed()
-        except Exception as error:
-            answers[number] = error
-
-    threads = [threading.Thread(target=do, args=each) for each in enumerate(deeds)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return answers
 
 
 def test_the_same_resources_in_different_orders(cloud):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from at_once import together
 from simulation import Cloud
-from test_engine_concurrency import together
 
 from backend.errors import BackendError, Code
 from backend.network_commands import (

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from at_once import together
 from simulation import ADMIN, Cloud, WorkerKilled
 
 from backend.commands import CreateTags, SetQuota
@@ -38,23 +39,6 @@ def cloud(database):
 @pytest.fixture
 def ann(cloud):
     return Client(cloud, cloud.caller)
-
-
-def together(*deeds):
-    """Do them at once; answers what each answered."""
-    answers = [None] * len(deeds)
-    start = threading.Barrier(len(deeds))
-
-    def do(number, deed):
-        start.wait()
-        answers[number] = deed()
-
-    threads = [threading.Thread(target=do, args=each) for each in enumerate(deeds)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return answers
 
 
 def statuses(answers):

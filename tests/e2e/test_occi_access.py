@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import ANN, certificate_of_ann
 from little_issuer import AUDIENCE, LittleIssuer
 from live_cloud import LiveCloud, key_of, wait_for
 
@@ -30,7 +26,6 @@ header = "X-SSL-Client-S-DN"
 verified = "X-SSL-Client-Verify"
 proxies = ["127.0.0.1"]
 """
-ANN = "CN=ann,O=Grid,C=DE"
 COMPUTE = 'Category: compute; scheme="http://schemas.ogf.org/occi/infrastructure#"; class="kind"'
 PLAIN = {"Content-Type": "text/plain"}
 
@@ -42,25 +37,6 @@ def issuer():
     made.close()
 
 
-def certificate_of_ann(folder: Path) -> Path:
-    parts = [(NameOID.COUNTRY_NAME, "DE"), (NameOID.ORGANIZATION_NAME, "Grid"), (NameOID.COMMON_NAME, "ann")]
-    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
-    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "ann.pem"
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
 @pytest.fixture
 def cloud(own_cloud: LiveCloud, issuer: LittleIssuer, tmp_path: Path) -> LiveCloud:
     """Ann is of the tenant default, works in physics, and is known to the issuer and by a certificate."""
@@ -68,7 +44,9 @@ def cloud(own_cloud: LiveCloud, issuer: LittleIssuer, tmp_path: Path) -> LiveClo
         file.write(SETTINGS.format(issuer=issuer.url, audience=AUDIENCE))
     own_cloud.cli("user", "create", "ann")
     own_cloud.cli("identity", "add", "ann", "--issuer", issuer.url, "--subject", "ann-there")
-    added = own_cloud.cli("identity", "add", "ann", "--certificate", str(certificate_of_ann(tmp_path)))
+    certificate = tmp_path / "ann.pem"
+    certificate.write_bytes(certificate_of_ann())
+    added = own_cloud.cli("identity", "add", "ann", "--certificate", str(certificate))
     assert added["subject"] == ANN
     return own_cloud
 

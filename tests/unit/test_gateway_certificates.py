@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -15,8 +11,8 @@ from pydantic import ValidationError
 
 from gateway.auth.certificates import CertificateDoor, NoSubject, subject_in, subject_of
 from gateway.settings import NotConfigured, X509Table, checked
+from tests.support.certificates import ANN, certificate_of_ann
 
-ANN = "CN=ann,O=Grid,C=DE"
 HEADER = "HTTP_X_SSL_CLIENT_S_DN"
 
 
@@ -91,24 +87,7 @@ def test_what_rfc_4514_writes_is_read_as_the_same_name(parts):
 
 
 def test_the_subject_of_a_file():
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([
-        x509.NameAttribute(NameOID.COUNTRY_NAME, "DE"),
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Grid"),
-        x509.NameAttribute(NameOID.COMMON_NAME, "ann"),
-    ])  # fmt: skip
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    assert subject_in(made.public_bytes(serialization.Encoding.PEM)) == ANN
+    assert subject_in(certificate_of_ann()) == ANN
     with pytest.raises(NoSubject):
         subject_in(b"no certificate")
 

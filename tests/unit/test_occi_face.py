@@ -61,16 +61,6 @@ def cloud():
     return made
 
 
-@pytest.fixture
-def ann(cloud):
-    return Client(cloud, cloud.caller)
-
-
-@pytest.fixture
-def bob(cloud):
-    return Client(cloud, cloud.other)
-
-
 # Discovery ----------------------------------------------------------------------------------------------
 
 

@@ -55,16 +55,6 @@ def cloud():
     return Cloud(settings=EngineSettings(network=NetworkSettings(pools=pools)))
 
 
-@pytest.fixture
-def ann(cloud):
-    return Client(cloud, cloud.caller)
-
-
-@pytest.fixture
-def bob(cloud):
-    return Client(cloud, cloud.other)
-
-
 def machine(ann, *lines):
     """The path of a machine that runs."""
     path = ann.make(*lines)
